@@ -1,0 +1,96 @@
+# vsandbox. `make help` lists the targets; `make demo` and `make check` need nothing before them.
+#
+# MODE=release (default) | debug | asan | fuzz chooses flags and the directory below build/.
+
+MODE ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+B := build/$(MODE)
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBEXEC := $(PREFIX)/libexec/vsandbox
+DATADIR := $(PREFIX)/share/vsandbox
+MANDIR := $(PREFIX)/share/man
+VERSION := 0.1.0
+
+# Lowest floor first. A floor links only with those before it, so an upward call is a link error.
+FLOORS := base policies scoring rootfs sandbox launcher
+LIBS := -lseccomp -lcap-ng -ljson-c -lmd -lm
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wvla -Wundef -Wformat=2 -Wcast-qual -Wswitch-enum -Werror \
+	-Wno-missing-field-initializers
+GCC_WARN := -Wformat-signedness -Wimplicit-fallthrough=5 -Wcast-align=strict -Wnull-dereference \
+	-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wjump-misses-init -Wbidi-chars=any
+ifneq (,$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1)))
+WARN += $(GCC_WARN)
+endif
+
+CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATADIR='"$(DATADIR)"'
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	-ftrivial-auto-var-init=zero -fcf-protection=full
+ifneq (x86_64,$(shell uname -m))
+CFLAGS_release := $(filter-out -fcf-protection=full,$(CFLAGS_release))
+endif
+CFLAGS_debug := -O0 -g3
+CFLAGS_asan := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+CFLAGS += -std=gnu17 -fPIE -ffunction-sections -fdata-sections $(WARN) $(CFLAGS_$(MODE))
+LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed -Wl,--gc-sections
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS += -pie -pthread $(LDFLAGS_$(MODE))
+
+floor_src = $(sort $(wildcard $(1)/*.c))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+archive = $(B)/lib$(1).a
+# The archives of a floor and all below it, highest first, as the linker wants them.
+rev = $(if $(1),$(call rev,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+upto = $(call rev,$(foreach f,$(FLOORS),$(if $(filter $(f),$(call below,$(1))),$(call archive,$(f)))))
+below = $(wordlist 1,$(words $(call until,$(1),$(FLOORS))),$(FLOORS))
+until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(1),$(wordlist 2,$(words $(2)),$(2))))
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.PHONY: all
+all: $(B)/vsandbox ## build the program
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+define floor_rule
+$(call archive,$(1)): $(call obj,$(call floor_src,$(1)))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach f,$(FLOORS),$(eval $(call floor_rule,$(f))))
+
+$(B)/vsandbox: $(call upto,launcher)
+	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
+		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
+
+# A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
+UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
+UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
+floor_of = $(firstword $(subst _, ,$(notdir $(1))))
+define unit_rule
+$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(LIBS) -o $$@
+endef
+$(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
+
+.PHONY: unit
+unit: $(UNIT_BIN) ## build and run the unit tests
+	CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(UNIT_BIN)
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build compile_commands.json
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | sort | \
+		awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,71 @@
+/*
+ * The log of a session: DIR/events.jsonl, hash-chained, and DIR/events.ring, a
+ * mapped segment in which the monitor leaves packed events before it answers.
+ *
+ * Theory of operation: one writer (the monitor's leader), one reader (the
+ * gateway; after a crash, whoever opens the session). The writer stores a
+ * record and publishes it by moving `head`; no system call, so a record
+ * survives kill -9 of the writer. The reader turns published records into
+ * lines and moves `tail`. A record begun but not published is the action that
+ * was under way when the writer died: recovery lists it with a pending result.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/event.h"
+
+struct eventlog_ring; /* the mapped segment */
+
+struct eventlog_writer {
+	struct eventlog_ring *ring; /* owned mapping */
+	uint64_t seq;               /* of the last event begun */
+	int wake_fd;                /* eventfd of the reader; -1 none. Borrowed */
+};
+
+/* Creates DIR/events.ring with its blocks allocated (so that a store cannot fault). 0, -errno. */
+int eventlog_create(int dirfd, struct err *err);
+
+int eventlog_writer_open(int dirfd, int wake_fd, struct eventlog_writer *ret, struct err *err);
+void eventlog_writer_close(struct eventlog_writer *w);
+
+/*
+ * Packs @e (its seq is set here) into the segment, not yet published. Returns
+ * the record, for event_set_result, or NULL when the segment is full because
+ * its reader is stopped or the disk is: the caller must refuse the action with
+ * ENOSPC. At most one record may be open.
+ */
+unsigned char *eventlog_begin(struct eventlog_writer *w, struct event *e);
+void eventlog_publish(struct eventlog_writer *w);
+/* Number of events refused for want of space since the last call. */
+uint64_t eventlog_take_refused(struct eventlog_writer *w);
+
+struct eventlog_reader; /* opaque: segment, output file, chain state */
+
+/*
+ * Takes over DIR's log for reading (an advisory lock makes it the only one).
+ * Continues the chain of an existing events.jsonl, cutting a torn last line.
+ * Returns -EBUSY when somebody else reads it: the session is alive.
+ */
+int eventlog_reader_open(int dirfd, const char *session, struct eventlog_reader **ret,
+			 struct err *err);
+
+/*
+ * Writes all published events out. @seen, when not NULL, is called for each
+ * (strings valid during the call only). Returns the number written, or -errno
+ * (-ENOSPC: they stay in the segment, call again later).
+ */
+int eventlog_drain(struct eventlog_reader *r, void (*seen)(const struct event *e, void *arg),
+		   void *arg);
+/* The writer is known dead: also takes the record it had begun. As eventlog_drain. */
+int eventlog_recover(struct eventlog_reader *r, void (*seen)(const struct event *e, void *arg),
+		     void *arg);
+/* An event of the reader's own (session end). Same chain. */
+int eventlog_append(struct eventlog_reader *r, struct event *e);
+void eventlog_reader_close(struct eventlog_reader *r);
+
+/* Walks the chain of an events.jsonl. 0 intact; -EBADMSG with the line in @err. */
+int eventlog_verify(int dirfd, uint64_t *ret_events, struct err *err);

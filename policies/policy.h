@@ -1,0 +1,141 @@
+/*
+ * A policy: what an agent may do. Immutable after loading; matching is pure.
+ * The file format is vsandbox-policy(5), the meaning policy-and-scoring.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/action.h"
+#include "base/err.h"
+#include "base/verdict.h"
+#include "policies/pattern.h"
+
+enum policy_mode { MODE_ALERT, MODE_PAUSE, MODE_ROLLBACK, MODE_OBSERVE, MODE_COUNT };
+enum policy_effect { EFFECT_BLOCK, EFFECT_PAUSE, EFFECT_ALLOW, EFFECT_COUNT };
+enum policy_net { NET_NONE, NET_ALLOWLIST, NET_HOST, NET_COUNT };
+enum policy_workspace { WORKSPACE_OVERLAY, WORKSPACE_DIRECT, WORKSPACE_READ_ONLY, WORKSPACE_COUNT };
+enum policy_on_exit { ON_EXIT_KEEP, ON_EXIT_COMMIT, ON_EXIT_DISCARD, ON_EXIT_ASK, ON_EXIT_COUNT };
+
+/* Where a value was written. */
+struct policy_origin {
+	const char *file; /* owned by the policy; "command line" for flags */
+	unsigned line;
+};
+
+/* One pattern of a list, with where it came from. */
+struct policy_pattern {
+	struct pattern pattern;
+	struct policy_origin origin;
+	const char *name; /* of a named group ("secrets.aws"); NULL none */
+};
+
+struct policy_patterns {
+	struct policy_pattern *items;
+	unsigned count;
+	bool present; /* the key was given: an absent allow list allows all, an empty one none */
+};
+
+struct policy_rule {
+	const char *name;
+	enum action_type type; /* ACTION_NONE: any */
+	struct pattern pattern;
+	enum policy_effect effect;
+	bool has_max_risk;
+	float max_risk;
+	int priority;
+	int16_t start_min, end_min; /* minutes of the local day, -1 any; end < start wraps midnight */
+	uint8_t days;               /* bit 0 Monday … bit 6 Sunday; 0x7f any */
+	struct policy_origin origin;
+};
+
+struct policy_limits { /* 0: none */
+	uint64_t memory_bytes, pids, open_files, wall_seconds;
+	double cpus;
+};
+
+struct policy_monitors {
+	bool file_system, network, processes, database;
+	bool cpu, memory;
+	double cpu_percent, cpu_seconds; /* alert above percent for that long */
+	uint64_t memory_bytes;
+};
+
+struct policy {
+	const char *name, *description;
+	struct policy_origin origin;
+	enum policy_mode mode;
+	/* profile */
+	uint32_t allowed_types; /* bit per enum action_type */
+	bool allowed_types_present;
+	struct policy_patterns allowed;  /* allowed_resources, any action type */
+	struct policy_patterns allowed_read, allowed_write; /* narrower, for file types */
+	struct policy_patterns blocked;  /* blocked_resources: always wins */
+	struct policy_patterns ambient;
+	struct policy_patterns allow_hosts, block_hosts;
+	bool spawn; /* false: only the named agent and what its launch needs may be executed */
+	struct policy_patterns spawn_allowed; /* programs that may run though spawn is false */
+	unsigned rate_per_minute[ACTION_TYPE_COUNT]; /* 0: the general figure */
+	unsigned rate_general;
+	float max_risk, risk_threshold;
+	unsigned rollback_limit;
+	struct policy_rule *rules; /* sorted: priority descending, strictest effect first */
+	unsigned rule_count;
+	/* the box */
+	enum policy_workspace workspace;
+	struct policy_patterns hide, read_only; /* filesystem.hide, .read_only */
+	enum policy_net net;
+	uint16_t *host_ports;
+	unsigned host_port_count;
+	struct policy_monitors monitors;
+	struct policy_limits limits;
+	enum policy_on_exit on_exit;
+	void *arena; /* owns every string and array above */
+};
+
+/* Values that patterns expand: ~ and ${WORKSPACE}; and where names are looked up. */
+struct policy_env {
+	const char *home, *workspace, *tmpdir;
+	const char *const *dirs; /* searched for NAME.json, in order; NULL-terminated */
+};
+
+/*
+ * Loads a policy by name (looked up in env->dirs) or by path (contains '/' or
+ * ends in .json), with all it extends. Every error names file:line, the JSON
+ * pointer and, for unknown words, the nearest known one. Errors: -ENOENT no such
+ * policy, -EINVAL content, -ELOOP extends itself, else -errno of reading.
+ */
+int policy_load(const char *name_or_path, const struct policy_env *env, struct policy **ret,
+		struct err *err);
+
+/* The same from memory; @file is the name used in messages. */
+int policy_parse(const char *text, size_t len, const char *file, const struct policy_env *env,
+		 struct policy **ret, struct err *err);
+void policy_free(struct policy *p);
+
+/* Command-line additions; they count as the last policy extended. Values as in the file. */
+enum policy_flag {
+	POLICY_FLAG_ALLOW, POLICY_FLAG_BLOCK, POLICY_FLAG_ALLOW_HOSTS, POLICY_FLAG_BLOCK_HOSTS,
+	POLICY_FLAG_MAX_RISK, POLICY_FLAG_MODE, POLICY_FLAG_NET, POLICY_FLAG_ON_EXIT,
+	POLICY_FLAG_WORKSPACE, POLICY_FLAG_MEM, POLICY_FLAG_CPU, POLICY_FLAG_PIDS,
+	POLICY_FLAG_TIMEOUT,
+};
+int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
+
+/* What the patterns say of an action, before any score. Pure; no allocation. */
+struct policy_match {
+	bool type_allowed;
+	const struct policy_pattern *blocked;   /* first blocked pattern that hits; NULL none */
+	bool resource_allowed;
+	bool ambient;
+	bool spawn_denied;
+	/* rules that hit and whose time holds, in order; a rule with max_risk is listed too */
+	const struct policy_rule *rules[8];
+	unsigned rule_count;
+};
+void policy_match(const struct policy *p, const struct action *a, struct policy_match *ret);
+
+const char *policy_mode_name(enum policy_mode mode);
+const char *policy_net_name(enum policy_net net);
+const char *policy_on_exit_name(enum policy_on_exit on_exit);

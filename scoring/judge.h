@@ -1,0 +1,16 @@
+/* The one evaluator (law 5): monitor, why, policy test and the REST check call this. */
+#pragma once
+
+#include "base/verdict.h"
+#include "policies/policy.h"
+#include "scoring/history.h"
+
+enum agent_state { AGENT_RUNNING, AGENT_PAUSED, AGENT_TERMINATED };
+
+/*
+ * Decides in the order of policy-and-scoring. Pure: (policy, agent state,
+ * history, action) -> decision. Ambient actions are decided by steps 1-3 but
+ * not scored.
+ */
+void judge(const struct policy *p, enum agent_state state, const struct history *h,
+	   const struct action *a, struct decision *ret);
