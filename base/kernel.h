@@ -183,6 +183,13 @@ struct kernel_xattr_args {
 #define RESOLVE_CACHED 0x20 /* 5.12 */
 #endif
 
+/* What the kernel sees as O_LARGEFILE; <fcntl.h> says 0 where off_t has 64 bits anyway. */
+#ifdef __x86_64__
+enum { KERNEL_O_LARGEFILE = 0100000 };
+#else
+enum { KERNEL_O_LARGEFILE = 0400000 };
+#endif
+
 /* *at(2) */
 #ifndef AT_NO_AUTOMOUNT
 #define AT_NO_AUTOMOUNT 0x800

@@ -424,8 +424,12 @@ static const struct syscall_row rows[] = {
 	},
 
 	/* Files by name: looked at, not changed */
+#ifdef __NR_stat
 	ALLOWED(stat, NAMES_ONLY, ARG_PATH, ARG_POINTER),
+#endif
+#ifdef __NR_lstat
 	ALLOWED(lstat, NAMES_ONLY, ARG_PATH, ARG_POINTER),
+#endif
 	ALLOWED(newfstatat, NAMES_ONLY, ARG_DIRFD, ARG_PATH, ARG_POINTER, ARG_ATFLAGS),
 	ALLOWED(statx, NAMES_ONLY, ARG_DIRFD, ARG_PATH, ARG_ATFLAGS, ARG_INT, ARG_POINTER),
 #ifdef __NR_access
