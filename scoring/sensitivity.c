@@ -29,11 +29,13 @@ static const struct class_row classes[] = {
 	[CLASS_NONE]            = { { 0, 0 },       NATURE_FIXED,  NULL },
 	[CLASS_KEY]             = { { 1, 1 },       NATURE_SECRET, "private keys or passwords" },
 	[CLASS_CREDENTIALS]     = { { .85f, .90f }, NATURE_SECRET, "credentials" },
+	[CLASS_SECRETS]         = { { .85f, .90f }, NATURE_SECRET, "files named secret" },
 	[CLASS_KEY_FILE]        = { { .90f, .90f }, NATURE_SECRET, "a key file" },
 	[CLASS_TOKEN_MAYBE]     = { { .30f, .50f }, NATURE_SECRET, "settings that may hold a token" },
 	[CLASS_METADATA]        = { { 1, 1 },       NATURE_FIXED,  "a metadata service that hands out credentials" },
 	[CLASS_ACCOUNTS]        = { { .05f, .95f }, NATURE_FIXED,  "the system's accounts and rights" },
 	[CLASS_BOOT]            = { { 0, .85f },    NATURE_FIXED,  "what the system runs by itself" },
+	[CLASS_SETTINGS]        = { { 0, .60f },    NATURE_FIXED,  "system settings" },
 	[CLASS_SYSTEM]          = { { 0, .50f },    NATURE_FIXED,  "system files" },
 	[CLASS_KERNEL]          = { { 0, .50f },    NATURE_FIXED,  "the kernel's switches" },
 	[CLASS_DEVICE]          = { { .95f, 1 },    NATURE_FIXED,  "a raw disk or memory" },
@@ -238,10 +240,8 @@ static void of_path(const char *path, const struct action *a, enum effect effect
 		if (row->nature == NATURE_DATA && (code || system_data))
 			continue;
 		/* Package trees ship keys for their tests and modules called "secrets". */
-		if ((c == CLASS_KEY_FILE || c == CLASS_CREDENTIALS) && (code || system_data))
-			x = system_data && effect == EFFECT_READS && c == CLASS_CREDENTIALS ? 0 :
-			    x < own_secret_most					    ? x :
-										      own_secret_most;
+		if ((c == CLASS_KEY_FILE || c == CLASS_SECRETS) && (code || system_data))
+			x = effect == EFFECT_READS ? 0 : own_secret_most;
 		if ((c == CLASS_HEALTH || c == CLASS_CUSTOMERS) && (set & CLASS(DEIDENTIFIED)) &&
 		    x > deidentified_most)
 			x = deidentified_most;

@@ -12,11 +12,13 @@ enum sensitivity_class {
 	CLASS_NONE,
 	CLASS_KEY,         /* private keys and passwords */
 	CLASS_CREDENTIALS, /* tokens and settings that hold some */
+	CLASS_SECRETS,     /* named so, with nothing else to tell */
 	CLASS_KEY_FILE,    /* by suffix alone: may as well be a test's fixture */
 	CLASS_TOKEN_MAYBE, /* settings that every run reads and that may hold a token */
 	CLASS_METADATA,    /* a cloud's metadata service hands out credentials */
 	CLASS_ACCOUNTS,    /* who may log in, and as whom */
 	CLASS_BOOT,        /* loaded or run before anybody logs in */
+	CLASS_SETTINGS,    /* the rest of /etc */
 	CLASS_SYSTEM,
 	CLASS_KERNEL,      /* switches of the kernel and other processes */
 	CLASS_DEVICE,      /* raw disks and memory */
