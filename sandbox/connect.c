@@ -247,7 +247,7 @@ static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
 /* sendto with an address, sendmsg, and the first message of sendmmsg (callers send the rest again). */
 static int read_message(struct worker *w, struct message *m)
 {
-	const uint64_t *args = w->n.notif.data.args;
+	const __u64 *args = w->n.notif.data.args;
 	switch (w->n.notif.data.nr) {
 	case __NR_sendto: {
 		m->flags = worker_int(w, 3);

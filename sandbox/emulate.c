@@ -18,6 +18,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/move.h"
+#include "sandbox/reveal.h"
 #include "sandbox/watch.h"
 
 enum { FIRST, SECOND };
@@ -199,6 +200,11 @@ static int prepare_pair(struct worker *w, int fixed)
 		return -ENOENT;
 	describe(w, FIRST);
 	w->action.resource2 = w->place[SECOND].path;
+	if (w->row->op == OP_RENAME && S_ISDIR(w->place[FIRST].st.st_mode)) {
+		r = reveal_check(w);
+		if (r < 0)
+			return r;
+	}
 	/* Moving onto a found file destroys that file: the graver of the two counts. */
 	if (w->row->op == OP_RENAME && w->place[SECOND].exists &&
 	    watch_provenance(w->watch, &w->place[SECOND]) != PROVENANCE_CREATED)
@@ -382,7 +388,7 @@ static int perform_setxattr(struct worker *w, int fixed)
 	int r = xattr_name(w, name);
 	if (r < 0)
 		return r;
-	struct xattr_args args = {0};
+	struct kernel_xattr_args args = {0};
 	int at = arg_of(w, ARG_XATTR_ARGS, 0);
 	if (at >= 0) { /* setxattrat: value, size and flags come in a structure */
 		if (w->n.notif.data.args[at + 1] < sizeof(args))

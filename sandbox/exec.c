@@ -151,7 +151,7 @@ static int judge_interpreter(struct worker *w, const struct place *p)
 static int follow_chain(struct worker *w, const char *path, struct expected *x)
 {
 	struct place *p = &w->place[1];
-	char script[ACTION_PATH_SIZE];
+	char script[ACTION_PATH_SIZE + 32];
 	const struct place *at = &w->place[0];
 	snprintf(script, sizeof(script), "%s", path);
 	*x = (struct expected){0};
@@ -272,7 +272,7 @@ static void describe(struct worker *w)
 
 static int prepare(struct worker *w, struct expected *x)
 {
-	const uint64_t *args = w->n.notif.data.args;
+	const __u64 *args = w->n.notif.data.args;
 	bool at = w->n.notif.data.nr == __NR_execveat;
 	int flags = at ? worker_int(w, 4) : 0;
 	int dirfd = at ? worker_int(w, 0) : AT_FDCWD;
@@ -295,7 +295,7 @@ static int prepare(struct worker *w, struct expected *x)
 		return r;
 	describe(w);
 	/* The name a script's interpreter gets: fs/exec.c, alloc_bprm */
-	char name[ACTION_PATH_SIZE + 32];
+	char name[ACTION_PATH_SIZE + 24];
 	if (dirfd == AT_FDCWD || *w->path[0] == '/')
 		snprintf(name, sizeof(name), "%s", w->path[0]);
 	else if (*w->path[0])

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ enum {
 		      O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE,
 	TTY_MAJOR_SELF = 5, /* 5:0 /dev/tty */
 	PTS_MAJOR = 136,
+	HOW_SIZE_FIRST = 24, /* struct open_how of 5.6: the kernel's OPEN_HOW_SIZE_VER0 */
 	WAIT_SLICE_MS = 20, /* how often a waiting open looks at its caller */
 };
 
@@ -51,7 +53,7 @@ static int read_how(struct worker *w, struct open_how *ret)
 {
 	uint64_t addr = w->n.notif.data.args[2], size = w->n.notif.data.args[3];
 	unsigned char bytes[4096] = {0};
-	if (size < OPEN_HOW_SIZE_VER0)
+	if (size < HOW_SIZE_FIRST)
 		return -EINVAL;
 	if (size > sizeof(bytes))
 		return -E2BIG;
@@ -67,7 +69,7 @@ static int read_how(struct worker *w, struct open_how *ret)
 
 static int read_request(struct worker *w, struct request *ret)
 {
-	const uint64_t *args = w->n.notif.data.args;
+	const __u64 *args = w->n.notif.data.args;
 	int path_arg = 0;
 	*ret = (struct request){.dirfd = AT_FDCWD};
 	switch (w->n.notif.data.nr) {

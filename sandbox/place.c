@@ -120,6 +120,23 @@ static int place_from_object(const struct place_env *env, int fd, struct place *
 	return len < 0 ? (int)len : 0;
 }
 
+/* Is there an object of that name? -ELOOP: a link that must be followed. */
+static int look(struct place *p, enum place_flags flags)
+{
+	char bare[sizeof(p->leaf)];
+	size_t len = strcspn(p->leaf, "/");
+	bool slash = p->leaf[len] == '/';
+	memcpy(bare, p->leaf, len);
+	bare[len] = '\0';
+	/* without its slash, which would follow a link unseen */
+	if (fstatat(p->parent_fd, bare, &p->st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	p->exists = true;
+	if (S_ISLNK(p->st.st_mode) && (slash || (flags & PLACE_FOLLOW)))
+		return -ELOOP;
+	return slash && !S_ISDIR(p->st.st_mode) ? -ENOTDIR : 0;
+}
+
 /* -ELOOP: there is a link, walk. */
 static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 			enum place_flags flags, struct place *ret)
@@ -171,25 +188,7 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 		if (leaf[name_len] == '/')
 			strcat(ret->leaf, "/");
 	}
-	if (fstatat(ret->parent_fd, ret->leaf, &ret->st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno == ELOOP || errno == ENOTDIR) {
-			struct stat st;
-			char bare[NAME_MAX + 2];
-			snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(ret->leaf, "/"), ret->leaf);
-			if (fstatat(ret->parent_fd, bare, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			    S_ISLNK(st.st_mode))
-				return -ELOOP;
-			return -ENOTDIR;
-		}
-		return errno == ENOENT ? 0 : -errno;
-	}
-	ret->exists = true;
-	bool slash = ret->leaf[0] && ret->leaf[strlen(ret->leaf) - 1] == '/';
-	if (S_ISLNK(ret->st.st_mode) && ((flags & PLACE_FOLLOW) || slash))
-		return -ELOOP;
-	if (slash && S_ISLNK(ret->st.st_mode))
-		return -ELOOP;
-	return 0;
+	return look(ret, flags);
 }
 
 struct walk {

@@ -21,7 +21,7 @@ struct place {
 	bool exists;
 	bool magic;     /* reached through a /proc link: there is no parent and leaf to act on */
 	struct stat st; /* of the object, when it exists */
-	char leaf[NAME_MAX + 2];      /* with its trailing slash if the caller wrote one */
+	char leaf[NAME_MAX + 4];      /* with its trailing slash if the caller wrote one */
 	char path[ACTION_PATH_SIZE];  /* canonical, absolute */
 	char alias[ACTION_PATH_SIZE]; /* as asked, made absolute; "" when it is the same */
 };
