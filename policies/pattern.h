@@ -15,11 +15,7 @@
 enum pattern_kind {
 	PATTERN_ANY,         /* "*" or "**" */
 	PATTERN_EXACT,       /* no wildcard, anchored */
-<<<<<<< HEAD
-	PATTERN_SUBTREE,     /* a directory, then slash and one or two stars: all below it */
-=======
 	PATTERN_SUBTREE,     /* "DIR/" and one star: all below; with two stars DIR itself too */
->>>>>>> launcher
 	PATTERN_NAME,        /* one component without wildcards, anywhere */
 	PATTERN_SUFFIX,      /* "*.ext": last component ends so */
 	PATTERN_PREFIX,      /* "prod.*": a component begins so */
