@@ -228,23 +228,18 @@ static bool same_content(int upper_dir, int lower_dir, const char *name, const s
 	return u->st_rdev == l->st_rdev;
 }
 
-/* A directory of an upper may have been left without permissions; its owner can still look. */
-static int open_upper_dir(int dirfd, const char *name, const struct stat *st)
+/*
+ * A directory of an upper may have been left without permissions; its owner can still
+ * look. @ret_restore: its mode must be given back after the walk, it is part of what the session left.
+ */
+static int open_upper_dir(int dirfd, const char *name, bool *ret_restore)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	*ret_restore = false;
+	if (faccessat(dirfd, name, R_OK | X_OK, AT_EACCESS) < 0 && errno == EACCES)
+		*ret_restore = fchmodat(dirfd, name, 0700, 0) == 0;
 	int fd = openat(dirfd, name, flags);
-	if (fd >= 0 || errno != EACCES)
-		return fd < 0 ? -errno : fd;
-	if (fchmodat(dirfd, name, 0700, 0) < 0)
-		return -EACCES;
-	fd = openat(dirfd, name, flags);
-	int rc = fd < 0 ? -errno : fd;
-	/* the mode is part of what the session left: given back at once, the descriptor stays good */
-	if (fchmodat(dirfd, name, st->st_mode & 07777, 0) < 0 && fd >= 0) {
-		rc = -errno;
-		close(fd);
-	}
-	return rc;
+	return fd < 0 ? -errno : fd;
 }
 
 /* Everything at and below a name that only the lower has: gone. */
@@ -311,14 +306,18 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 	}
 	if (rc != 0 || !S_ISDIR(u.st_mode))
 		return rc;
-	cleanup_fd int upper = open_upper_dir(upper_dir, name, &u);
+	bool restore;
+	cleanup_fd int upper = open_upper_dir(upper_dir, name, &restore);
 	if (upper < 0)
 		return err_sys(w->err, -upper, "diff: cannot open %.300s", w->path);
 	cleanup_fd int lower = found && S_ISDIR(l.st_mode) ?
 				       openat(lower_dir, name,
 					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) :
 				       -1;
-	return walk_directory(w, upper, lower, is_opaque(upper_dir, name));
+	rc = walk_directory(w, upper, lower, is_opaque(upper_dir, name));
+	if (restore && fchmod(upper, u.st_mode & 07777) < 0 && rc == 0)
+		rc = err_sys(w->err, errno, "diff: cannot give %.300s its mode back", w->path);
+	return rc;
 }
 
 /* Both halves of one directory, in the order of names. */
