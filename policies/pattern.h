@@ -15,7 +15,7 @@
 enum pattern_kind {
 	PATTERN_ANY,         /* "*" or "**" */
 	PATTERN_EXACT,       /* no wildcard, anchored */
-	PATTERN_SUBTREE,     /* "/dir/**" or "/dir/*": all below; also the directory itself with ** */
+	PATTERN_SUBTREE,     /* "DIR/" and one star: all below; with two stars DIR itself too */
 	PATTERN_NAME,        /* one component without wildcards, anywhere */
 	PATTERN_SUFFIX,      /* "*.ext": last component ends so */
 	PATTERN_PREFIX,      /* "prod.*": a component begins so */

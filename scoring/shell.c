@@ -188,13 +188,23 @@ static struct command unwrapped(const struct command *c)
 	return inner;
 }
 
+/* A literal match: here a star is the shell's. */
+static bool is_one_of(const char *const *list, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcasecmp(list[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* "/", "~", "/usr", "/home/x", "..", "*" and what a variable left empty makes of a path. */
 static float target_reach(const char *w)
 {
 	static const char *const all[] = { "/", "/*", "~", "~/", "~/*", "$home", "$home/", "${home}", "/." };
 	static const char *const here[] = { "*", ".", "./", "./*", "..", "../", "../*", ".git" };
 
-	if (ANY(all, w) || strncmp(w, "//", 2) == 0)
+	if (is_one_of(all, sizeof(all) / sizeof(all[0]), w) || strncmp(w, "//", 2) == 0)
 		return 1;
 	if (w[0] == '/') {
 		const char *second = strchr(w + 1, '/');
@@ -211,7 +221,7 @@ static float target_reach(const char *w)
 			       .80f :
 			       .30f;
 	}
-	if (ANY(here, w))
+	if (is_one_of(here, sizeof(here) / sizeof(here[0]), w))
 		return .60f;
 	return w[0] == '$' || w[0] == '~' ? .45f : .20f;
 }
