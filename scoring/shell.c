@@ -117,9 +117,13 @@ static const char *const sql_clients[] = { "psql", "mysql", "mariadb", "sqlite3"
 
 static bool text_is(const char *pattern, const char *text)
 {
-	size_t len = strlen(pattern);
+	size_t len;
 
-	if (len && pattern[len - 1] == '*')
+	/* Nearly all comparisons end here; folding a non-letter may only cost the full one. */
+	if ((pattern[0] | 0x20) != (text[0] | 0x20))
+		return false;
+	len = strlen(pattern);
+	if (pattern[len - 1] == '*')
 		return strncasecmp(pattern, text, len - 1) == 0;
 	return strcasecmp(pattern, text) == 0;
 }

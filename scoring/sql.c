@@ -111,7 +111,8 @@ struct sql_token sql_next(const char **cursor)
 
 static bool word_is(const struct sql_token *t, const char *word)
 {
-	return t->kind == SQL_TOKEN_WORD && !t->quoted && strlen(word) == t->len &&
+	return t->kind == SQL_TOKEN_WORD && !t->quoted && (t->text[0] | 0x20) == word[0] &&
+	       strlen(word) == t->len &&
 	       strncasecmp(t->text, word, t->len) == 0;
 }
 
