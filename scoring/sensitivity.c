@@ -286,7 +286,7 @@ static void of_host(const struct action *a, enum effect effect, struct finding *
 static void of_statement(const char *statement, enum effect effect, struct finding *f)
 {
 	for (;;) {
-		struct sql_token t = sql_next(&statement);
+		struct sql_token t = sql_next(&statement, SQL_STANDARD);
 
 		if (t.kind == SQL_TOKEN_END)
 			return;
