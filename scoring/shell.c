@@ -117,9 +117,13 @@ static const char *const sql_clients[] = { "psql", "mysql", "mariadb", "sqlite3"
 
 static bool text_is(const char *pattern, const char *text)
 {
-	size_t len = strlen(pattern);
+	size_t len;
 
-	if (len && pattern[len - 1] == '*')
+	/* Nearly all comparisons end here; folding a non-letter may only cost the full one. */
+	if ((pattern[0] | 0x20) != (text[0] | 0x20))
+		return false;
+	len = strlen(pattern);
+	if (pattern[len - 1] == '*')
 		return strncasecmp(pattern, text, len - 1) == 0;
 	return strcasecmp(pattern, text) == 0;
 }
@@ -188,13 +192,23 @@ static struct command unwrapped(const struct command *c)
 	return inner;
 }
 
+/* A literal match: here a star is the shell's. */
+static bool is_one_of(const char *const *list, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcasecmp(list[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* "/", "~", "/usr", "/home/x", "..", "*" and what a variable left empty makes of a path. */
 static float target_reach(const char *w)
 {
 	static const char *const all[] = { "/", "/*", "~", "~/", "~/*", "$home", "$home/", "${home}", "/." };
 	static const char *const here[] = { "*", ".", "./", "./*", "..", "../", "../*", ".git" };
 
-	if (ANY(all, w) || strncmp(w, "//", 2) == 0)
+	if (is_one_of(all, sizeof(all) / sizeof(all[0]), w) || strncmp(w, "//", 2) == 0)
 		return 1;
 	if (w[0] == '/') {
 		const char *second = strchr(w + 1, '/');
@@ -211,7 +225,7 @@ static float target_reach(const char *w)
 			       .80f :
 			       .30f;
 	}
-	if (ANY(here, w))
+	if (is_one_of(here, sizeof(here) / sizeof(here[0]), w))
 		return .60f;
 	return w[0] == '$' || w[0] == '~' ? .45f : .20f;
 }
