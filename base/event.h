@@ -50,7 +50,8 @@ const char *event_kind_name(enum event_kind kind);
 
 /*
  * Packs into @out (EVENT_PACKED_MAX is always enough). Returns the length, a
- * multiple of 8. No allocation, no system call.
+ * multiple of 8, or 0 when @size cannot hold even an event without strings. A
+ * string that had to be cut ends in "...[cut]". No allocation, no system call.
  */
 size_t event_pack(const struct event *e, unsigned char *out, size_t size);
 
@@ -66,7 +67,11 @@ void event_set_result(unsigned char *packed, int32_t result);
 /*
  * One line of JSON without its newline. @prev is the hash of the line before
  * ("" for the first); @ret_hash gets this line's. The hash is SHA-256 over the
- * line up to, and without, its "hash" member.
+ * line up to, and without, its "hash" member. 0, or -EMSGSIZE when @out is too
+ * small; EVENT_JSON_MAX is enough for any event that was packed.
  */
 int event_json(const struct event *e, const char *session, const char *prev, struct buf *out,
 	       char ret_hash[static EVENT_HASH_HEX]);
+
+/* The hash of a chain: SHA-256 of the bytes, in hex. */
+void event_hash(const char *bytes, size_t len, char ret_hash[static EVENT_HASH_HEX]);

@@ -36,7 +36,10 @@ void eventlog_writer_close(struct eventlog_writer *w);
  * Packs @e (its seq is set here) into the segment, not yet published. Returns
  * the record, for event_set_result, or NULL when the segment is full because
  * its reader is stopped or the disk is: the caller must refuse the action with
- * ENOSPC. At most one record may be open.
+ * ENOSPC. At most one record may be open. Set e->result to EVENT_RESULT_PENDING
+ * unless it is known: it is what recovery shows if the writer dies before it
+ * publishes. Neither call allocates; begin makes no system call, publish makes
+ * one (the write of wake_fd) only when the reader sleeps.
  */
 unsigned char *eventlog_begin(struct eventlog_writer *w, struct event *e);
 void eventlog_publish(struct eventlog_writer *w);
@@ -48,7 +51,8 @@ struct eventlog_reader; /* opaque: segment, output file, chain state */
 /*
  * Takes over DIR's log for reading (an advisory lock makes it the only one).
  * Continues the chain of an existing events.jsonl, cutting a torn last line.
- * Returns -EBUSY when somebody else reads it: the session is alive.
+ * Returns -EBUSY when somebody else reads it: the session is alive. The lock goes
+ * with the open file, so a child that keeps a copy of it keeps the lock.
  */
 int eventlog_reader_open(int dirfd, const char *session, struct eventlog_reader **ret,
 			 struct err *err);
@@ -63,7 +67,15 @@ int eventlog_drain(struct eventlog_reader *r, void (*seen)(const struct event *e
 /* The writer is known dead: also takes the record it had begun. As eventlog_drain. */
 int eventlog_recover(struct eventlog_reader *r, void (*seen)(const struct event *e, void *arg),
 		     void *arg);
-/* An event of the reader's own (session end). Same chain. */
+/*
+ * To be called before waiting for the wake eventfd: from now on, publish writes
+ * it. False when records are there already: drain them first, do not wait.
+ */
+bool eventlog_reader_sleep(struct eventlog_reader *r) __attribute__((warn_unused_result));
+/*
+ * An event of the reader's own (session end). Same chain; its seq is set here,
+ * from the counter that the writer uses too. 0, -errno.
+ */
 int eventlog_append(struct eventlog_reader *r, struct event *e);
 void eventlog_reader_close(struct eventlog_reader *r);
 

@@ -11,7 +11,7 @@
 
 enum {
 	SYSCALL_ARGS = 6,
-	SYSCALL_RULES = 4, /* argument conditions a row may carry */
+	SYSCALL_RULES = 8, /* argument conditions a row may carry */
 };
 
 /* How the filter and the monitor carry a call out. */
@@ -56,6 +56,7 @@ enum arg {
 	ARG_SOCKADDR,  /* its length in the next argument */
 	ARG_BYTES,     /* data, its size in the next argument */
 	ARG_MSGHDR,
+	ARG_MMSGHDR,   /* struct mmsghdr[], their number in the next argument */
 	ARG_POINTER,   /* memory that no decision needs */
 	ARG_KIND_COUNT,
 };
@@ -101,6 +102,13 @@ struct syscall_row {
 const struct syscall_row *syscall_find(uint32_t nr);
 /* Number of a native call, -1 when there is none of that name. */
 int syscall_number(const char *name);
+/*
+ * How a row carries out a call with these register values: its first rule that
+ * holds, else its own how. This defines what the filter must do. @ret_errno is
+ * the positive errno of HOW_ERRNO, else 0.
+ */
+enum how syscall_how(const struct syscall_row *row, const uint64_t args[static SYSCALL_ARGS],
+		     int *ret_errno);
 /* One more than the largest number with a row. */
 uint32_t syscall_count(void);
 

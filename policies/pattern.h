@@ -15,7 +15,7 @@
 enum pattern_kind {
 	PATTERN_ANY,         /* "*" or "**" */
 	PATTERN_EXACT,       /* no wildcard, anchored */
-	PATTERN_SUBTREE,     /* "/dir/**" or "/dir/*": all below; also the directory itself with ** */
+	PATTERN_SUBTREE,     /* "DIR/" and one star: all below; with two stars DIR itself too */
 	PATTERN_NAME,        /* one component without wildcards, anywhere */
 	PATTERN_SUFFIX,      /* "*.ext": last component ends so */
 	PATTERN_PREFIX,      /* "prod.*": a component begins so */
@@ -29,6 +29,8 @@ struct pattern {
 	const char *literal; /* the fixed part; length below */
 	uint32_t literal_len;
 	bool anchored;
+	bool self;           /* it ends in "/" and two stars: the directory itself too */
+	bool wildcard;       /* PATTERN_HOST: "*" or "*." stood before the literal */
 	/* PATTERN_HOST */
 	uint16_t port;       /* 0 any */
 	uint8_t family;      /* 0 name, AF_INET, AF_INET6 */
@@ -42,6 +44,29 @@ int pattern_compile_host(const char *text, struct pattern *ret, struct err *err)
 
 /* @path is canonical and absolute, or any resource text (URL, host:port). */
 bool pattern_matches(const struct pattern *p, const char *path);
+/*
+ * A resource looked at once, so that many patterns can be tried on it: its
+ * length, and the set of bytes its components begin with.
+ */
+struct pattern_subject {
+	const char *text; /* borrowed */
+	size_t len;
+	uint64_t first[4];
+};
+void pattern_subject_init(struct pattern_subject *s, const char *text);
+bool pattern_matches_subject(const struct pattern *p, const struct pattern_subject *s);
+
+/* The same for a host: an address in any notation is recognised once. */
+struct pattern_host {
+	const char *name; /* borrowed, not NUL-terminated; no brackets, no trailing dot */
+	size_t len;
+	uint16_t port;
+	uint8_t family;   /* 0 name, AF_INET, AF_INET6 */
+	uint8_t address[16];
+};
+void pattern_host_init(struct pattern_host *h, const char *host, size_t len, uint16_t port);
+bool pattern_matches_host_subject(const struct pattern *p, const struct pattern_host *h);
+
 /* @host a name or numeric address, lower case; IPv4-mapped IPv6 counts as IPv4. */
 bool pattern_matches_host(const struct pattern *p, const char *host, uint16_t port);
 

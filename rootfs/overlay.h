@@ -25,6 +25,21 @@ struct overlay_layer {
 	char *lower;  /* host directory under it; owned */
 	int upper_fd; /* O_PATH of the upper on the host; owned, -1 none */
 	unsigned index; /* layers/INDEX/{upper,work} in the session directory */
+	int mount_fd;   /* rootful, but for "/": the detached mount; owned, -1 else */
+	bool read_only; /* the host has it mounted read-only */
+};
+
+/* What the new root shows of the host without a layer of its own. */
+enum overlay_entry_kind {
+	OVERLAY_ENTRY_DIR,     /* skeleton directory: mount point, or parent of some */
+	OVERLAY_ENTRY_SYMLINK, /* skeleton symlink */
+	OVERLAY_ENTRY_BIND,    /* host file or directory, bound read-only */
+};
+struct overlay_entry {
+	enum overlay_entry_kind kind;
+	char *path;   /* absolute; owned */
+	char *target; /* symlink text; owned, NULL else */
+	mode_t mode;  /* directories and files */
 };
 
 struct overlay {
@@ -32,6 +47,9 @@ struct overlay {
 	unsigned count;
 	struct overlay_layer layers[OVERLAY_LAYERS_MAX];
 	int detached_fd; /* rootful: the detached mount; owned, -1 else */
+	struct overlay_entry *entries; /* parents before children; owned */
+	unsigned entry_count;
+	char notice[256]; /* host mounts that are shown read-only for want of a layer; "" none */
 };
 
 struct overlay_request {
@@ -39,6 +57,9 @@ struct overlay_request {
 	const char *session_path; /* absolute path of the same, for mount options */
 	const char *const *direct; /* host directories shown read-write without overlay; NULL-terminated */
 	const char *const *read_only; /* host directories shown read-only; NULL-terminated */
+	/* host directories in which the caller expects to write (workspace, home, temporary): rootless,
+	 * those below a parent of a foreign owner get a layer of their own; NULL-terminated, may be NULL */
+	const char *const *writable;
 	bool volatile_upper;      /* discard on exit: no fsync reaches the disk */
 };
 

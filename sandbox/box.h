@@ -35,6 +35,7 @@ struct box_plan {
 	char *const *envp;
 	const char *cwd;       /* absolute host path */
 	const char *workspace; /* absolute; the directory the session was started from */
+	const char *state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
 	uint32_t degraded_ok;  /* bit per box_layer: --allow-degraded */
 	enum policy_net net;
 	bool allow_ptrace;     /* --allow-ptrace: debuggers inside work */
@@ -50,6 +51,10 @@ struct box {
 	int proc_fd;           /* O_PATH of the outer /proc; owned */
 	uint32_t degraded;     /* bits of layers that are missing */
 	char cgroup_dirs[4][256]; /* ours, to remove at the end; "" none */
+	int cgroup_parent_fds[4]; /* O_PATH of their parents, valid after box_enter too; owned, -1 none */
+	pid_t agent_pid;       /* as the host numbers it */
+	int agent_pidfd;       /* owned */
+	int gate_fd;           /* socket to the agent until its execve; owned */
 };
 
 /*

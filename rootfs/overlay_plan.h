@@ -1,0 +1,43 @@
+/* Which host directories become layers: mountinfo in, layers and entries out. Private to rootfs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "rootfs/overlay.h"
+
+struct mount_point {
+	char *path; /* owned */
+	char fstype[32];
+	uint64_t id;
+	bool read_only;
+};
+
+struct mount_table {
+	struct mount_point *items; /* owned */
+	size_t count;
+};
+
+/* Parses the text of mountinfo; lines that make no sense are -EBADMSG. Pure. */
+int mount_table_parse(const char *text, struct mount_table *ret);
+int mount_table_read(struct mount_table *ret, struct err *err);
+void mount_table_finish(struct mount_table *t);
+
+/* True when @path is @dir or below it. Pure; both canonical. */
+bool path_is_within(const char *path, const char *dir);
+
+/* A mount that holds no files of a person: proc, sysfs, devtmpfs, cgroup … Pure. */
+bool mount_is_pseudo(const struct mount_point *m);
+/* Mounts the new root makes afresh: /proc, /sys, /dev, /run and all below. Pure. */
+bool path_is_fresh(const char *path);
+
+/* Fills @o->layers (without descriptors) and @o->entries. */
+int overlay_plan_rootful(const struct mount_table *t, struct overlay *o, struct err *err);
+int overlay_plan_forest(const struct mount_table *t, const char *const *writable, struct overlay *o,
+			struct err *err);
+int overlay_add_entry(struct overlay *o, enum overlay_entry_kind kind, const char *path,
+		      const char *target, mode_t mode);
+/* Permission bits for a copy of the directory that the caller will own: no more than he has natively. */
+mode_t overlay_own_mode(const char *path, mode_t mode);
