@@ -101,6 +101,23 @@ docs-check: $(B)/docs/gen-syscalls ## fail when docs/syscalls.md is not what the
 unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(UNIT_BIN)
 
+# tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME: make MODE=fuzz CC=clang fuzz [FUZZ_SECONDS=60]
+FUZZ_SECONDS ?= 10
+FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
+define fuzz_rule
+$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(LIBS) -o $$@
+endef
+$(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
+
+.PHONY: fuzz
+fuzz: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%) ## fuzz every parser for FUZZ_SECONDS (MODE=fuzz CC=clang)
+	for t in $(FUZZ_NAMES); do \
+		mkdir -p $(B)/corpus/$$t; \
+		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
 .PHONY: clean
 clean: ## remove build/
 	rm -rf build compile_commands.json
