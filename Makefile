@@ -84,6 +84,19 @@ $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
 unit: $(UNIT_BIN) ## build and run the unit tests
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(UNIT_BIN)
 
+# A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
+KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
+KERNEL_BIN := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(KERNEL_SRC))
+define kernel_rule
+$(B)/tests/kernel/$(1): $(B)/tests/kernel/$(1).o $(call upto,sandbox)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
+endef
+$(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t))))
+
+.PHONY: kernel
+kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
+	prove $(KERNEL_BIN)
+
 .PHONY: clean
 clean: ## remove build/
 	rm -rf build compile_commands.json
