@@ -189,7 +189,8 @@ static void on_messages(struct gateway *g)
 			break;
 		case MONITOR_EXIT:
 			g->exited = true;
-			g->status = m.value;
+			/* -1: the tree was killed before its init could tell the agent's end */
+			g->status = m.value < 0 ? SIGKILL : m.value;
 			stopped = 0;
 			break;
 		default:
@@ -239,7 +240,7 @@ static void on_time(struct gateway *g, uint64_t now)
 /* Until the tree is gone: by the monitor's word, or by its death. */
 static void supervise(struct gateway *g)
 {
-	while (!g->monitor_gone) {
+	while (!g->monitor_gone && !g->exited) {
 		struct pollfd fds[] = {
 			{.fd = g->monitor_fd, .events = POLLIN},
 			{.fd = g->signal_fd, .events = POLLIN},
@@ -267,16 +268,23 @@ static void supervise(struct gateway *g)
 		}
 		if (fds[0].revents)
 			on_messages(g);
-		if (g->exited && !g->kill_ms) {
-			/* What is left of the monitor saves the baseline; it must not take long. */
-			g->deadline_ms = 0;
-			g->kill_ms = now_ms() + KILL_PATIENCE_MS;
-		}
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
 	if (g->monitor_fd >= 0)
 		on_messages(g); /* its last words */
+}
+
+/* The monitor removes what the box left behind; we have our own end to write meanwhile. */
+static void reap_monitor(struct gateway *g, int *ret_status)
+{
+	struct pollfd fd = {.fd = g->pidfd, .events = POLLIN};
+	if (g->monitor_pid <= 0)
+		return;
+	if (poll(&fd, 1, KILL_PATIENCE_MS) == 0)
+		kill(g->monitor_pid, SIGKILL);
+	if (waitpid(g->monitor_pid, ret_status, 0) == g->monitor_pid)
+		g->monitor_pid = 0;
 }
 
 /*
@@ -340,8 +348,8 @@ static int finish(struct gateway *g)
 	struct err err;
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
-	if (waitpid(g->monitor_pid, &end, 0) == g->monitor_pid)
-		g->monitor_pid = 0;
+	if (!g->exited)
+		reap_monitor(g, &end);
 	/* A signal from the terminal while the box was built met the monitor too. */
 	if (!g->started && g->exit_code < 0 && WIFSIGNALED(end) && WTERMSIG(end) != SIGKILL) {
 		g->exit_code = EXIT_SIGNAL + WTERMSIG(end);
@@ -384,6 +392,7 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
+	reap_monitor(g, &end);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD &&
 	    overlay_discard(g->session.dirfd, &err) < 0)
 		log_error("%s", err.text);

@@ -391,17 +391,18 @@ static void probe_container(const char *state_path, struct probe_result *ret)
 	while (f && fgets(line, sizeof(line), f))
 		if (!strncmp(line, "Seccomp_filters:", 16))
 			filters = strtol(line + 16, NULL, 10);
-	const char *inside = getenv("VSANDBOX") ? "a vsandbox"
-			     : access("/run/.containerenv", F_OK) == 0 ? "a podman container"
-			     : access("/.dockerenv", F_OK) == 0 ? "a docker container" : NULL;
-	if (inside)
-		found(ret, PROBE_WARN, "what fails above is the outer one's doing: loosen it there",
-		      "inside %s, %ld seccomp filters in force", inside, filters);
+	bool nested = getenv("VSANDBOX") != NULL;
+	const char *inside = access("/run/.containerenv", F_OK) == 0 ? "inside a podman container"
+			     : access("/.dockerenv", F_OK) == 0 ? "inside a docker container"
+								: "no outer container seen";
+	if (nested)
+		found(ret, PROBE_WARN, "run vsandbox outside of it",
+		      "inside a vsandbox, which holds the one listener there can be");
 	else if (filters)
-		found(ret, PROBE_WARN, "what fails above may be their doing",
-		      "%ld seccomp filters are in force already", filters);
+		found(ret, PROBE_WARN, "if a line above fails, loosen the outer seccomp profile",
+		      "%s, %ld seccomp filters are in force", inside, filters);
 	else
-		found(ret, PROBE_OK, "", "no outer container or filter seen");
+		found(ret, PROBE_OK, "", "%s, no seccomp filter in force", inside);
 }
 
 const struct probe probe_table[] = {
