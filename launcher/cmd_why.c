@@ -29,7 +29,7 @@ const struct option_spec why_options[] = {
 	[WHY_PATH] = {"path", 0, "PATH", "what a file action on PATH would meet"},
 	[WHY_OP] = {"op", 0, "read|write|delete", "with --path (default read)"},
 	[WHY_HOST] = {"host", 0, "HOST[:PORT]", "what a connection would meet (port 443)"},
-	[WHY_EXEC] = {"exec", 0, "PROGRAM", "what starting it would meet; its arguments follow"},
+	[WHY_EXEC] = {"exec", 0, NULL, "what starting the command that follows would meet"},
 	[WHY_POLICY] = {"policy", 'p', "NAME|FILE", "the policy that is asked (default dev)"},
 	[WHY_NAME] = {"name", 0, "AGENT", "with this agent's baseline (default: a fresh one)"},
 	[WHY_JSON] = {"json", 0, NULL, "as JSON"},
@@ -156,7 +156,7 @@ static int file_action(const struct options *o, struct action *a, char path[stat
 static int exec_action(const struct options *o, struct action *a, char path[static PATH_MAX],
 		       char argv[static ACTION_ARGV_SIZE], struct err *err)
 {
-	const char *program = options_value(o, WHY_EXEC);
+	const char *program = o->args[0];
 	char found[PATH_MAX];
 	snprintf(found, sizeof(found), "%s", program);
 	if (!strchr(program, '/')) {
@@ -181,14 +181,13 @@ static int exec_action(const struct options *o, struct action *a, char path[stat
 	a->resource = path;
 	a->provenance = PROVENANCE_EXISTING;
 	a->argv = argv;
-	const char *next = program;
-	for (int i = 0; next; next = o->args[i++]) {
-		size_t n = strlen(next) + 1;
+	for (char *const *arg = o->args; *arg; arg++) {
+		size_t n = strlen(*arg) + 1;
 		if (a->argv_len + n > ACTION_ARGV_SIZE) {
 			a->argv_truncated = true;
 			break;
 		}
-		memcpy(argv + a->argv_len, next, n);
+		memcpy(argv + a->argv_len, *arg, n);
 		a->argv_len += n;
 		a->argc++;
 	}
@@ -278,9 +277,11 @@ int cmd_why(const struct options *o)
 	int r = 0;
 	if (questions != 1)
 		r = err_set(&err, EINVAL,
-			    "ask one of --event N, --path PATH, --host HOST, --exec PROGRAM");
+			    "ask one of --event N, --path PATH, --host HOST, --exec CMD…");
 	else if (!options_has(o, WHY_EXEC))
 		r = options_want_args(o, 0, options_has(o, WHY_EVENT) ? 1 : 0, &err);
+	else if (!o->arg_count)
+		r = err_set(&err, EINVAL, "--exec wants a command: vsandbox why --exec -- CMD ARG…");
 	if (r == 0)
 		r = options_has(o, WHY_EVENT) ? why_event(o, &err) : why_action(o, &err);
 	if (r < 0) {

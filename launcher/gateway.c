@@ -6,8 +6,7 @@
  *
  * Signals. The agent shares our process group, so what the terminal generates
  * (SI_KERNEL) has reached it already; what somebody sent to us alone is
- * forwarded. When the agent stops, so do we, for the outer shell to see it. The
- * monitor keeps all these blocked: they are for the agent, not for it.
+ * forwarded. When the agent stops, so do we, for the outer shell to see it.
  *
  * States: before MONITOR_STARTED a signal ends the start; then supervision;
  * after MONITOR_EXIT the tree is gone and only the log is left to finish.
@@ -39,8 +38,6 @@ enum {
 	KILL_PATIENCE_MS = 2000, /* from MONITOR_KILL to SIGKILL for the monitor */
 	INTERRUPT_TWICE_MS = 1000,
 };
-
-/* TEMP */ bool eventlog_reader_sleep(struct eventlog_reader *r);
 
 struct gateway {
 	const struct run *run;
@@ -111,6 +108,8 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		if (signum == SIGINT || signum == SIGTERM || signum == SIGHUP || signum == SIGQUIT) {
 			g->exit_code = EXIT_SIGNAL + signum;
 			end_tree(g, "signal");
+		} else if (signum == SIGTSTP && from_terminal) {
+			raise(SIGSTOP); /* what is being started stopped as well */
 		}
 		return;
 	}
@@ -240,7 +239,7 @@ static void on_time(struct gateway *g, uint64_t now)
 /* Until the tree is gone: by the monitor's word, or by its death. */
 static void supervise(struct gateway *g)
 {
-	while (!g->monitor_gone) {
+	while (!g->monitor_gone && !g->exited) {
 		struct pollfd fds[] = {
 			{.fd = g->monitor_fd, .events = POLLIN},
 			{.fd = g->signal_fd, .events = POLLIN},
@@ -268,11 +267,6 @@ static void supervise(struct gateway *g)
 		}
 		if (fds[0].revents)
 			on_messages(g);
-		if (g->exited && !g->kill_ms) {
-			/* What is left of the monitor saves the baseline; it must not take long. */
-			g->deadline_ms = 0;
-			g->kill_ms = now_ms() + KILL_PATIENCE_MS;
-		}
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -280,21 +274,35 @@ static void supervise(struct gateway *g)
 		on_messages(g); /* its last words */
 }
 
+/* The monitor removes what the box left behind; we have our own end to write meanwhile. */
+static void reap_monitor(struct gateway *g, int *ret_status)
+{
+	struct pollfd fd = {.fd = g->pidfd, .events = POLLIN};
+	if (g->monitor_pid <= 0)
+		return;
+	if (poll(&fd, 1, KILL_PATIENCE_MS) == 0)
+		kill(g->monitor_pid, SIGKILL);
+	if (waitpid(g->monitor_pid, ret_status, 0) == g->monitor_pid)
+		g->monitor_pid = 0;
+}
+
 /*
  * The child: nothing of the gateway's but the monitor's end of the pair and the ring's
- * eventfd. The signals that are the agent's stay blocked; the box gives the agent back the
- * mask the gateway was started with (box_plan.sigmask).
+ * eventfd. The mask the gateway was started with comes back: the box hands it to the agent,
+ * and the monitor leaves the terminal's process group once the agent is there.
  */
-static int monitor_child(struct gateway *g, const struct monitor_plan *plan)
+static int monitor_child(struct gateway *g, const sigset_t *mask, const struct monitor_plan *plan)
 {
 	drop_fd(&g->lock_fd); /* it would keep the session alive after us */
 	drop_fd(&g->signal_fd);
 	drop_fd(&g->monitor_fd);
+	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
 }
 
-static int fork_monitor(struct gateway *g, struct monitor_plan *plan, struct err *err)
+static int fork_monitor(struct gateway *g, const sigset_t *mask, struct monitor_plan *plan,
+			struct err *err)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -307,7 +315,7 @@ static int fork_monitor(struct gateway *g, struct monitor_plan *plan, struct err
 		return err_sys(err, errno, "cannot start the monitor");
 	}
 	if (g->monitor_pid == 0)
-		_exit(monitor_child(g, plan));
+		_exit(monitor_child(g, mask, plan));
 	close(pair[1]);
 	/* No glibc wrapper in every release we build on; the child cannot be reaped before us. */
 	g->pidfd = (int)syscall(SYS_pidfd_open, g->monitor_pid, 0);
@@ -337,8 +345,15 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 static int finish(struct gateway *g)
 {
 	struct err err;
-	int code, n = 0;
+	int code, n = 0, end = 0;
 	const char *reason = g->reason;
+	if (!g->exited)
+		reap_monitor(g, &end);
+	/* A signal from the terminal while the box was built met the monitor too. */
+	if (!g->started && g->exit_code < 0 && WIFSIGNALED(end) && WTERMSIG(end) != SIGKILL) {
+		g->exit_code = EXIT_SIGNAL + WTERMSIG(end);
+		reason = "signal";
+	}
 	bool crashed = !g->exited && g->exit_code < 0 && !reason;
 	if (g->exited && g->exit_code < 0) {
 		code = WIFSIGNALED(g->status) ? EXIT_SIGNAL + WTERMSIG(g->status)
@@ -360,15 +375,15 @@ static int finish(struct gateway *g)
 	if (g->log) {
 		n = g->exited ? eventlog_drain(g->log, report_event, &g->report)
 			      : eventlog_recover(g->log, report_event, &g->report);
-		struct event end = {.kind = EVENT_SESSION_END,
+		struct event last = {.kind = EVENT_SESSION_END,
 				    .ambient_count = g->report.ambient,
 				    .status = g->status,
 				    .text = reason,
 				    .result = 0,
-				    .action = {.resource = ""}};
-		stamp(&end);
+				    .action = {.resource = "", .program = "", .size_bytes = -1}};
+		stamp(&last);
 		if (n >= 0)
-			n = eventlog_append(g->log, &end);
+			n = eventlog_append(g->log, &last);
 	}
 	if (n < 0)
 		log_error("the log of session %s is incomplete: %s; the rest is recovered when it is "
@@ -376,10 +391,35 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
+	reap_monitor(g, &end);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD &&
 	    overlay_discard(g->session.dirfd, &err) < 0)
 		log_error("%s", err.text);
 	return code;
+}
+
+/* First in the log: what was started, as far as an event has room for it. */
+static void append_start(struct gateway *g)
+{
+	char argv[ACTION_ARGV_SIZE];
+	struct event e = {.kind = EVENT_SESSION_START,
+			  .text = g->start.policy,
+			  .action = {.resource = "", .program = "", .argv = argv,
+				     .cwd = g->run->cwd, .size_bytes = -1}};
+	for (char *const *arg = g->run->argv; *arg; arg++) {
+		size_t n = strlen(*arg) + 1;
+		if (e.action.argv_len + n > sizeof(argv)) {
+			e.action.argv_truncated = true;
+			break;
+		}
+		memcpy(argv + e.action.argv_len, *arg, n);
+		e.action.argv_len += n;
+		e.action.argc++;
+	}
+	stamp(&e);
+	int r = eventlog_append(g->log, &e);
+	if (r < 0)
+		log_warn("the log takes no event: %s, continuing", strerrordesc_np(-r));
 }
 
 static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct err *err)
@@ -409,7 +449,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.agents_dirfd = run->agents_dirfd,
 		.ring_wake_fd = g->ring_fd,
 	};
-	r = fork_monitor(g, &plan, err);
+	r = fork_monitor(g, mask, &plan, err);
 	if (r < 0)
 		return r;
 	/* While the monitor builds the box; after the fork, so that only we hold the log's lock. */
@@ -421,6 +461,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	r = eventlog_reader_open(g->session.dirfd, g->session.id, &g->log, err);
 	if (r < 0)
 		return r;
+	append_start(g);
 	on_drain(g);
 	return 0;
 }

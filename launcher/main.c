@@ -13,7 +13,7 @@ const struct verb verb_table[] = {
 	{"logs", "[SESSION]", "print a session's events", cmd_logs, logs_options},
 	{"diff", "[SESSION] [PATH]", "list what a session changed, deletions first", cmd_diff, diff_options},
 	{"discard", "[SESSION]", "drop what a session changed", cmd_discard, discard_options},
-	{"why", "[SESSION]", "explain a decision, of an event or of an action to come", cmd_why, why_options},
+	{"why", "[SESSION | COMMAND…]", "explain a decision, of an event or of an action to come", cmd_why, why_options},
 	{"kill", "SESSION", "end a running session now", cmd_kill, kill_options},
 	{"policy", "list|show NAME|check FILE|schema", "look at policies and check them", cmd_policy, policy_options},
 	{"audit", "verify [SESSION]", "verify the hash chain of a session's events", cmd_audit, NULL},

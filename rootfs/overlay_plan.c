@@ -270,8 +270,10 @@ static bool is_mapped(const struct stat *st)
 
 /*
  * Nothing below can be changed by the caller, so that a read-only bind says the
- * same as a layer, at native speed and with native owners. Only for directories in which no
- * daemon keeps sockets: a bind, unlike an overlay, would let them be reached.
+ * same as a layer, at native speed and with native owners: what he cannot change at the first
+ * level has an owner that is not mapped, and below such a parent no layer takes a
+ * change (EOVERFLOW). Only for directories in which no daemon keeps sockets: a
+ * bind, unlike an overlay, would let them be reached.
  */
 static bool needs_no_layer(const char *path)
 {
@@ -280,7 +282,8 @@ static bool needs_no_layer(const char *path)
 	if (may(path, W_OK))
 		return false;
 	static const char *const system_dirs[] = { "/usr", "/bin",   "/sbin",	"/lib",
-						   "/lib32", "/lib64", "/libx32", "/boot" };
+						   "/lib32", "/lib64", "/libx32", "/boot",
+						   "/etc" };
 	bool known = false;
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(system_dirs[0]); i++)
 		known |= strcmp(path, system_dirs[i]) == 0;
@@ -294,7 +297,7 @@ static bool needs_no_layer(const char *path)
 		if (!known)
 			return false;
 		struct stat st;
-		if (e->d_type == DT_DIR && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (e->d_type != DT_LNK && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    (st.st_uid == geteuid() || faccessat(dirfd(d), e->d_name, W_OK, AT_EACCESS) == 0))
 			return false; /* /usr/local handed to a person */
 	}

@@ -27,6 +27,13 @@ static int write_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
+static bool is_same(int session_dirfd, const char *text, size_t len)
+{
+	cleanup_fd int fd = openat(session_dirfd, "layers.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_free char *old = fd < 0 ? NULL : malloc(len + 1);
+	return old && read(fd, old, len + 1) == (ssize_t)len && memcmp(old, text, len) == 0;
+}
+
 int overlay_save(const struct overlay *o, int session_dirfd, struct err *err)
 {
 	cleanup_json struct json_object *root = json_object_new_object();
@@ -46,6 +53,9 @@ int overlay_save(const struct overlay *o, int session_dirfd, struct err *err)
 		root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 	if (!text)
 		return err_sys(err, ENOMEM, "overlay: layers.json");
+	/* the usual case on entering a session again; replacing a file costs ext4 a flush */
+	if (is_same(session_dirfd, text, len))
+		return 0;
 	/* renamed into place: a reader sees the old plan or the new one */
 	cleanup_fd int fd = openat(session_dirfd, "layers.json.new",
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -221,6 +221,20 @@ static int open_proc(const struct watch *watch, pid_t pid)
 	return openat(watch->env.proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+/*
+ * Detaches with a signal to deliver. A task killed meanwhile cannot be detached (ESRCH): its
+ * death is then ours to collect, or its parent would wait for it for ever.
+ */
+static void let_go(pid_t pid, int signum)
+{
+	int status;
+	if (ptrace(PTRACE_DETACH, pid, NULL, (void *)(uintptr_t)signum) == 0)
+		return;
+	while (waitpid(pid, &status, __WALL) == pid && !WIFEXITED(status) && !WIFSIGNALED(status))
+		if (ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0)
+			return;
+}
+
 enum outcome { EXEC_VERIFIED, EXEC_FAILED, EXEC_SWAPPED, EXEC_DIED };
 
 /* Waits, as tracer, for what becomes of the execve. @ret_pid: the process (exec makes a thread its leader). */
@@ -239,8 +253,7 @@ static enum outcome guard(struct worker *w, const struct expected *x, pid_t *ret
 		if (status >> 8 != (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
 			/* our interrupt, a group stop, or a signal on its way: execve did not happen */
 			bool event = status >> 16 != 0;
-			ptrace(PTRACE_DETACH, pid, NULL,
-			       event ? NULL : (void *)(uintptr_t)WSTOPSIG(status));
+			let_go(pid, event ? 0 : WSTOPSIG(status));
 			return EXEC_FAILED;
 		}
 		cleanup_fd int dir = open_proc(w->watch, pid);
@@ -249,7 +262,7 @@ static enum outcome guard(struct worker *w, const struct expected *x, pid_t *ret
 			    exe.st_ino == x->ino && argv_matches(w, dir, x);
 		if (!same)
 			kill(pid, SIGKILL); /* still stopped: nothing of it runs */
-		ptrace(PTRACE_DETACH, pid, NULL, NULL);
+		let_go(pid, 0);
 		return same ? EXEC_VERIFIED : EXEC_SWAPPED;
 	}
 }

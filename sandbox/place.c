@@ -157,15 +157,12 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 		return -ENAMETOOLONG;
 
 	const char *leaf = leaf_of(path);
-	size_t leaf_len = strlen(leaf);
 	if (is_dots(leaf)) { /* "/", ".", "..": the directory itself, by a name that cannot be removed */
 		int fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, path, O_PATH);
 		if (fd < 0)
 			return fd;
 		ret->parent_fd = fd;
-		snprintf(ret->leaf, sizeof(ret->leaf), "%s", leaf_len ? leaf : ".");
-		if (strncmp(leaf, "..", 2) == 0)
-			snprintf(ret->leaf, sizeof(ret->leaf), ".");
+		strcpy(ret->leaf, ".");
 	} else {
 		if (strcspn(leaf, "/") > NAME_MAX)
 			return -ENAMETOOLONG;

@@ -308,7 +308,7 @@ int history_load(struct history *h, int dirfd, const char *agent, struct err *er
 	char name[NAME_BYTES];
 	uint64_t version;
 	const char *wrong;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	memset(h, 0, sizeof(*h));

@@ -37,7 +37,7 @@ static const struct class_row classes[] = {
 	[CLASS_BOOT]            = { { 0, .85f },    NATURE_FIXED,  "what the system runs by itself" },
 	[CLASS_SETTINGS]        = { { 0, .60f },    NATURE_FIXED,  "system settings" },
 	[CLASS_SYSTEM]          = { { 0, .50f },    NATURE_FIXED,  "system files" },
-	[CLASS_KERNEL]          = { { 0, .50f },    NATURE_FIXED,  "the kernel's switches" },
+	[CLASS_KERNEL]          = { { 0, .80f },    NATURE_FIXED,  "the kernel's switches" },
 	[CLASS_DEVICE]          = { { .95f, 1 },    NATURE_FIXED,  "a raw disk or memory" },
 	[CLASS_PRODUCTION]      = { { .70f, .75f }, NATURE_DATA,   "production" },
 	[CLASS_PRODUCTION_HOST] = { { .35f, .45f }, NATURE_FIXED,  "a production host" },
@@ -97,7 +97,7 @@ static uint32_t look_up(struct part p, unsigned places, const struct part *paren
 	n = sensitivity_names[(unsigned char)fold(p.text[0])];
 	if (!n)
 		return 0;
-	for (; n->text; n++) {
+	for (; n->text && n->len <= p.len; n++) {
 		if (n->len != p.len || !(n->places & places) || !part_is(&p, n->text, n->len))
 			continue;
 		if (n->parent && (!parent || !part_is(parent, n->parent, strlen(n->parent))))
@@ -286,7 +286,7 @@ static void of_host(const struct action *a, enum effect effect, struct finding *
 static void of_statement(const char *statement, enum effect effect, struct finding *f)
 {
 	for (;;) {
-		struct sql_token t = sql_next(&statement);
+		struct sql_token t = sql_next(&statement, SQL_STANDARD);
 
 		if (t.kind == SQL_TOKEN_END)
 			return;

@@ -62,5 +62,5 @@ struct sensitivity_name {
 	const char *parent; /* the component before must be this; NULL any */
 };
 
-/* Sorted into the first letter's list; a list ends with text NULL. NULL: no name begins so. */
+/* The names of one first letter, shortest first; text NULL ends. NULL: no name begins so. */
 extern const struct sensitivity_name *const sensitivity_names[256];

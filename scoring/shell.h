@@ -9,3 +9,6 @@
 #include "scoring/dimensions.h"
 
 struct finding shell_danger(const struct action *a);
+
+/* The same of a script, @depth shells deep. */
+void shell_scan(const char *text, size_t len, unsigned depth, struct finding *f);

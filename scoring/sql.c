@@ -17,12 +17,12 @@ static bool is_space(unsigned char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static const char *skip_blank(const char *p)
+static const char *skip_blank(const char *p, enum sql_dialect dialect)
 {
 	for (;;) {
 		if (is_space((unsigned char)*p)) {
 			p++;
-		} else if (p[0] == '-' && p[1] == '-') {
+		} else if ((p[0] == '-' && p[1] == '-') || (*p == '#' && dialect == SQL_MYSQL)) {
 			p += strcspn(p, "\n");
 		} else if (p[0] == '/' && p[1] == '*' && p[2] == '!') {
 			p += 3; /* MySQL runs what stands in such a comment */
@@ -72,9 +72,9 @@ static const char *skip_dollar(const char *p)
 	return p + strlen(p);
 }
 
-struct sql_token sql_next(const char **cursor)
+struct sql_token sql_next(const char **cursor, enum sql_dialect dialect)
 {
-	const char *p = skip_blank(*cursor);
+	const char *p = skip_blank(*cursor, dialect);
 	struct sql_token t = { .text = p };
 	const char *end = p;
 
@@ -82,11 +82,11 @@ struct sql_token sql_next(const char **cursor)
 		t.kind = SQL_TOKEN_END;
 	} else if (*p == '\'') {
 		t.kind = SQL_TOKEN_LITERAL;
-		end = skip_quoted(p + 1, '\'', p > *cursor && (p[-1] == 'E' || p[-1] == 'e'));
+		end = skip_quoted(p + 1, '\'', dialect == SQL_MYSQL);
 	} else if (*p == '"' || *p == '`') {
 		t.kind = SQL_TOKEN_WORD;
 		t.quoted = true;
-		end = skip_quoted(p + 1, *p, false);
+		end = skip_quoted(p + 1, *p, dialect == SQL_MYSQL);
 		*cursor = end;
 		t.text = p + 1;
 		t.len = (size_t)(end - t.text);
@@ -96,6 +96,9 @@ struct sql_token sql_next(const char **cursor)
 	} else if (*p == '$' && skip_dollar(p)) {
 		t.kind = SQL_TOKEN_LITERAL;
 		end = skip_dollar(p);
+	} else if ((*p == 'E' || *p == 'e') && p[1] == '\'' && dialect == SQL_STANDARD) {
+		t.kind = SQL_TOKEN_LITERAL; /* PostgreSQL's string with escapes */
+		end = skip_quoted(p + 2, '\'', true);
 	} else if (is_word((unsigned char)*p)) {
 		t.kind = *p >= '0' && *p <= '9' ? SQL_TOKEN_LITERAL : SQL_TOKEN_WORD;
 		while (is_word((unsigned char)*end) || (t.kind == SQL_TOKEN_LITERAL && *end == '.'))
@@ -111,7 +114,8 @@ struct sql_token sql_next(const char **cursor)
 
 static bool word_is(const struct sql_token *t, const char *word)
 {
-	return t->kind == SQL_TOKEN_WORD && !t->quoted && strlen(word) == t->len &&
+	return t->kind == SQL_TOKEN_WORD && !t->quoted && (t->text[0] | 0x20) == word[0] &&
+	       strlen(word) == t->len &&
 	       strncasecmp(t->text, word, t->len) == 0;
 }
 
@@ -185,6 +189,7 @@ struct inspection {
 	struct sql_shape *shape;
 	const struct verb_row *pending[SQL_DEPTH_MAX]; /* verb at this depth that awaits its WHERE */
 	unsigned depth;
+	enum sql_dialect dialect;
 };
 
 static void shape_raise(struct sql_shape *s, float danger, const char *why)
@@ -224,16 +229,16 @@ static void verb_open(struct inspection *in, const struct sql_token *t, bool nes
 }
 
 /* "WHERE 1 = 1" and "WHERE true" select every row: they are no WHERE. */
-static bool where_selects(const char *after)
+static bool where_selects(const char *after, enum sql_dialect dialect)
 {
-	struct sql_token a = sql_next(&after);
+	struct sql_token a = sql_next(&after, dialect);
 
 	if (word_is(&a, "true"))
 		return false;
 	if (a.kind != SQL_TOKEN_LITERAL)
 		return true;
-	struct sql_token eq = sql_next(&after);
-	struct sql_token b = sql_next(&after);
+	struct sql_token eq = sql_next(&after, dialect);
+	struct sql_token b = sql_next(&after, dialect);
 	if (!punct_is(&eq, '='))
 		return eq.kind != SQL_TOKEN_END && !punct_is(&eq, ';');
 	return b.len != a.len || memcmp(a.text, b.text, a.len) != 0;
@@ -247,7 +252,7 @@ static void word_check(struct inspection *in, const struct sql_token *t, const c
 		if (!word_is(t, words[i].word))
 			continue;
 		if (words[i].next) {
-			struct sql_token next = sql_next(&cursor);
+			struct sql_token next = sql_next(&cursor, in->dialect);
 
 			if (*words[i].next == '\'' ? *next.text != '\'' : !word_is(&next, words[i].next))
 				continue;
@@ -256,15 +261,14 @@ static void word_check(struct inspection *in, const struct sql_token *t, const c
 	}
 }
 
-void sql_inspect(const char *statement, struct sql_shape *ret)
+static void inspect(const char *statement, enum sql_dialect dialect, struct sql_shape *shape)
 {
-	struct inspection in = { .shape = ret };
+	struct inspection in = { .shape = shape, .dialect = dialect };
 	const char *cursor = statement;
 	bool first = true, opened = false;
 
-	*ret = (struct sql_shape){ 0 };
 	for (;;) {
-		struct sql_token t = sql_next(&cursor);
+		struct sql_token t = sql_next(&cursor, dialect);
 
 		if (t.kind == SQL_TOKEN_END)
 			break;
@@ -288,7 +292,7 @@ void sql_inspect(const char *statement, struct sql_shape *ret)
 		} else if (t.kind == SQL_TOKEN_WORD) {
 			if (first || opened)
 				verb_open(&in, &t, !first);
-			if (word_is(&t, "where") && where_selects(cursor))
+			if (word_is(&t, "where") && where_selects(cursor, dialect))
 				in.pending[in.depth] = NULL;
 			word_check(&in, &t, cursor);
 			/* EXPLAIN ANALYZE runs its statement; WITH's comes after its last parenthesis. */
@@ -296,7 +300,7 @@ void sql_inspect(const char *statement, struct sql_shape *ret)
 		}
 		if (punct_is(&t, ')') && in.depth == 0) {
 			const char *look = cursor;
-			struct sql_token next = sql_next(&look);
+			struct sql_token next = sql_next(&look, dialect);
 
 			if (next.kind == SQL_TOKEN_WORD)
 				verb_open(&in, &next, true);
@@ -305,7 +309,15 @@ void sql_inspect(const char *statement, struct sql_shape *ret)
 	}
 	for (unsigned d = 0; d < SQL_DEPTH_MAX; d++)
 		verb_close(&in, d);
-	ret->len = (size_t)(cursor - statement);
+}
+
+void sql_inspect(const char *statement, struct sql_shape *ret)
+{
+	*ret = (struct sql_shape){ .len = strlen(statement) };
+	inspect(statement, SQL_STANDARD, ret);
+	/* Without these bytes both readings are one. */
+	if (strpbrk(statement, "\\#"))
+		inspect(statement, SQL_MYSQL, ret);
 	if (ret->len > SQL_BULK_BYTES)
 		shape_raise(ret, .30f, "a statement of unusual size");
 }
@@ -317,7 +329,7 @@ uint64_t sql_fingerprint(const char *statement)
 	bool literal = false;
 
 	for (;;) {
-		struct sql_token t = sql_next(&cursor);
+		struct sql_token t = sql_next(&cursor, SQL_STANDARD);
 
 		if (t.kind == SQL_TOKEN_END)
 			break;

@@ -28,6 +28,7 @@ struct sql_shape {
 	size_t len;
 };
 
+/* Under the reading that makes it graver. */
 void sql_inspect(const char *statement, struct sql_shape *ret);
 
 /* The same for statements that differ in literals, spacing and case only. */
@@ -42,5 +43,15 @@ struct sql_token {
 	bool quoted; /* an identifier in quotes: never a keyword */
 };
 
+/*
+ * The same bytes are different statements to different servers; who cannot know
+ * which one listens must look at both readings and believe the graver.
+ */
+enum sql_dialect {
+	SQL_STANDARD, /* a backslash in a string is a backslash */
+	SQL_MYSQL,    /* it escapes; # begins a comment */
+	SQL_DIALECT_COUNT,
+};
+
 /* The next token at *@cursor, which moves past it; comments and space are skipped. */
-struct sql_token sql_next(const char **cursor);
+struct sql_token sql_next(const char **cursor, enum sql_dialect dialect);

@@ -1,0 +1,407 @@
+/* The new root: the layers, fresh kernel file systems, and covers over what must not be seen. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/kernel.h"
+#include "base/scope.h"
+#include "sandbox/box_private.h"
+
+static const uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+struct builder {
+	struct box_setup *s;
+	struct err *err;
+	char root[PATH_MAX]; /* the new root, as seen before the pivot */
+	int root_fd;         /* O_PATH of it once it is mounted */
+	int empty_dir, empty_file; /* O_PATH: what covers */
+};
+
+/*
+ * O_PATH of @path in the new root. Links in it are followed as the agent will
+ * follow them, never out of it: the layers show names that others have chosen.
+ */
+static int open_inside(const struct builder *b, const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags, .resolve = RESOLVE_IN_ROOT };
+	int fd = (int)syscall(SYS_openat2, b->root_fd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+/* A detached mount of a fresh file system; @options is "key=value" or a flag, NULL-terminated. */
+static int make_fs(const char *type, const char *const *options, uint64_t attr)
+{
+	cleanup_fd int fsfd = fsopen(type, FSOPEN_CLOEXEC);
+	if (fsfd < 0)
+		return -errno;
+	fsconfig(fsfd, FSCONFIG_SET_STRING, "source", "vsandbox", 0);
+	for (; options && *options; options++) {
+		char key[32];
+		const char *value = strchr(*options, '=');
+		int rc;
+		if (value) {
+			snprintf(key, sizeof(key), "%.*s", (int)(value - *options), *options);
+			rc = fsconfig(fsfd, FSCONFIG_SET_STRING, key, value + 1, 0);
+		} else {
+			rc = fsconfig(fsfd, FSCONFIG_SET_FLAG, *options, NULL, 0);
+		}
+		if (rc < 0)
+			return -errno;
+	}
+	if (fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	int mnt = fsmount(fsfd, FSMOUNT_CLOEXEC, (unsigned)attr);
+	return mnt < 0 ? -errno : mnt;
+}
+
+static int move_to(int mount_fd, int target_fd)
+{
+	return move_mount(mount_fd, "", target_fd, "",
+			  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ?
+		       -errno :
+		       0;
+}
+
+/* Mounts a fresh file system on a directory of the new root. -ENOENT when that is not there. */
+static int mount_fs(const struct builder *b, const char *type, const char *const *options,
+		    uint64_t attr, const char *path)
+{
+	cleanup_fd int target = open_inside(b, path, O_DIRECTORY);
+	if (target < 0)
+		return target;
+	cleanup_fd int mnt = make_fs(type, options, attr);
+	if (mnt < 0)
+		return mnt;
+	return move_to(mnt, target);
+}
+
+/* Binds what @source_fd names onto @path of the new root, with attributes added. */
+static int bind_fd(const struct builder *b, int source_fd, unsigned recursive, uint64_t attr,
+		   const char *path)
+{
+	cleanup_fd int target = open_inside(b, path, 0);
+	if (target < 0)
+		return target;
+	cleanup_fd int mnt =
+		(int)syscall(SYS_open_tree, source_fd, "",
+			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recursive);
+	if (mnt < 0)
+		return -errno;
+	struct mount_attr set = { .attr_set = attr };
+	if (mount_setattr(mnt, "", AT_EMPTY_PATH | recursive, &set, sizeof(set)) < 0)
+		return -errno;
+	return move_to(mnt, target);
+}
+
+/* Hides what is at @path, if there is anything: nothing to read, nothing to change. */
+static int cover(const struct builder *b, const char *path)
+{
+	cleanup_fd int target = open_inside(b, path, 0);
+	if (target < 0)
+		return target == -ENOENT || target == -ENOTDIR || target == -EACCES ||
+				       target == -ELOOP ?
+			       0 :
+			       target;
+	struct stat st;
+	if (fstat(target, &st) < 0)
+		return -errno;
+	cleanup_fd int mnt = (int)syscall(SYS_open_tree,
+					  S_ISDIR(st.st_mode) ? b->empty_dir : b->empty_file, "",
+					  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (mnt < 0)
+		return -errno;
+	struct mount_attr set = { .attr_set = inert | MOUNT_ATTR_RDONLY };
+	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0)
+		return -errno;
+	return move_to(mnt, target);
+}
+
+static int freeze_path(const struct builder *b, const char *path)
+{
+	cleanup_fd int fd = open_inside(b, path, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return bind_fd(b, fd, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, path);
+}
+
+/* A tmpfs over an empty directory of the session: everything is put together on it. */
+static int make_stage(struct builder *b)
+{
+	const char *stage = b->s->stage;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(b->err, errno, "mounts: cannot make the copy private");
+	static const char *const options[] = { "mode=0755", "size=8m", NULL };
+	cleanup_fd int mnt = make_fs("tmpfs", options, inert);
+	if (mnt < 0)
+		return err_sys(b->err, -mnt, "mounts: cannot make a tmpfs");
+	if (move_mount(mnt, "", AT_FDCWD, stage, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(b->err, errno, "mounts: cannot mount a tmpfs on %s", stage);
+	if (mkdirat(mnt, "root", 0755) < 0 || mkdirat(mnt, "empty", 0555) < 0 ||
+	    mknodat(mnt, "nothing", S_IFREG, 0) < 0)
+		return err_sys(b->err, errno, "mounts: cannot fill the stage");
+	b->empty_dir = openat(mnt, "empty", O_PATH | O_CLOEXEC);
+	b->empty_file = openat(mnt, "nothing", O_PATH | O_CLOEXEC);
+	if (b->empty_dir < 0 || b->empty_file < 0)
+		return err_sys(b->err, errno, "mounts: cannot fill the stage");
+	return 0;
+}
+
+/* /proc: numbers of this pid namespace only. Root inside mustn't reach the host's kernel through it. */
+static int mount_proc(struct builder *b)
+{
+	int rc = mount_fs(b, "proc", NULL, inert, "/proc");
+	if (rc < 0) {
+		cleanup_fd int old = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int denied = box_degrade(b->s->plan, LAYER_PROC, &b->s->degraded, -rc, b->err,
+					 "a /proc of its own cannot be mounted (a container that "
+					 "masks parts of /proc forbids it: run it with unmasked "
+					 "paths)");
+		if (denied < 0)
+			return denied;
+		rc = old < 0 ? -errno :
+			       bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/proc");
+		return rc < 0 ? err_sys(b->err, -rc, "mounts: cannot show the host's /proc") : 0;
+	}
+	/* Mustn't nest user namespaces, by count as well as by the filter. */
+	cleanup_fd int max = openat(b->root_fd, "proc/sys/user/max_user_namespaces",
+				    O_WRONLY | O_CLOEXEC);
+	if (max >= 0 && write(max, "0", 1) != 1)
+		return err_sys(b->err, errno, "mounts: cannot forbid further user namespaces");
+	static const char *const frozen[] = { "/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs" };
+	static const char *const masked[] = {
+		"/proc/kcore",	     "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/acpi", "/proc/sched_debug",	  "/proc/scsi",
+		"/proc/asound",	     "/proc/kmsg", "/proc/latency_stats", "/proc/vmcore",
+	};
+	for (size_t i = 0; i < sizeof(frozen) / sizeof(frozen[0]); i++) {
+		rc = freeze_path(b, frozen[i]);
+		if (rc < 0)
+			return err_sys(b->err, -rc, "mounts: cannot make %s read-only", frozen[i]);
+	}
+	for (size_t i = 0; i < sizeof(masked) / sizeof(masked[0]); i++) {
+		rc = cover(b, masked[i]);
+		if (rc < 0)
+			return err_sys(b->err, -rc, "mounts: cannot cover %s", masked[i]);
+	}
+	return 0;
+}
+
+static int mount_sys(struct builder *b)
+{
+	int rc = -EPERM;
+	/* only the owner of the network namespace may mount a sysfs */
+	if (b->s->plan->net != NET_HOST)
+		rc = mount_fs(b, "sysfs", NULL, inert | MOUNT_ATTR_RDONLY, "/sys");
+	if (rc == -EPERM) {
+		cleanup_fd int old = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		rc = old < 0 ? -errno :
+			       bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/sys");
+	}
+	if (rc == 0)
+		rc = cover(b, "/sys/firmware");
+	if (rc == 0)
+		rc = cover(b, "/sys/devices/virtual/powercap");
+	return rc == 0 || rc == -ENOENT ? 0 : err_sys(b->err, -rc, "mounts: cannot show /sys");
+}
+
+static int bind_device(const struct builder *b, int dev_fd, const char *name, int source)
+{
+	char path[64];
+	if (mknodat(dev_fd, name, S_IFREG | 0644, 0) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	return bind_fd(b, source, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, path);
+}
+
+static int fill_dev(const struct builder *b, int dev_fd)
+{
+	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty" };
+	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "/dev/%s", nodes[i]);
+		cleanup_fd int node = open(path, O_PATH | O_CLOEXEC);
+		int rc = node < 0 ? -errno : bind_device(b, dev_fd, nodes[i], node);
+		if (rc < 0)
+			return rc;
+	}
+	/* the terminal outside has a name inside, for ttyname(3) */
+	for (int fd = 0; fd <= 2; fd++) {
+		char link[64];
+		if (!isatty(fd))
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		cleanup_fd int tty = open(link, O_PATH | O_CLOEXEC);
+		/* a terminal of a foreign mount namespace cannot be bound; it works without a name */
+		if (tty >= 0)
+			bind_device(b, dev_fd, "console", tty);
+		break;
+	}
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "fd" },	  { "/proc/self/fd/0", "stdin" },
+		{ "/proc/self/fd/1", "stdout" },  { "/proc/self/fd/2", "stderr" },
+		{ "pts/ptmx", "ptmx" },
+	};
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (symlinkat(links[i][0], dev_fd, links[i][1]) < 0)
+			return -errno;
+	if (mkdirat(dev_fd, "pts", 0755) < 0 || mkdirat(dev_fd, "shm", 0755) < 0 ||
+	    mkdirat(dev_fd, "mqueue", 0755) < 0)
+		return -errno;
+	/* gid 5 (tty) is mapped for root only */
+	static const char *const root_pts[] = { "newinstance", "ptmxmode=0666", "mode=620", "gid=5",
+						NULL };
+	static const char *const user_pts[] = { "newinstance", "ptmxmode=0666", "mode=620", NULL };
+	static const char *const shm[] = { "mode=1777", NULL };
+	int rc = mount_fs(b, "devpts", b->s->box->overlay.rootful ? root_pts : user_pts,
+			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "/dev/pts");
+	if (rc == 0)
+		rc = mount_fs(b, "tmpfs", shm, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/dev/shm");
+	if (rc == 0)
+		rc = mount_fs(b, "mqueue", NULL, inert, "/dev/mqueue");
+	return rc == -ENODEV ? 0 : rc; /* a kernel without POSIX queues */
+}
+
+static int mount_dev(struct builder *b)
+{
+	static const char *const options[] = { "mode=0755", "size=64k", NULL };
+	int rc = mount_fs(b, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "/dev");
+	cleanup_fd int dev_fd = rc < 0 ? -1 : open_inside(b, "/dev", O_DIRECTORY);
+	if (rc == 0)
+		rc = dev_fd < 0 ? dev_fd : fill_dev(b, dev_fd);
+	struct mount_attr set = { .attr_set = MOUNT_ATTR_RDONLY };
+	if (rc == 0 && mount_setattr(dev_fd, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0)
+		rc = -errno;
+	return rc < 0 ? err_sys(b->err, -rc, "mounts: cannot make /dev") : 0;
+}
+
+/* mkdir -p of the parents of @path (relative), below a directory of ours. */
+static int make_parents(int dirfd, const char *path)
+{
+	char part[PATH_MAX];
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		if (mkdirat(dirfd, part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+/* /etc/resolv.conf often leads into /run, which is not carried over: its text is. */
+static void copy_resolv_conf(int run_fd)
+{
+	char real[PATH_MAX], text[16384];
+	if (!realpath("/etc/resolv.conf", real) || strncmp(real, "/run/", 5) != 0)
+		return;
+	cleanup_fd int in = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = in < 0 ? -1 : read(in, text, sizeof(text));
+	if (n < 0 || make_parents(run_fd, real + 5) < 0)
+		return;
+	cleanup_fd int out = openat(run_fd, real + 5, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (out >= 0 && write(out, text, (size_t)n) != n)
+		unlinkat(run_fd, real + 5, 0);
+}
+
+/* Some distributions find their programs through links in /run. */
+static void copy_run_links(int run_fd)
+{
+	cleanup_dir DIR *d = opendir("/run");
+	const struct dirent *e;
+	while (d && (e = readdir(d))) {
+		char target[PATH_MAX];
+		if (e->d_type != DT_LNK)
+			continue;
+		ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (symlinkat(target, run_fd, e->d_name) < 0)
+			return;
+	}
+}
+
+/* Mustn't show the host's /run: its sockets lead to daemons with powers of their own. */
+static int mount_run(struct builder *b)
+{
+	static const char *const options[] = { "mode=0755", "size=64m", NULL };
+	int rc = mount_fs(b, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/run");
+	if (rc == -ENOENT)
+		return 0;
+	cleanup_fd int run_fd = rc < 0 ? -1 : open_inside(b, "/run", O_DIRECTORY);
+	if (rc == 0 && run_fd < 0)
+		rc = run_fd;
+	char user[32];
+	snprintf(user, sizeof(user), "user/%u", b->s->uid);
+	if (rc == 0 && (mkdirat(run_fd, "lock", 01777) < 0 || fchmodat(run_fd, "lock", 01777, 0) < 0 ||
+			mkdirat(run_fd, "user", 0755) < 0 || mkdirat(run_fd, user, 0700) < 0))
+		rc = -errno;
+	if (rc < 0)
+		return err_sys(b->err, -rc, "mounts: cannot make /run");
+	copy_resolv_conf(run_fd);
+	copy_run_links(run_fd);
+	return 0;
+}
+
+static int cover_hidden(struct builder *b)
+{
+	const struct box_plan *plan = b->s->plan;
+	char path[PATH_MAX];
+	/* Mustn't see or reach its own upper, log or ring, nor those of other sessions. */
+	if (plan->state_path)
+		snprintf(path, sizeof(path), "%s", plan->state_path);
+	else
+		snprintf(path, sizeof(path), "%.*s",
+			 (int)(strrchr(plan->session_path, '/') - plan->session_path),
+			 plan->session_path);
+	int rc = cover(b, path);
+	if (rc < 0)
+		return err_sys(b->err, -rc, "mounts: cannot cover the state directory %s", path);
+	for (unsigned i = 0; i < plan->policy->hide.count; i++) {
+		if (!pattern_as_mount(&plan->policy->hide.items[i].pattern, path, sizeof(path)))
+			continue;
+		rc = cover(b, path);
+		if (rc < 0)
+			return err_sys(b->err, -rc, "mounts: cannot hide %s", path);
+	}
+	return 0;
+}
+
+/* Not chroot: a task with a directory of the old tree open could climb out of one. */
+static int pivot(struct builder *b)
+{
+	if (fchdir(b->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return err_sys(b->err, errno, "mounts: cannot pivot into the new root");
+	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return err_sys(b->err, errno, "mounts: cannot leave the old root");
+	return 0;
+}
+
+int box_mounts_build(struct box_setup *s, struct err *err)
+{
+	struct builder b = { .s = s, .err = err, .root_fd = -1, .empty_dir = -1, .empty_file = -1 };
+	if (snprintf(b.root, sizeof(b.root), "%s/root", s->stage) >= (int)sizeof(b.root))
+		return err_set(err, ENAMETOOLONG, "mounts: the session's path is too long");
+	mode_t mask = umask(0);
+	int rc = make_stage(&b);
+	if (rc == 0)
+		rc = overlay_mount(&s->box->overlay, &s->request, b.root, err);
+	if (rc == 0) {
+		b.root_fd = open(b.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (b.root_fd < 0)
+			rc = err_sys(err, errno, "mounts: the new root");
+	}
+	int (*const steps[])(struct builder *) = { mount_proc, mount_sys,    mount_dev,
+						   mount_run,  cover_hidden, pivot };
+	for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
+		rc = steps[i](&b);
+	umask(mask);
+	scope_close(&b.root_fd);
+	scope_close(&b.empty_dir);
+	scope_close(&b.empty_file);
+	return rc;
+}
