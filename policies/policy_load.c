@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/policy_loader.h"
 
@@ -139,7 +140,7 @@ static void suggest(const struct loader *l, const char *name, char *out, size_t 
 			memcpy(stem, e->d_name, len - 5);
 			stem[len - 5] = '\0';
 			const char *const known[] = { stem, NULL };
-			if (nearest_word(name, known)) {
+			if (nearest_word(name, known, sizeof(*known))) {
 				snprintf(out, size, "; did you mean \"%s\"?", stem);
 				return;
 			}
