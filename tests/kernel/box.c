@@ -479,10 +479,10 @@ static void ends_are_told(void)
 	r = (struct run){ 0 };
 	check(shell(&r, "kill -USR1 $$") == 128 + SIGUSR1 && WIFSIGNALED(r.status), "so does a signal");
 	r = (struct run){ .stop_and_go = true };
-	int rc = shell(&r, "kill -STOP $$; exit 3");
+	int rc = shell(&r, "kill -STOP $$; sleep 0.1; exit 3");
 	check(rc == 3 && r.seen == (SEEN_STOPPED | SEEN_CONTINUED), "stops and continuations are told");
 	r = (struct run){ .signal = SIGTERM };
-	rc = shell(&r, "trap 'exit 9' TERM; while :; do sleep 0.05; done");
+	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
 	r = (struct run){ 0 };
 	rc = shell(&r, "sleep 1000 & exec >/dev/null; sleep 1000 & exit 4");
