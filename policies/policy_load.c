@@ -138,6 +138,8 @@ static void suggest(const struct loader *l, const char *name, char *out, size_t 
 				continue;
 			memcpy(stem, e->d_name, len - 5);
 			stem[len - 5] = '\0';
+			if (strchr(stem, '.'))
+				continue;
 			const char *const known[] = { stem, NULL };
 			if (nearest_word(name, known)) {
 				snprintf(out, size, "; did you mean \"%s\"?", stem);
@@ -153,7 +155,8 @@ static int find(const struct loader *l, const char *name, const char *from,
 {
 	hint[0] = '\0';
 	if (!is_path(name)) {
-		if (*name && *name != '.' && find_in_dirs(l, name, ".json", path))
+		/* policy.schema.json lies beside the policies and is none. */
+		if (*name && !strchr(name, '.') && find_in_dirs(l, name, ".json", path))
 			return 0;
 		suggest(l, name, hint, 96);
 		return -ENOENT;
