@@ -233,8 +233,8 @@ static void of_path(const char *path, const struct action *a, enum effect effect
 	uint32_t set = sensitivity_classes(path);
 	bool own = a->provenance == PROVENANCE_CREATED || a->op == OP_CREATE;
 	bool code = set & (CLASS(SOURCE) | CLASS(PACKAGES));
-	/* git makes the directory and its *.sample files in every clone; none of them is ever run */
-	bool inert_hook = a->op == OP_MKDIR || ends_with(path, ".sample");
+	/* git makes the directory and its *.sample files in every clone; removing runs nothing either */
+	bool inert_hook = a->op == OP_MKDIR || a->op == OP_DELETE || ends_with(path, ".sample");
 	bool system_data = (set & CLASS(SYSTEM)) && !(set & CLASS(KEY));
 
 	if (!(set & ~(CLASS(SOURCE) | CLASS(PACKAGES) | CLASS(PUBLIC) | CLASS(DEIDENTIFIED))))
