@@ -51,4 +51,4 @@ int options_want_args(const struct options *o, int least, int most, struct err *
  * The word of @words (NULL-terminated, @stride bytes between the pointers) that
  * @word was most likely meant to be; NULL when none is near.
  */
-const char *nearest_word(const char *word, const void *words, unsigned long stride);
+const char *options_nearest(const char *word, const void *words, unsigned long stride);
