@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -57,7 +58,7 @@
 #define SOCKET_TYPE 0xf
 /* Of the types only STREAM (1), DGRAM (2) and RAW (3) have neither of these bits. */
 #define SOCKET_TYPE_ODD 0xc
-/* IP, ICMP, TCP, UDP and ICMPv6 have none of these; L2TP, SCTP, UDPLITE, SMC, MPTCP do. */
+/* IP, ICMP, TCP, UDP and ICMPv6 have none of these; L2TP, SCTP, SMC, MPTCP do (UDPLITE too, and is harmless). */
 #define PROTOCOL_ODD (LOW32 & ~UINT64_C(0x3f))
 /* AF_INET and AF_INET6 differ in this bit alone. */
 #define FAMILY_INET6_BIT UINT64_C(8)
@@ -923,6 +924,7 @@ static const struct syscall_row rows[] = {
 			IF_NOT_MASKED(0, LOW32 & ~FAMILY_INET6_BIT, AF_INET, HOW_ERRNO, EAFNOSUPPORT),
 			IF_MASKED(1, SOCKET_TYPE, SOCK_RAW, HOW_ERRNO, EPERM),
 			IF_ANY_BIT(1, SOCKET_TYPE_ODD, HOW_ERRNO, EPERM),
+			IF_EQUAL(2, IPPROTO_UDPLITE, HOW_ALLOW, 0),
 			IF_ANY_BIT(2, PROTOCOL_ODD, HOW_ERRNO, EPROTONOSUPPORT),
 			IF_EQUAL(0, AF_INET, HOW_ALLOW, 0),
 			IF_EQUAL(0, AF_INET6, HOW_ALLOW, 0),

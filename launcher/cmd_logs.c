@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/nearest.h"
 #include "base/action.h"
 #include "base/verdict.h"
 #include "launcher/eventfile.h"

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/scope.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"

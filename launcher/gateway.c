@@ -189,7 +189,8 @@ static void on_messages(struct gateway *g)
 			break;
 		case MONITOR_EXIT:
 			g->exited = true;
-			g->status = m.value;
+			/* -1: the tree was killed before its init could tell the agent's end */
+			g->status = m.value < 0 ? SIGKILL : m.value;
 			stopped = 0;
 			break;
 		default:

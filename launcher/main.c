@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/verb.h"

@@ -42,10 +42,12 @@ uint64_t process_start_ticks(pid_t pid)
 	/* The name may hold spaces and parentheses: count fields from its last one. */
 	const char *at = strrchr(text, ')');
 	unsigned long long ticks = 0;
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
-				  " %*d %*d %*d %*d %llu", &ticks) != 1)
+	char state = 'X';
+	if (!at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
+				  " %*d %*d %*d %*d %llu", &state, &ticks) != 2)
 		return 0;
-	return ticks;
+	/* A zombie does nothing any more, however long nobody reaps it. */
+	return state == 'Z' || state == 'X' ? 0 : ticks;
 }
 
 bool process_alive(pid_t pid, uint64_t start_ticks)

@@ -60,7 +60,8 @@ static int find_command(const struct box_plan *plan, char *ret, size_t size)
 			int rc = is_command(ret);
 			if (rc == 0)
 				return 0;
-			if (rc == -EACCES)
+			/* there, but no program; a directory we may not search says nothing */
+			if (rc == -EACCES && faccessat(AT_FDCWD, ret, F_OK, AT_EACCESS) == 0)
 				found = rc;
 		}
 		if (!p[len])

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -201,6 +202,8 @@ static void a_writer_killed_at_random_loses_nothing(void **state)
 		pid_t pid = fork();
 		if (pid == 0) {
 			struct eventlog_writer w;
+			/* A failed check above it must not leave it running. */
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			if (eventlog_writer_open(d->fd, -1, &w, NULL) != 0)
 				_exit(1);
 			for (;;) {
