@@ -147,19 +147,6 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
-# A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
-KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
-KERNEL_BIN := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(KERNEL_SRC))
-define kernel_rule
-$(B)/tests/kernel/$(1): $(B)/tests/kernel/$(1).o $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
-endef
-$(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t))))
-
-.PHONY: kernel
-kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
-	prove $(KERNEL_BIN)
-
 # The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
