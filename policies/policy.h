@@ -35,6 +35,7 @@ struct policy_patterns {
 	struct policy_pattern *items;
 	unsigned count;
 	bool present; /* the key was given: an absent allow list allows all, an empty one none */
+	const struct policy_index *index; /* for policy_match; the policy owns it */
 };
 
 struct policy_rule {

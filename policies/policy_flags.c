@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies/policy_index.h"
 #include "policies/policy_loader.h"
 
 static const char *const flag_names[] = {
@@ -162,9 +163,11 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 		rc = loader_fail(&l, NULL, "no such flag");
 		break;
 	}
+	if (index_build_all(&l.store->arena, p) && rc == 0)
+		rc = loader_no_memory(&l);
 	if (rc) { /* a person knows the flag, not where its value was put */
 		const char *text = strncmp(why.text, "command line: ", 14) ? why.text : why.text + 14;
-		err_set(err, EINVAL, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
+		err_set(err, -rc, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
 			text);
 	}
 	return rc;
