@@ -172,10 +172,12 @@ static bool names_certificates(const char *text)
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (strncmp(text, places[i], strlen(places[i])) == 0)
 			return true;
-	const char *slash = strrchr(text, '/');
-	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++)
-		if (strcmp(slash ? slash + 1 : text, bundles[i]) == 0)
+	size_t len = strlen(text);
+	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
+		size_t n = strlen(bundles[i]);
+		if (len >= n && strcmp(text + len - n, bundles[i]) == 0)
 			return true;
+	}
 	return false;
 }
 
