@@ -80,9 +80,43 @@ $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
 
+# What the system's headers know, so that the table can be held against them.
+$(B)/tests/unit/header_calls.inc: /usr/include/linux/unistd.h Makefile
+	@mkdir -p $(@D)
+	echo '#include <asm/unistd.h>' | $(CC) -E -dM - | \
+		sed -nE 's/^#define __NR_([a-z0-9_]+) ([0-9]+)$$/{ \2, "\1" },/p' | sort -n -k2 >$@
+$(B)/tests/unit/base_syscalls.o: $(B)/tests/unit/header_calls.inc
+$(B)/tests/unit/base_syscalls.o: CPPFLAGS += -I$(B)/tests/unit
+
+$(B)/docs/gen-syscalls: $(B)/docs/gen-syscalls.o $(call upto,base)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+.PHONY: docs docs-check
+docs: $(B)/docs/gen-syscalls ## write docs/syscalls.md from the table (on x86-64)
+	$< >docs/syscalls.md
+docs-check: $(B)/docs/gen-syscalls ## fail when docs/syscalls.md is not what the table says
+	if [ "$$(uname -m)" = x86_64 ]; then $< | diff -u docs/syscalls.md -; fi
+
 .PHONY: unit
-unit: $(UNIT_BIN) ## build and run the unit tests
+unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(UNIT_BIN)
+
+# tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME: make MODE=fuzz CC=clang fuzz [FUZZ_SECONDS=60]
+FUZZ_SECONDS ?= 10
+FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
+define fuzz_rule
+$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(LIBS) -o $$@
+endef
+$(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
+
+.PHONY: fuzz
+fuzz: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%) ## fuzz every parser for FUZZ_SECONDS (MODE=fuzz CC=clang)
+	for t in $(FUZZ_NAMES); do \
+		mkdir -p $(B)/corpus/$$t; \
+		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
 
 .PHONY: clean
 clean: ## remove build/

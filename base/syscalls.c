@@ -88,6 +88,8 @@ _Static_assert((AF_INET6 & ~(int)FAMILY_INET6_BIT) == AF_INET, "one masked compa
 #define NEVER_STOP \
 	"a signal that comes before the monitor has received would fail it with EINTR, which " \
 	"it never gives natively"
+#define WAITS \
+	"waits for something that was decided already; a stop here would only make it slow"
 #define MOUNT_TREE \
 	"a changed mount tree would change what every decided path means"
 #define NEW_MOUNT_API \
@@ -569,20 +571,19 @@ static const struct syscall_row rows[] = {
 	ALLOWED(epoll_ctl, BY_FD, ARG_FD, ARG_INT, ARG_FD, ARG_POINTER),
 	ALLOWED(inotify_rm_watch, BY_FD, ARG_FD, ARG_INT),
 #ifdef __NR_poll
-	ALLOWED(poll, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT),
+	ALLOWED(poll, WAITS, ARG_POINTER, ARG_INT, ARG_INT),
 #endif
-	ALLOWED(ppoll, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
+	ALLOWED(ppoll, WAITS, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
 #ifdef __NR_select
-	ALLOWED(select, NEVER_STOP, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
+	ALLOWED(select, WAITS, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
 #endif
-	ALLOWED(pselect6, NEVER_STOP,
+	ALLOWED(pselect6, WAITS,
 		ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
 #ifdef __NR_epoll_wait
-	ALLOWED(epoll_wait, NEVER_STOP, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT),
+	ALLOWED(epoll_wait, WAITS, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT),
 #endif
-	ALLOWED(epoll_pwait, NEVER_STOP,
-		ARG_FD, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_SIZE),
-	ALLOWED(epoll_pwait2, NEVER_STOP,
+	ALLOWED(epoll_pwait, WAITS, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_SIZE),
+	ALLOWED(epoll_pwait2, WAITS,
 		ARG_FD, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
 	ALLOWED(io_setup, ASYNC_IO, ARG_INT, ARG_POINTER),
 	ALLOWED(io_destroy, ASYNC_IO, ARG_INT),
@@ -634,10 +635,10 @@ static const struct syscall_row rows[] = {
 #ifdef __NR_vfork
 	ALLOWED(vfork, NEVER_STOP, ARG_NONE),
 #endif
-	ALLOWED(wait4, NEVER_STOP, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
-	ALLOWED(waitid, NEVER_STOP, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
 	ALLOWED(exit, NEVER_STOP, ARG_INT),
 	ALLOWED(exit_group, NEVER_STOP, ARG_INT),
+	ALLOWED(wait4, WAITS, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
+	ALLOWED(waitid, WAITS, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
 	[__NR_unshare] = {
 		.name = "unshare",
 		.args = { ARG_INT },
@@ -875,13 +876,11 @@ static const struct syscall_row rows[] = {
 		"a page fault that the caller answers itself holds a kernel read as long as it "
 		"likes",
 		ARG_INT),
-	ALLOWED(futex, NEVER_STOP,
-		ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_waitv, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_wake, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
-	ALLOWED(futex_wait, NEVER_STOP,
-		ARG_POINTER, ARG_INT, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_requeue, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
+	ALLOWED(futex, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_waitv, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_wake, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
+	ALLOWED(futex_wait, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_requeue, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
 	ALLOWED(nanosleep, CLOCK_READ, ARG_POINTER, ARG_POINTER),
 	ALLOWED(clock_nanosleep, CLOCK_READ, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER),
 	ALLOWED(gettimeofday, CLOCK_READ, ARG_POINTER, ARG_POINTER),
