@@ -247,7 +247,9 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 		m->resource_allowed = named || paths_allowed(p, &p->allowed_read, &n);
 		m->ambient = any_target(&p->ambient, &n);
 	} else if (a->type == ACTION_FILE_READ) {
-		m->resource_allowed = paths_allowed(p, &p->allowed_read, &n);
+		/* An interpreter must read the program it may run. */
+		m->resource_allowed = paths_allowed(p, &p->allowed_read, &n) ||
+				      any_target(&p->spawn_allowed, &n);
 		m->ambient = any_target(&p->ambient, &n);
 	} else {
 		m->resource_allowed = paths_allowed(p, &p->allowed_write, &n);
