@@ -203,6 +203,13 @@ static _Noreturn void monitor(struct run *r, int out)
 	char id[32];
 	snprintf(id, sizeof(id), "test-%d", getpid());
 	plan.session_id = id;
+	/* a file of the host that is the agent's stderr */
+	char messages[128];
+	snprintf(messages, sizeof(messages), "%s/stderr", base);
+	int to = open(messages, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (to < 0 || dup2(to, 2) < 0)
+		_exit(1);
+	close(to);
 	/* only the box's own descriptors may stay: one that is not ours must not reach the agent */
 	int stray = open("/etc/passwd", O_RDONLY);
 	dup2(out, 1);
@@ -546,7 +553,7 @@ static void policies_shape_the_tree(void)
 	r.policy.allowed_read = (struct policy_patterns){ .items = allowed, .count = 1, .present = true };
 	r.policy.allowed_write = r.policy.allowed_read;
 	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo ls-refused\n"
-		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >/dev/stderr) && echo std");
+		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >>/dev/stderr) && echo std");
 	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") && says("write-refused") &&
 		      says("std"),
 	      "lists of subtrees hold without the monitor");
