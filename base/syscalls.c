@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -57,7 +58,7 @@
 #define SOCKET_TYPE 0xf
 /* Of the types only STREAM (1), DGRAM (2) and RAW (3) have neither of these bits. */
 #define SOCKET_TYPE_ODD 0xc
-/* IP, ICMP, TCP, UDP and ICMPv6 have none of these; L2TP, SCTP, UDPLITE, SMC, MPTCP do. */
+/* IP, ICMP, TCP, UDP and ICMPv6 have none of these; L2TP, SCTP, SMC, MPTCP do (UDPLITE too, and is harmless). */
 #define PROTOCOL_ODD (LOW32 & ~UINT64_C(0x3f))
 /* AF_INET and AF_INET6 differ in this bit alone. */
 #define FAMILY_INET6_BIT UINT64_C(8)
@@ -88,6 +89,8 @@ _Static_assert((AF_INET6 & ~(int)FAMILY_INET6_BIT) == AF_INET, "one masked compa
 #define NEVER_STOP \
 	"a signal that comes before the monitor has received would fail it with EINTR, which " \
 	"it never gives natively"
+#define WAITS \
+	"waits for something that was decided already; a stop here would only make it slow"
 #define MOUNT_TREE \
 	"a changed mount tree would change what every decided path means"
 #define NEW_MOUNT_API \
@@ -458,7 +461,11 @@ static const struct syscall_row rows[] = {
 	ALLOWED(chdir, PINNED_DIRECTORY, ARG_PATH),
 	ALLOWED(fchdir, PINNED_DIRECTORY, ARG_FD),
 	ALLOWED(getcwd, OWN_TASK, ARG_POINTER, ARG_SIZE),
-	ALLOWED(umask, OWN_TASK, ARG_MODE),
+	[__NR_umask] = {
+		.name = "umask", .args = { ARG_MODE }, .how = HOW_CREDS,
+		.note = "register-only change, continued; the monitor creates files with the "
+			"caller's mask and must not remember the old one",
+	},
 	REFUSED(chroot, EPERM, OTHER_ROOT, ARG_PATH),
 	REFUSED(pivot_root, EPERM, OTHER_ROOT, ARG_PATH, ARG_PATH),
 	REFUSED(open_by_handle_at, EPERM,
@@ -569,20 +576,19 @@ static const struct syscall_row rows[] = {
 	ALLOWED(epoll_ctl, BY_FD, ARG_FD, ARG_INT, ARG_FD, ARG_POINTER),
 	ALLOWED(inotify_rm_watch, BY_FD, ARG_FD, ARG_INT),
 #ifdef __NR_poll
-	ALLOWED(poll, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT),
+	ALLOWED(poll, WAITS, ARG_POINTER, ARG_INT, ARG_INT),
 #endif
-	ALLOWED(ppoll, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
+	ALLOWED(ppoll, WAITS, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
 #ifdef __NR_select
-	ALLOWED(select, NEVER_STOP, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
+	ALLOWED(select, WAITS, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
 #endif
-	ALLOWED(pselect6, NEVER_STOP,
+	ALLOWED(pselect6, WAITS,
 		ARG_INT, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER, ARG_POINTER),
 #ifdef __NR_epoll_wait
-	ALLOWED(epoll_wait, NEVER_STOP, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT),
+	ALLOWED(epoll_wait, WAITS, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT),
 #endif
-	ALLOWED(epoll_pwait, NEVER_STOP,
-		ARG_FD, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_SIZE),
-	ALLOWED(epoll_pwait2, NEVER_STOP,
+	ALLOWED(epoll_pwait, WAITS, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_SIZE),
+	ALLOWED(epoll_pwait2, WAITS,
 		ARG_FD, ARG_POINTER, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_SIZE),
 	ALLOWED(io_setup, ASYNC_IO, ARG_INT, ARG_POINTER),
 	ALLOWED(io_destroy, ASYNC_IO, ARG_INT),
@@ -634,10 +640,10 @@ static const struct syscall_row rows[] = {
 #ifdef __NR_vfork
 	ALLOWED(vfork, NEVER_STOP, ARG_NONE),
 #endif
-	ALLOWED(wait4, NEVER_STOP, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
-	ALLOWED(waitid, NEVER_STOP, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
 	ALLOWED(exit, NEVER_STOP, ARG_INT),
 	ALLOWED(exit_group, NEVER_STOP, ARG_INT),
+	ALLOWED(wait4, WAITS, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
+	ALLOWED(waitid, WAITS, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT, ARG_POINTER),
 	[__NR_unshare] = {
 		.name = "unshare",
 		.args = { ARG_INT },
@@ -875,13 +881,11 @@ static const struct syscall_row rows[] = {
 		"a page fault that the caller answers itself holds a kernel read as long as it "
 		"likes",
 		ARG_INT),
-	ALLOWED(futex, NEVER_STOP,
-		ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_waitv, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_wake, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
-	ALLOWED(futex_wait, NEVER_STOP,
-		ARG_POINTER, ARG_INT, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
-	ALLOWED(futex_requeue, NEVER_STOP, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
+	ALLOWED(futex, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_waitv, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_wake, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
+	ALLOWED(futex_wait, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
+	ALLOWED(futex_requeue, WAITS, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT),
 	ALLOWED(nanosleep, CLOCK_READ, ARG_POINTER, ARG_POINTER),
 	ALLOWED(clock_nanosleep, CLOCK_READ, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER),
 	ALLOWED(gettimeofday, CLOCK_READ, ARG_POINTER, ARG_POINTER),
@@ -920,6 +924,7 @@ static const struct syscall_row rows[] = {
 			IF_NOT_MASKED(0, LOW32 & ~FAMILY_INET6_BIT, AF_INET, HOW_ERRNO, EAFNOSUPPORT),
 			IF_MASKED(1, SOCKET_TYPE, SOCK_RAW, HOW_ERRNO, EPERM),
 			IF_ANY_BIT(1, SOCKET_TYPE_ODD, HOW_ERRNO, EPERM),
+			IF_EQUAL(2, IPPROTO_UDPLITE, HOW_ALLOW, 0),
 			IF_ANY_BIT(2, PROTOCOL_ODD, HOW_ERRNO, EPROTONOSUPPORT),
 			IF_EQUAL(0, AF_INET, HOW_ALLOW, 0),
 			IF_EQUAL(0, AF_INET6, HOW_ALLOW, 0),

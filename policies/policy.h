@@ -72,6 +72,7 @@ struct policy {
 	struct policy_patterns allowed;  /* allowed_resources, any action type */
 	struct policy_patterns allowed_read, allowed_write; /* narrower, for file types */
 	struct policy_patterns blocked;  /* blocked_resources: always wins */
+	struct policy_patterns blocked_except; /* names that "blocked" misses: system CA bundles */
 	struct policy_patterns ambient;
 	struct policy_patterns allow_hosts, block_hosts;
 	bool spawn; /* false: only the named agent and what its launch needs may be executed */
@@ -88,13 +89,20 @@ struct policy {
 	enum policy_net net;
 	uint16_t *host_ports;
 	unsigned host_port_count;
+	uint16_t *publish; /* ports of the sandbox reachable from the host's loopback */
+	unsigned publish_count;
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
 	void *arena; /* owns every string and array above */
 };
 
-/* Values that patterns expand: ~ and ${WORKSPACE}; and where names are looked up. */
+/*
+ * Values that patterns expand: ~ and ${HOME}, ${WORKSPACE}, ${TMPDIR} (NULL:
+ * /tmp); and where names are looked up. Symbolic links in them are resolved at
+ * load, since resources are canonical; wildcard bytes in them are escaped. A
+ * pattern that needs a value that is NULL is refused.
+ */
 struct policy_env {
 	const char *home, *workspace, *tmpdir;
 	const char *const *dirs; /* searched for NAME.json, in order; NULL-terminated */
@@ -120,8 +128,18 @@ enum policy_flag {
 	POLICY_FLAG_MAX_RISK, POLICY_FLAG_MODE, POLICY_FLAG_NET, POLICY_FLAG_ON_EXIT,
 	POLICY_FLAG_WORKSPACE, POLICY_FLAG_MEM, POLICY_FLAG_CPU, POLICY_FLAG_PIDS,
 	POLICY_FLAG_TIMEOUT,
+	POLICY_FLAG_SPAWN_ALLOWED, /* a program that may run though spawn is false: the agent's own */
+	POLICY_FLAG_HOST_PORT, POLICY_FLAG_PUBLISH,
+	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
+
+/*
+ * Every key a policy file may hold, for documentation and tests: @block is ""
+ * for the file itself, else the key it stands under ("network", "rules", …);
+ * "pattern" is a named group in a list. False when @index is past the last.
+ */
+bool policy_key(unsigned index, const char **ret_block, const char **ret_name);
 
 /* What the patterns say of an action, before any score. Pure; no allocation. */
 struct policy_match {
@@ -139,3 +157,5 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 const char *policy_mode_name(enum policy_mode mode);
 const char *policy_net_name(enum policy_net net);
 const char *policy_on_exit_name(enum policy_on_exit on_exit);
+const char *policy_workspace_name(enum policy_workspace workspace);
+const char *policy_effect_name(enum policy_effect effect);

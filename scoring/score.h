@@ -13,3 +13,7 @@
  * allocation, no system call; at most a microsecond for a file action.
  */
 void score_action(const struct action *a, const struct history *h, struct score *ret);
+
+/* The combination alone, and the weight of one dimension: for tests and explanations. */
+float score_total(const float x[static DIMENSION_COUNT]);
+float score_weight(enum dimension d);

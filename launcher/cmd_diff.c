@@ -1,0 +1,242 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher/exit.h"
+#include "launcher/log.h"
+#include "launcher/session.h"
+#include "launcher/term.h"
+#include "launcher/verb.h"
+#include "rootfs/upper.h"
+
+enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_JSON, DIFF_PATCH };
+const struct option_spec diff_options[] = {
+	[DIFF_NAME_STATUS] = {"name-status", 0, NULL, "one letter and the path, a tab between"},
+	[DIFF_STAT] = {"stat", 0, NULL, "with sizes"},
+	[DIFF_JSON] = {"json", 0, NULL, "as JSON"},
+	[DIFF_PATCH] = {"patch", 'p', NULL, "", "compare the files with diff(1)"},
+	{NULL},
+};
+
+struct row {
+	enum change_kind kind;
+	bool content;
+	char *path; /* owned */
+	mode_t mode;
+	int64_t before, after; /* sizes; -1 none */
+};
+
+struct rows {
+	struct row *items; /* owned */
+	size_t count, room;
+	const char *below; /* only this path and what is below it; NULL all */
+};
+
+static int collect(const struct change *c, void *arg)
+{
+	struct rows *rows = arg;
+	size_t len = rows->below ? strlen(rows->below) : 0;
+	if (len && (strncmp(c->path, rows->below, len) || (c->path[len] && c->path[len] != '/')))
+		return 0;
+	if (rows->count == rows->room) {
+		size_t room = rows->room ? rows->room * 2 : 64;
+		struct row *items = realloc(rows->items, room * sizeof(*items));
+		if (!items)
+			return -ENOMEM;
+		rows->items = items;
+		rows->room = room;
+	}
+	struct row *row = &rows->items[rows->count];
+	const struct stat *st = c->upper ? c->upper : c->lower;
+	*row = (struct row){
+		.kind = c->kind,
+		.content = c->content,
+		.path = strdup(c->path),
+		.mode = st ? st->st_mode : 0,
+		.before = c->lower ? c->lower->st_size : -1,
+		.after = c->upper ? c->upper->st_size : -1,
+	};
+	if (!row->path)
+		return -ENOMEM;
+	rows->count++;
+	return 0;
+}
+
+/* Deletions first: they are what cannot be seen any more by looking. */
+static int order(const void *a, const void *b)
+{
+	static const int rank[CHANGE_KIND_COUNT] = {
+		[CHANGE_DELETED] = 0, [CHANGE_MODIFIED] = 1, [CHANGE_ADDED] = 2};
+	const struct row *x = a, *y = b;
+	return rank[x->kind] != rank[y->kind] ? rank[x->kind] - rank[y->kind]
+					      : strcmp(x->path, y->path);
+}
+
+static char letter(enum change_kind kind)
+{
+	return kind == CHANGE_DELETED ? 'D' : kind == CHANGE_ADDED ? 'A' : 'M';
+}
+
+static const char *kind_name(enum change_kind kind)
+{
+	return kind == CHANGE_DELETED ? "deleted" : kind == CHANGE_ADDED ? "added" : "modified";
+}
+
+static void print_json(const struct rows *rows, const struct session *s)
+{
+	printf("{\"schema_version\":1");
+	json_member(stdout, false, "session", s->id);
+	fputs(",\"changes\":[", stdout);
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->items[i];
+		fputs(i ? ",{" : "{", stdout);
+		json_member(stdout, true, "path", row->path);
+		json_member(stdout, false, "kind", kind_name(row->kind));
+		printf(",\"directory\":%s,\"content\":%s", S_ISDIR(row->mode) ? "true" : "false",
+		       row->content || row->kind != CHANGE_MODIFIED ? "true" : "false");
+		if (row->before >= 0)
+			printf(",\"size_before\":%lld", (long long)row->before);
+		if (row->after >= 0)
+			printf(",\"size_after\":%lld", (long long)row->after);
+		putchar('}');
+	}
+	puts("]}");
+}
+
+static void print_path(const struct row *row, bool short_home)
+{
+	char text[8192];
+	struct buf b;
+	buf_init(&b, text, sizeof(text));
+	if (short_home)
+		term_path(&b, row->path);
+	else
+		buf_term(&b, row->path, strlen(row->path));
+	printf("%s%s\n", text, S_ISDIR(row->mode) ? "/" : "");
+}
+
+static void print_stat(const struct row *row)
+{
+	char sizes[64];
+	if (S_ISDIR(row->mode))
+		snprintf(sizes, sizeof(sizes), "directory");
+	else if (row->kind == CHANGE_MODIFIED && !row->content)
+		snprintf(sizes, sizeof(sizes), "only mode, owner or times");
+	else if (row->kind == CHANGE_MODIFIED)
+		snprintf(sizes, sizeof(sizes), "%lld -> %lld bytes", (long long)row->before,
+			 (long long)row->after);
+	else
+		snprintf(sizes, sizeof(sizes), "%lld bytes",
+			 (long long)(row->after >= 0 ? row->after : row->before));
+	printf("%c %-28s ", letter(row->kind), sizes);
+	print_path(row, true);
+}
+
+static void print_text(const struct rows *rows, const struct options *o)
+{
+	static const char *const colors[CHANGE_KIND_COUNT] = {
+		[CHANGE_DELETED] = TERM_RED, [CHANGE_MODIFIED] = TERM_YELLOW,
+		[CHANGE_ADDED] = TERM_GREEN};
+	size_t count[CHANGE_KIND_COUNT] = {0};
+	bool color = term_color(1);
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->items[i];
+		count[row->kind]++;
+		if (options_has(o, DIFF_STAT)) {
+			print_stat(row);
+			continue;
+		}
+		bool plain = options_has(o, DIFF_NAME_STATUS);
+		printf("%s%c%s%c", color ? colors[row->kind] : "", letter(row->kind),
+		       color ? TERM_RESET : "", plain ? '\t' : ' ');
+		print_path(row, !plain);
+	}
+	if (!options_has(o, DIFF_NAME_STATUS))
+		printf("%zu deleted, %zu modified, %zu added\n", count[CHANGE_DELETED],
+		       count[CHANGE_MODIFIED], count[CHANGE_ADDED]);
+}
+
+static int diff(const struct session *s, const char *below, const struct options *o,
+		struct err *err)
+{
+	static struct overlay overlay; /* large for a stack */
+	struct rows rows = {.below = below};
+	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		log_info("session %s holds no changes: discarded, or never any", s->id);
+		if (options_has(o, DIFF_JSON))
+			print_json(&rows, s);
+		return 0;
+	}
+	int r = overlay_load(s->dirfd, &overlay, err);
+	if (r < 0)
+		return r;
+	r = upper_walk(&overlay, collect, &rows, err);
+	overlay_finish(&overlay);
+	if (r == -ENOMEM)
+		err_set(err, ENOMEM, "out of memory");
+	if (rows.count)
+		qsort(rows.items, rows.count, sizeof(*rows.items), order);
+	if (r == 0 && options_has(o, DIFF_JSON))
+		print_json(&rows, s);
+	else if (r == 0)
+		print_text(&rows, o);
+	for (size_t i = 0; i < rows.count; i++)
+		free(rows.items[i].path);
+	free(rows.items);
+	return r;
+}
+
+/* Absolute, without a trailing slash; "" names everything. The path need not exist any more. */
+static int absolute(const char *given, char path[static STATE_PATH_SIZE], struct err *err)
+{
+	char cwd[STATE_PATH_SIZE] = "", joined[2 * STATE_PATH_SIZE];
+	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return err_sys(err, errno, "the current directory cannot be named");
+	snprintf(joined, sizeof(joined), "%s/%s", cwd, given);
+	size_t len = 0;
+	for (char *save, *part = strtok_r(joined, "/", &save); part;
+	     part = strtok_r(NULL, "/", &save)) {
+		if (!strcmp(part, "."))
+			continue;
+		if (!strcmp(part, "..")) {
+			while (len && path[--len] != '/')
+				;
+			continue;
+		}
+		size_t n = strlen(part);
+		if (len + n + 2 > STATE_PATH_SIZE)
+			return err_set(err, ENAMETOOLONG, "the path is too long");
+		path[len++] = '/';
+		memcpy(path + len, part, n);
+		len += n;
+	}
+	path[len] = 0;
+	return 0;
+}
+
+int cmd_diff(const struct options *o)
+{
+	struct session s;
+	struct err err;
+	char path[STATE_PATH_SIZE];
+	int r = options_want_args(o, 0, 2, &err);
+	/* A single argument with a slash or a dot in front can be no session id. */
+	bool only_path = o->arg_count == 1 && (o->args[0][0] == '.' || strchr(o->args[0], '/'));
+	const char *given = only_path ? o->args[0] : o->arg_count > 1 ? o->args[1] : NULL;
+	if (r == 0 && given)
+		r = absolute(given, path, &err);
+	if (r == 0)
+		r = session_find(only_path ? NULL : o->args[0], &s, &err);
+	if (r == 0) {
+		r = diff(&s, given ? path : NULL, o, &err);
+		session_close(&s);
+	}
+	if (r < 0) {
+		log_error("%s", err.text);
+		return EXIT_USAGE;
+	}
+	return out_finish();
+}

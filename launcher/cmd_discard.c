@@ -1,0 +1,77 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher/digest.h"
+#include "launcher/exit.h"
+#include "launcher/log.h"
+#include "launcher/session.h"
+#include "launcher/verb.h"
+
+enum { DISCARD_YES };
+const struct option_spec discard_options[] = {
+	[DISCARD_YES] = {"yes", 'y', NULL, "do not ask"},
+	{NULL},
+};
+
+static bool confirmed(const struct options *o, const struct session *s, const struct digest *d)
+{
+	char answer[16] = "";
+	if (options_has(o, DISCARD_YES))
+		return true;
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		log_error("discard wants a yes: vsandbox discard --yes %s", s->id);
+		return false;
+	}
+	digest_print(d, STDERR_FILENO);
+	fprintf(stderr, "Drop these changes of session %s? [y/N] ", s->id);
+	if (!fgets(answer, sizeof(answer), stdin))
+		return false;
+	return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+static int discard(const struct options *o, const struct session *s)
+{
+	struct digest d = {0};
+	struct err err;
+	int code = EXIT_USAGE;
+	if (s->state == SESSION_RUNNING) {
+		log_error("session %s is running; end it first: vsandbox kill %s", s->id, s->id);
+		return code;
+	}
+	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		log_info("session %s holds no changes", s->id);
+		return 0;
+	}
+	digest_collect(s->dirfd, &d);
+	if (!confirmed(o, s, &d)) {
+		log_info("nothing was discarded");
+	} else if (overlay_discard(s->dirfd, &err) < 0) {
+		log_error("%s", err.text);
+	} else {
+		log_info("discarded %llu changes of session %s; its log is kept",
+			 (unsigned long long)(d.count[CHANGE_ADDED] + d.count[CHANGE_MODIFIED] +
+					      d.count[CHANGE_DELETED]),
+			 s->id);
+		code = 0;
+	}
+	digest_finish(&d);
+	return code;
+}
+
+int cmd_discard(const struct options *o)
+{
+	struct session s;
+	struct err err;
+	int r = options_want_args(o, 0, 1, &err);
+	if (r == 0)
+		r = session_find(o->args[0], &s, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return EXIT_USAGE;
+	}
+	int code = discard(o, &s);
+	session_close(&s);
+	return code;
+}

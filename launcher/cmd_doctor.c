@@ -1,0 +1,79 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "launcher/exit.h"
+#include "launcher/log.h"
+#include "launcher/state.h"
+#include "launcher/term.h"
+#include "launcher/verb.h"
+#include "sandbox/probe.h"
+
+enum { DOCTOR_JSON };
+const struct option_spec doctor_options[] = {
+	[DOCTOR_JSON] = {"json", 0, NULL, "as JSON"},
+	{NULL},
+};
+
+static void print_json(const struct probe *p, const struct probe_result *r, bool first)
+{
+	fputs(first ? "{" : ",{", stdout);
+	json_member(stdout, true, "layer", p->name);
+	json_member(stdout, false, "level", probe_level_name(r->level));
+	json_member(stdout, false, "needed_for", p->purpose);
+	json_member(stdout, false, "text", r->text);
+	json_member(stdout, false, "fix", r->fix[0] ? r->fix : NULL);
+	putchar('}');
+}
+
+static void print_text(const struct probe *p, const struct probe_result *r)
+{
+	static const char *const colors[PROBE_LEVEL_COUNT] = {
+		[PROBE_OK] = TERM_GREEN, [PROBE_WARN] = TERM_YELLOW, [PROBE_FAIL] = TERM_RED};
+	bool color = term_color(1);
+	printf("%s%-4s%s  %-16s ", color ? colors[r->level] : "", probe_level_name(r->level),
+	       color ? TERM_RESET : "", p->name);
+	term_text(stdout, r->text);
+	putchar('\n');
+	if (r->fix[0]) {
+		fputs("      fix:             ", stdout);
+		term_text(stdout, r->fix);
+		putchar('\n');
+	}
+}
+
+int cmd_doctor(const struct options *o)
+{
+	char path[STATE_PATH_SIZE];
+	struct err err;
+	unsigned count[PROBE_LEVEL_COUNT] = {0};
+	bool json = options_has(o, DOCTOR_JSON);
+	cleanup_fd int state = -1;
+	int r = options_want_args(o, 0, 0, &err);
+	if (r == 0)
+		r = state = state_open(path, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return EXIT_USAGE;
+	}
+	if (json)
+		fputs("{\"schema_version\":1,\"layers\":[", stdout);
+	for (const struct probe *p = probe_table; p->name; p++) {
+		struct probe_result result = {.level = PROBE_FAIL};
+		fflush(stdout); /* the probes fork */
+		p->run(path, &result);
+		count[result.level]++;
+		if (json)
+			print_json(p, &result, p == probe_table);
+		else
+			print_text(p, &result);
+	}
+	if (json)
+		printf("],\"ok\":%s}\n", count[PROBE_FAIL] ? "false" : "true");
+	else
+		printf("%u ok, %u warnings, %u failures\n", count[PROBE_OK], count[PROBE_WARN],
+		       count[PROBE_FAIL]);
+	r = out_finish();
+	return r ? r : count[PROBE_FAIL] ? EXIT_DOCTOR : 0;
+}

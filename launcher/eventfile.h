@@ -1,0 +1,40 @@
+/*
+ * Reads a session's events.jsonl line by line. Lines are bounded; a damaged one
+ * is told by its number and does not stop the reading.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct json_object;
+
+struct eventfile {
+	int fd;        /* owned */
+	char *data;    /* owned */
+	size_t start, end;
+	uint64_t line; /* number of the line last returned */
+	bool skipping; /* inside a line that is too long */
+};
+
+struct eventfile_line {
+	struct json_object *json; /* owned by the caller */
+	const char *text;         /* the line, NUL-terminated; valid until the next call */
+};
+
+/* -ENOENT when the session has no log. */
+int eventfile_open(int session_dirfd, struct eventfile *ret, struct err *err);
+/*
+ * 1: a line. 0: no further complete line for now. -EBADMSG: the line is damaged, @err
+ * says which; call again for the next. Other -errno: cannot be read.
+ */
+int eventfile_next(struct eventfile *f, struct eventfile_line *ret, struct err *err);
+void eventfile_close(struct eventfile *f);
+
+/* Members of a line: "" or 0 when missing or of another type. */
+const char *event_text(const struct json_object *event, const char *name);
+int64_t event_number(const struct json_object *event, const char *name);
+double event_real(const struct json_object *event, const char *name);

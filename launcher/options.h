@@ -1,0 +1,48 @@
+/*
+ * Command-line options from a table. Parsing stops at the first positional or
+ * at `--`; a flag with a value takes exactly one; argv is never re-joined. Each
+ * flag `--some-name` may also come from VSANDBOX_SOME_NAME, which the command
+ * line then overrides (or, for repeatable flags, adds to).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/* A row; its index in the table is its id. */
+struct option_spec {
+	const char *name;    /* long name without dashes; NULL ends the table */
+	char letter;         /* 0 none */
+	const char *value;   /* what the value is called in help; NULL: a switch */
+	const char *help;
+	const char *unbuilt; /* not built yet: giving it is refused with this text; NULL built */
+};
+
+enum { OPTIONS_GIVEN_MAX = 256 };
+
+struct option_given {
+	unsigned id;
+	const char *value; /* NULL for a switch */
+};
+
+struct options {
+	const struct option_spec *specs;
+	struct option_given given[OPTIONS_GIVEN_MAX];
+	unsigned count;
+	char **args; /* positionals; NULL-terminated, borrowed from argv */
+	int arg_count;
+	bool dashes; /* the positionals were introduced by -- */
+};
+
+enum { OPTIONS_HELP = 1 };
+
+/* 0, OPTIONS_HELP when -h or --help was met, -EINVAL with the nearest known flag in @err. */
+int options_parse(const struct option_spec *specs, char **argv, struct options *ret,
+		  struct err *err);
+
+bool options_has(const struct options *o, unsigned id);
+/* The last value given; NULL when the flag was not. */
+const char *options_value(const struct options *o, unsigned id);
+/* Exactly @least..@most positionals; -EINVAL with a hint at options that came too late. */
+int options_want_args(const struct options *o, int least, int most, struct err *err);

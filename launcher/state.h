@@ -1,0 +1,29 @@
+/* Where things are kept: XDG directories and the places policies are looked up. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum { STATE_PATH_SIZE = 4096 };
+
+/* $HOME, or what the password file says. Static storage. */
+const char *state_home(void);
+
+/*
+ * The state directory ($XDG_STATE_HOME/vsandbox, 0700), made when missing.
+ * @path gets its absolute name. An fd the caller owns, or -errno: one that
+ * belongs to somebody else or that others may read is refused.
+ */
+int state_open(char path[static STATE_PATH_SIZE], struct err *err);
+/* A 0700 directory in @dirfd, made when missing. An fd the caller owns, or -errno. */
+int state_subdir(int dirfd, const char *name, struct err *err);
+
+/*
+ * Writes @name in @dirfd so that a reader sees all of it or nothing: beside it,
+ * mode 0600, then renamed.
+ */
+int state_write_file(int dirfd, const char *name, const char *text, size_t len, struct err *err);
+
+/* Directories searched for NAME.json: the user's, the build tree's, the installed. NULL-terminated. */
+const char *const *state_policy_dirs(void);

@@ -1,0 +1,102 @@
+#include "launcher/term.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "launcher/exit.h"
+#include "launcher/log.h"
+
+bool term_color(int fd)
+{
+	static signed char known[3]; /* 0 not asked, 1 no, 2 yes */
+	if (fd < 0 || fd > 2)
+		return false;
+	if (!known[fd]) {
+		const char *term = getenv("TERM");
+		const char *no_color = getenv("NO_COLOR");
+		bool yes = isatty(fd) && !(no_color && *no_color) && term && strcmp(term, "dumb");
+		known[fd] = yes ? 2 : 1;
+	}
+	return known[fd] == 2;
+}
+
+void term_text(FILE *f, const char *text)
+{
+	size_t len = strlen(text);
+	size_t size = len * 10 + 1; /* the longest escape, \u{NNNNNN}, for each byte */
+	cleanup_free char *storage = malloc(size);
+	if (!storage)
+		return;
+	struct buf b;
+	buf_init(&b, storage, size);
+	buf_term(&b, text, len);
+	fputs(storage, f);
+}
+
+void term_path(struct buf *b, const char *path)
+{
+	const char *home = getenv("HOME");
+	size_t len = home ? strlen(home) : 0;
+	while (len > 1 && home[len - 1] == '/')
+		len--;
+	if (len > 1 && !strncmp(path, home, len) && (path[len] == '/' || !path[len])) {
+		buf_putc(b, '~');
+		path += len;
+	}
+	buf_term(b, path, strlen(path));
+}
+
+void term_argv(struct buf *b, char *const *argv)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_-./=:,@%+";
+	for (; *argv; argv++) {
+		const char *word = *argv;
+		if (*word && strspn(word, plain) == strlen(word)) {
+			buf_puts(b, word);
+		} else {
+			buf_putc(b, '\'');
+			for (const char *quote; (quote = strchr(word, '\'')); word = quote + 1) {
+				buf_term(b, word, (size_t)(quote - word));
+				buf_puts(b, "'\\''");
+			}
+			buf_term(b, word, strlen(word));
+			buf_putc(b, '\'');
+		}
+		if (argv[1])
+			buf_putc(b, ' ');
+	}
+}
+
+void json_text(FILE *f, const char *text)
+{
+	size_t len = strlen(text);
+	size_t size = len * 6 + 3; /* \uNNNN for each byte, quotes, NUL */
+	cleanup_free char *storage = malloc(size);
+	if (!storage)
+		return;
+	struct buf b;
+	buf_init(&b, storage, size);
+	buf_json(&b, text, len);
+	fputs(storage, f);
+}
+
+void json_member(FILE *f, bool first, const char *name, const char *text)
+{
+	fprintf(f, "%s\"%s\":", first ? "" : ",", name);
+	if (text)
+		json_text(f, text);
+	else
+		fputs("null", f);
+}
+
+int out_finish(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	log_error("could not write the output: %s", strerrordesc_np(errno));
+	return EXIT_USAGE;
+}

@@ -1,0 +1,32 @@
+/* What a terminal may show: colour rules, and untrusted text made harmless. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+
+#define TERM_RESET "\033[0m"
+#define TERM_RED "\033[31m"
+#define TERM_GREEN "\033[32m"
+#define TERM_YELLOW "\033[33m"
+#define TERM_DIM "\033[2m"
+
+/* Colour only on a terminal that can, and never with NO_COLOR. Asked once for each fd. */
+bool term_color(int fd);
+
+/* @text escaped for a terminal. */
+void term_text(FILE *f, const char *text);
+/* As term_text, with the home directory as ~. */
+void term_path(struct buf *b, const char *path);
+/* A command line, quoted for a shell where needed, then escaped. */
+void term_argv(struct buf *b, char *const *argv);
+
+/* @text as a JSON string, of any length. */
+void json_text(FILE *f, const char *text);
+/* ,"name":"text" or ,"name":null; without the comma when @first. */
+void json_member(FILE *f, bool first, const char *name, const char *text);
+
+/* Flushes stdout. 0, or EXIT_USAGE with a message when it could not be written. */
+int out_finish(void);

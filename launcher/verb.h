@@ -1,0 +1,42 @@
+/*
+ * A verb of the command line. main.c holds the one table of them; help,
+ * --help, completion and dispatch all read it.
+ */
+#pragma once
+
+#include "launcher/options.h"
+
+struct verb {
+	const char *name;
+	const char *synopsis; /* what follows the options; "" nothing */
+	const char *help;     /* one line */
+	int (*run)(const struct options *o); /* returns the exit code; NULL: not built yet */
+	const struct option_spec *options;   /* ended by a NULL name; NULL none */
+};
+
+/* The table, ended by a NULL name. */
+extern const struct verb verb_table[];
+const struct verb *verb_find(const char *name);
+
+/* One function for each cmd_NAME.c, with its option list. */
+int cmd_audit(const struct options *o);
+int cmd_completion(const struct options *o);
+int cmd_diff(const struct options *o);
+int cmd_discard(const struct options *o);
+int cmd_doctor(const struct options *o);
+int cmd_help(const struct options *o);
+int cmd_kill(const struct options *o);
+int cmd_logs(const struct options *o);
+int cmd_policy(const struct options *o);
+int cmd_ps(const struct options *o);
+int cmd_run(const struct options *o);
+int cmd_show(const struct options *o);
+int cmd_version(const struct options *o);
+int cmd_why(const struct options *o);
+
+extern const struct option_spec diff_options[], discard_options[], doctor_options[],
+	kill_options[], logs_options[], policy_options[], ps_options[], run_options[],
+	show_options[], why_options[];
+
+/* Prints the help of one verb, or with NULL of the program, on stdout. */
+void help_print(const struct verb *v);

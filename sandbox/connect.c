@@ -1,0 +1,319 @@
+/*
+ * Network calls. With a network namespace of its own (the default) nothing that is
+ * not approved can be reached whatever is raced into an address: the verdict is made on
+ * a copy, and CONTINUE meets an empty network. With the host's network the call
+ * is made here, on a duplicate of the caller's socket, with the copied address.
+ */
+#include <arpa/inet.h>
+#include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "sandbox/watch.h"
+
+enum {
+	SEND_MAX = 65536, /* bytes taken over at once; a stream's caller sends the rest again */
+	RESTART = -512,   /* ERESTARTSYS: only while a signal is pending */
+	WAIT_SLICE_MS = 20,
+};
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+	struct sockaddr_storage storage;
+};
+
+static int read_address(struct worker *w, uint64_t addr, int len, union address *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (len < 0 || (size_t)len > sizeof(ret->storage))
+		return -EINVAL;
+	return tracee_read(w->task->tid, addr, ret, (size_t)len);
+}
+
+/* IPv4-mapped IPv6 is IPv4; "this host" addresses reach loopback. */
+static void canonical(union address *a)
+{
+	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+		return;
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = a->in6.sin6_port};
+	memcpy(&v4.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
+	a->in = v4;
+}
+
+static bool is_loopback(const union address *a)
+{
+	if (a->sa.sa_family == AF_INET) {
+		uint32_t ip = ntohl(a->in.sin_addr.s_addr);
+		return ip >> 24 == 127 || ip == INADDR_ANY;
+	}
+	return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
+/* Ports that speak a database's protocol: seen as such even before statements are. */
+static const char *database_scheme(uint16_t port)
+{
+	switch (port) {
+	case 5432:
+		return "postgresql";
+	case 3306:
+		return "mysql";
+	case 6379:
+		return "redis";
+	case 27017:
+		return "mongodb";
+	case 1433:
+		return "mssql";
+	case 1521:
+		return "oracle";
+	default:
+		return NULL;
+	}
+}
+
+/* Fills the action for an internet address; the texts live in the worker. */
+static void describe(struct worker *w, const union address *a, enum action_op op)
+{
+	bool v4 = a->sa.sa_family == AF_INET;
+	uint16_t port = ntohs(v4 ? a->in.sin_port : a->in6.sin6_port);
+	const void *raw = v4 ? (const void *)&a->in.sin_addr : (const void *)&a->in6.sin6_addr;
+	if (!inet_ntop(a->sa.sa_family, raw, w->text, sizeof(w->text)))
+		strcpy(w->text, "?");
+	struct action *act = &w->action;
+	const char *scheme = database_scheme(port);
+	act->op = op;
+	act->type = ACTION_NETWORK_REQUEST;
+	act->address = w->text;
+	act->port = port;
+	act->provenance = PROVENANCE_UNKNOWN;
+	act->size_bytes = -1;
+	act->protocol = op == OP_SEND ? "udp" : "tcp";
+	char *resource = w->path[1];
+	snprintf(resource, sizeof(w->path[1]), v4 ? "%s:%u" : "[%s]:%u", w->text, port);
+	act->resource = resource;
+	if (scheme && op == OP_CONNECT) {
+		act->type = ACTION_DATABASE_QUERY;
+		snprintf(resource, sizeof(w->path[1]), v4 ? "%s://%s:%u" : "%s://[%s]:%u", scheme,
+			 w->text, port);
+	}
+}
+
+/* Waits, no longer leading, until the socket can go on. 0, RESTART, -ENOENT. */
+static int wait_ready(struct worker *w, int fd, short events)
+{
+	struct tracee task = *w->task;
+	cleanup_fd int dir = dup(task.dir_fd);
+	task.dir_fd = dir;
+	uint64_t id = w->n.notif.id;
+	int r;
+	watch_step_down(w);
+	do {
+		struct pollfd p = {.fd = fd, .events = events};
+		r = poll(&p, 1, WAIT_SLICE_MS);
+		if (r > 0)
+			r = 1;
+		else if (listener_valid(&w->watch->listener, id) < 0)
+			r = -ENOENT;
+		else if (tracee_signalled(&task))
+			r = RESTART;
+	} while (r == 0);
+	watch_step_up(w);
+	return r > 0 ? 0 : r;
+}
+
+/* connect(2) on our duplicate; blocking sockets are waited for without blocking anybody else. */
+static int connect_here(struct worker *w, int fd, const union address *a, socklen_t len)
+{
+	int flags = fcntl(fd, F_GETFL);
+	bool blocking = flags >= 0 && !(flags & O_NONBLOCK);
+	/* The file status flags are shared with the caller, who sleeps in this very call. */
+	if (blocking)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	int r = connect(fd, &a->sa, len) < 0 ? -errno : 0;
+	if (blocking && r == -EINPROGRESS) {
+		r = wait_ready(w, fd, POLLOUT);
+		int error = 0;
+		socklen_t size = sizeof(error);
+		if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
+			r = -error;
+	}
+	if (blocking)
+		fcntl(fd, F_SETFL, flags);
+	return r;
+}
+
+void carry_connect(struct worker *w)
+{
+	struct watch *watch = w->watch;
+	union address a;
+	int len = worker_int(w, 2);
+	int r = read_address(w, w->n.notif.data.args[1], len, &a);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	bool host = watch->plan->box->net == NET_HOST;
+	bool internet = a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6;
+	union address shown = a;
+	canonical(&shown);
+	/*
+	 * Not internet: UNIX names are those of the sandbox's own mounts (and Landlock scopes abstract
+	 * ones), AF_UNSPEC only disconnects. Own loopback never leaves. The box enforces all of it.
+	 */
+	if (!internet || (!host && is_loopback(&shown))) {
+		listener_continue(&watch->listener, w->n.notif.id);
+		return;
+	}
+	enum action_op op = w->row->op;
+	describe(w, &shown, op);
+	r = listener_valid(&watch->listener, w->n.notif.id);
+	if (r == 0)
+		r = watch_decide(w);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	if (!host) {
+		/* An empty network namespace: the kernel says "no route" to whatever is there by now. */
+		listener_continue(&watch->listener, w->n.notif.id);
+		watch_done(w, EVENT_RESULT_PENDING);
+		return;
+	}
+	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	if (fd < 0)
+		r = -EBADF;
+	else if (op == OP_BIND)
+		r = bind(fd, &a.sa, (socklen_t)len) < 0 ? -errno : 0;
+	else
+		r = connect_here(w, fd, &a, (socklen_t)len);
+	watch_done(w, r);
+	worker_answer(w, r);
+}
+
+/* A message taken over whole: address, data, control. */
+struct message {
+	union address name;
+	socklen_t name_len;
+	char *data; /* owned */
+	size_t data_len;
+	int flags;
+};
+
+static int read_data(struct worker *w, uint64_t addr, uint64_t len, struct message *m)
+{
+	size_t room = SEND_MAX - m->data_len;
+	size_t take = len < room ? (size_t)len : room;
+	int r = tracee_read(w->task->tid, addr, m->data + m->data_len, take);
+	if (r == 0)
+		m->data_len += take;
+	return r;
+}
+
+static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
+{
+	struct msghdr h;
+	int r = tracee_read(w->task->tid, addr, &h, sizeof(h));
+	if (r < 0)
+		return r;
+	/* Descriptors and credentials go through UNIX sockets; over the host's network they are refused. */
+	if (h.msg_controllen > 0)
+		return -EOPNOTSUPP;
+	if (h.msg_iovlen > 1024)
+		return -EMSGSIZE;
+	if (h.msg_name && h.msg_namelen > 0) {
+		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)h.msg_namelen, &m->name);
+		m->name_len = h.msg_namelen;
+	}
+	for (size_t i = 0; r == 0 && i < h.msg_iovlen; i++) {
+		struct iovec iov;
+		r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)(h.msg_iov + i), &iov, sizeof(iov));
+		if (r == 0)
+			r = read_data(w, (uint64_t)(uintptr_t)iov.iov_base, iov.iov_len, m);
+	}
+	return r;
+}
+
+/* sendto with an address, sendmsg, and the first message of sendmmsg (callers send the rest again). */
+static int read_message(struct worker *w, struct message *m)
+{
+	const __u64 *args = w->n.notif.data.args;
+	switch (w->n.notif.data.nr) {
+	case __NR_sendto: {
+		m->flags = worker_int(w, 3);
+		m->name_len = (socklen_t)worker_int(w, 5);
+		int r = read_address(w, args[4], worker_int(w, 5), &m->name);
+		return r < 0 ? r : read_data(w, args[1], args[2], m);
+	}
+	case __NR_sendmsg:
+		m->flags = worker_int(w, 2);
+		return read_msghdr(w, args[1], m);
+	case __NR_sendmmsg:
+		m->flags = worker_int(w, 3);
+		if (worker_int(w, 2) <= 0)
+			return -EINVAL;
+		return read_msghdr(w, args[1], m); /* mmsghdr begins with its msghdr */
+	default:
+		return -ENOSYS;
+	}
+}
+
+static ssize_t send_here(struct worker *w, int fd, const struct message *m)
+{
+	for (;;) {
+		ssize_t n = sendto(fd, m->data, m->data_len, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL,
+				   m->name_len ? &m->name.sa : NULL, m->name_len);
+		if (n >= 0)
+			return n;
+		int flags = fcntl(fd, F_GETFL);
+		if (errno != EAGAIN || (m->flags & MSG_DONTWAIT) || flags < 0 || (flags & O_NONBLOCK))
+			return -errno;
+		int r = wait_ready(w, fd, POLLOUT);
+		if (r < 0)
+			return r;
+	}
+}
+
+void carry_send(struct worker *w)
+{
+	cleanup_free char *data = malloc(SEND_MAX);
+	struct message m = {.data = data};
+	int r = data ? read_message(w, &m) : -ENOMEM;
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	union address shown = m.name;
+	canonical(&shown);
+	if (m.name_len && (shown.sa.sa_family == AF_INET || shown.sa.sa_family == AF_INET6)) {
+		describe(w, &shown, OP_SEND);
+		w->action.size_bytes = (int64_t)m.data_len;
+		r = listener_valid(&w->watch->listener, w->n.notif.id);
+		if (r == 0)
+			r = watch_decide(w);
+		if (r < 0) {
+			worker_answer(w, r);
+			return;
+		}
+	}
+	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	int64_t sent = fd < 0 ? -EBADF : send_here(w, fd, &m);
+	watch_done(w, sent);
+	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {
+		/* msg_len of the first entry stands behind its msghdr */
+		uint32_t len = (uint32_t)sent;
+		uint64_t at = w->n.notif.data.args[1] + sizeof(struct msghdr);
+		sent = tracee_write(w->task->tid, at, &len, sizeof(len)) < 0 ? -EFAULT : 1;
+	}
+	worker_answer(w, sent);
+}

@@ -1,0 +1,75 @@
+/*
+ * Acting with the caller's powers. Rootless there is one id and no capability,
+ * so there is nothing to do. As root an agent may lower its own (setuid, capset);
+ * those calls are notified, and from the first of them on every emulated call is
+ * made with the ids, groups and file capabilities its caller has at that moment.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/watch.h"
+
+static const uint64_t PTRACE_BIT = 1ull << CAP_SYS_PTRACE;
+
+/* Raw capget/capset: they act on this thread alone, where libraries act on the process. */
+static int caps_read(struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	return syscall(SYS_capget, &head, data) < 0 ? -errno : 0;
+}
+
+static int caps_effective(uint64_t wanted)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	int r = caps_read(data);
+	if (r < 0)
+		return r;
+	data[0].effective = (uint32_t)wanted & data[0].permitted;
+	data[1].effective = (uint32_t)(wanted >> 32) & data[1].permitted;
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+int creds_assume(struct worker *w)
+{
+	if (!w->watch->creds_vary)
+		return 0;
+	struct tracee_creds c;
+	int r = tracee_creds(w->task, &c);
+	if (r < 0)
+		return r;
+	/* Raw calls again: glibc would change every thread. Order: setfsuid drops file powers. */
+	if (syscall(SYS_setgroups, c.group_count, c.groups) < 0)
+		return -errno;
+	setfsgid(c.fsgid);
+	setfsuid(c.fsuid);
+	return caps_effective(c.effective | PTRACE_BIT);
+}
+
+void creds_resume(struct worker *w)
+{
+	if (!w->watch->creds_vary)
+		return;
+	caps_effective(~0ull);
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	caps_effective(~0ull);
+}
+
+void creds_drop_ptrace(void)
+{
+	struct __user_cap_data_struct data[2];
+	if (caps_read(data) == 0)
+		caps_effective((data[0].effective | (uint64_t)data[1].effective << 32) & ~PTRACE_BIT);
+}
+
+void creds_raise_ptrace(void)
+{
+	struct __user_cap_data_struct data[2];
+	if (caps_read(data) == 0)
+		caps_effective(data[0].effective | (uint64_t)data[1].effective << 32 | PTRACE_BIT);
+}

@@ -1,0 +1,145 @@
+/* From an action to an answer: who and when, the verdict, the event before the answer. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "sandbox/watch.h"
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void stamp(struct event *e)
+{
+	e->mono_ns = clock_ns(CLOCK_MONOTONIC);
+	e->wall_ns = clock_ns(CLOCK_REALTIME);
+}
+
+static void identify(struct worker *w)
+{
+	struct action *a = &w->action;
+	const struct tracee *t = w->task;
+	a->pid = t->ns_tgid;
+	a->tid = t->ns_tid;
+	a->start_ticks = t->start_ticks;
+	a->program = t->program;
+	memcpy(a->ancestry, t->ancestry, sizeof(a->ancestry));
+	a->syscall_nr = (uint32_t)w->n.notif.data.nr;
+	a->utc_offset_min = w->watch->utc_offset_min;
+	stamp(&w->event);
+	a->mono_ns = w->event.mono_ns;
+	a->wall_ns = w->event.wall_ns;
+}
+
+/* The monitors a person switched off: decided as always, but neither scored nor logged. */
+static bool reported(const struct policy *p, const struct action *a)
+{
+	switch (a->type) {
+	case ACTION_FILE_READ:
+	case ACTION_FILE_WRITE:
+	case ACTION_FILE_DELETE:
+		return p->monitors.file_system;
+	case ACTION_CODE_EXECUTION:
+		return p->monitors.processes;
+	case ACTION_API_CALL:
+	case ACTION_NETWORK_REQUEST:
+		return p->monitors.network;
+	case ACTION_DATABASE_QUERY:
+	case ACTION_DATABASE_WRITE:
+		return p->monitors.database;
+	case ACTION_NONE:
+	case ACTION_TYPE_COUNT:
+		break;
+	}
+	return true;
+}
+
+int watch_decide(struct worker *w)
+{
+	struct watch *watch = w->watch;
+	struct event *e = &w->event;
+	struct decision *d = &e->decision;
+
+	identify(w);
+	judge(watch->policy, watch->state, watch->history, &w->action, d);
+	/* Modes that hold or undo are refused at start until they exist; here they deny. */
+	bool denied = d->verdict >= VERDICT_PAUSE;
+	if (denied && d->deny_errno <= 0)
+		d->deny_errno = EACCES;
+	if (d->ambient && !denied) {
+		watch->ambient_count++;
+		return 0;
+	}
+	if (!reported(watch->policy, &w->action) && !denied)
+		return 0;
+	history_note(watch->history, &w->action, !denied);
+
+	e->kind = EVENT_ACTION;
+	e->syscall = w->row->name;
+	e->action = w->action;
+	e->result = denied ? -d->deny_errno : EVENT_RESULT_PENDING;
+	pthread_mutex_lock(&watch->log_lock);
+	w->record = eventlog_begin(&watch->log, e);
+	if (!w->record) {
+		pthread_mutex_unlock(&watch->log_lock);
+		return denied ? -d->deny_errno : -ENOSPC; /* nothing happens that is not written */
+	}
+	if (!denied)
+		return 0;
+	watch_done(w, -d->deny_errno);
+	return -d->deny_errno;
+}
+
+void watch_done(struct worker *w, int64_t result)
+{
+	if (!w->record)
+		return;
+	event_set_result(w->record, (int32_t)(result > INT32_MAX ? INT32_MAX : result));
+	eventlog_publish(&w->watch->log);
+	pthread_mutex_unlock(&w->watch->log_lock);
+	w->record = NULL;
+}
+
+static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
+{
+	struct event e = {.kind = kind, .text = text, .result = EVENT_RESULT_PENDING,
+			  .ambient_count = watch->ambient_count};
+	e.action.resource = e.action.program = "";
+	stamp(&e);
+	pthread_mutex_lock(&watch->log_lock);
+	if (eventlog_begin(&watch->log, &e))
+		eventlog_publish(&watch->log);
+	pthread_mutex_unlock(&watch->log_lock);
+}
+
+void watch_notice(struct watch *watch, const char *fmt, ...)
+{
+	char text[ACTION_PATH_SIZE + 256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	publish_text(watch, EVENT_NOTICE, text);
+}
+
+void watch_sample(struct watch *watch, const char *text)
+{
+	publish_text(watch, EVENT_SAMPLE, text);
+}
+
+enum provenance watch_provenance(const struct watch *watch, const struct place *p)
+{
+	static const char *const system_dirs[] = {"/usr/", "/lib", "/bin/", "/sbin/", "/etc/",
+						  "/boot/", "/opt/", "/proc/", "/sys/", "/dev/"};
+	if (!p->exists || created_has(&watch->created, &p->st))
+		return PROVENANCE_CREATED;
+	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(*system_dirs); i++)
+		if (strncmp(p->path, system_dirs[i], strlen(system_dirs[i])) == 0)
+			return PROVENANCE_SYSTEM;
+	return PROVENANCE_EXISTING;
+}

@@ -1,0 +1,435 @@
+/*
+ * The open family: opened here, judged on what was really opened (or will be
+ * made), then injected. The descriptor the program gets is the object that was judged.
+ */
+#include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/kernel.h"
+#include "base/scope.h"
+#include "sandbox/watch.h"
+
+enum {
+	WRITE_BITS = O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY),
+	/* what open(2) heeds; it ignores all other bits, openat2 does not */
+	KNOWN_FLAGS = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+		      O_DSYNC | O_SYNC | O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY |
+		      O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE,
+	TTY_MAJOR_SELF = 5, /* 5:0 /dev/tty */
+	PTS_MAJOR = 136,
+	HOW_SIZE_FIRST = 24, /* struct open_how of 5.6: the kernel's OPEN_HOW_SIZE_VER0 */
+	WAIT_SLICE_MS = 20, /* how often a waiting open looks at its caller */
+};
+
+/* What was asked, copied once. */
+struct request {
+	int dirfd;
+	struct open_how how; /* flags and mode as openat2 wants them */
+	bool openat2;        /* strict: the caller's mistakes are its own */
+};
+
+static bool writes(const struct open_how *how)
+{
+	return (how->flags & O_ACCMODE) != O_RDONLY || (how->flags & WRITE_BITS);
+}
+
+static bool makes(const struct open_how *how)
+{
+	return (how->flags & O_CREAT) || (how->flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* open_how of a caller older or newer than ours: openat2(2), "Extensibility". */
+static int read_how(struct worker *w, struct open_how *ret)
+{
+	uint64_t addr = w->n.notif.data.args[2], size = w->n.notif.data.args[3];
+	unsigned char bytes[4096] = {0};
+	if (size < HOW_SIZE_FIRST)
+		return -EINVAL;
+	if (size > sizeof(bytes))
+		return -E2BIG;
+	int r = tracee_read(w->task->tid, addr, bytes, size);
+	if (r < 0)
+		return r;
+	for (size_t i = sizeof(*ret); i < size; i++)
+		if (bytes[i])
+			return -E2BIG;
+	memcpy(ret, bytes, sizeof(*ret));
+	return 0;
+}
+
+static int read_request(struct worker *w, struct request *ret)
+{
+	const __u64 *args = w->n.notif.data.args;
+	int path_arg = 0;
+	*ret = (struct request){.dirfd = AT_FDCWD};
+	switch (w->n.notif.data.nr) {
+	case __NR_openat2: {
+		int r = read_how(w, &ret->how);
+		if (r < 0)
+			return r;
+		ret->dirfd = worker_int(w, 0);
+		path_arg = 1;
+		ret->openat2 = true;
+		/* O_PATH cannot be injected, and its flags lie in memory: callers fall back to openat */
+		if (ret->how.flags & O_PATH)
+			return -ENOSYS;
+		break;
+	}
+	case __NR_openat:
+		ret->dirfd = worker_int(w, 0);
+		path_arg = 1;
+		ret->how = (struct open_how){.flags = (uint32_t)args[2], .mode = (uint32_t)args[3]};
+		break;
+#ifdef __NR_creat
+	case __NR_creat:
+		ret->how = (struct open_how){.flags = O_CREAT | O_WRONLY | O_TRUNC,
+					     .mode = (uint32_t)args[1]};
+		break;
+	case __NR_open:
+		ret->how = (struct open_how){.flags = (uint32_t)args[1], .mode = (uint32_t)args[2]};
+		break;
+#endif
+	default:
+		return -ENOSYS;
+	}
+	if (!ret->openat2) {
+		ret->how.flags &= (uint64_t)KNOWN_FLAGS;
+		ret->how.mode = makes(&ret->how) ? ret->how.mode & 07777 : 0;
+	}
+	return worker_path(w, (unsigned)path_arg, 0);
+}
+
+static void describe(struct worker *w, const struct open_how *how)
+{
+	const struct place *p = &w->place[0];
+	struct action *a = &w->action;
+	a->resource = p->path;
+	a->alias = *p->alias ? p->alias : NULL;
+	a->open_flags = (uint32_t)how->flags;
+	a->provenance = watch_provenance(w->watch, p);
+	a->size_bytes = p->exists && S_ISREG(p->st.st_mode) ? p->st.st_size : -1;
+	a->mode = p->exists ? p->st.st_mode : (uint32_t)how->mode;
+	a->type = writes(how) ? ACTION_FILE_WRITE : ACTION_FILE_READ;
+	if (!writes(how))
+		a->op = OP_READ;
+	else if (!p->exists || (how->flags & O_TMPFILE) == O_TMPFILE)
+		a->op = OP_CREATE;
+	else
+		a->op = how->flags & O_TRUNC ? OP_TRUNCATE : OP_WRITE;
+}
+
+static int inject(struct worker *w, int fd, const struct open_how *how)
+{
+	return listener_inject(&w->watch->listener, w->n.notif.id, fd,
+			       how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
+}
+
+/*
+ * Hands @fd over and settles the event. The call is answered here, unless the
+ * injection failed (EMFILE: the program's own limit), which is then the answer.
+ */
+static int finish(struct worker *w, int fd, const struct open_how *how)
+{
+	int r = inject(w, fd, how);
+	watch_done(w, r < 0 ? r : 0);
+	if (r == -ENOENT)
+		return 0; /* the caller died; the file is as it would be had it died a moment later */
+	return r < 0 ? r : 1;
+}
+
+/*
+ * Reading what is no link's business: one openat2. 1 answered, 0 caller gone, -errno to
+ * answer, -ELOOP to take the long way.
+ */
+static int open_fast(struct worker *w, const struct request *q)
+{
+	struct place *p = &w->place[0];
+	char base[ACTION_PATH_SIZE] = "/";
+	cleanup_fd int base_fd = -1;
+	if (*w->path[0] != '/') {
+		ssize_t len = tracee_dirpath(w->task, q->dirfd, base, sizeof(base));
+		if (len < 0)
+			return (int)len;
+		if (*base != '/' || strstr(base, " (deleted)"))
+			return -ELOOP;
+		base_fd = tracee_dirfd(w->task, q->dirfd);
+		if (base_fd < 0)
+			return base_fd;
+	}
+	if (!place_join(base, w->path[0], p->path, sizeof(p->path)))
+		return -ENAMETOOLONG;
+	if (strncmp(p->path, "/proc/", 6) == 0 || strncmp(p->path, "/dev/", 5) == 0)
+		return -ELOOP; /* opened with care, below */
+
+	/* O_NONBLOCK: a FIFO must not stop us; it changes nothing for files */
+	struct open_how how = q->how;
+	how.flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+	cleanup_fd int fd = (int)syscall(SYS_openat2, base_fd >= 0 ? base_fd : AT_FDCWD, w->path[0],
+					 &how, sizeof(how));
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &p->st) < 0)
+		return -errno;
+	if (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
+		return -ELOOP;
+	p->exists = true;
+	p->magic = false;
+	p->alias[0] = '\0';
+	describe(w, &q->how);
+	int r = listener_valid(&w->watch->listener, w->n.notif.id);
+	if (r == 0)
+		r = watch_decide(w);
+	if (r < 0)
+		return r == -ELOOP ? -EACCES : r;
+	if (!(q->how.flags & O_NONBLOCK))
+		fcntl(fd, F_SETFL, (int)(q->how.flags & ~(uint64_t)O_NONBLOCK));
+	return finish(w, fd, &q->how);
+}
+
+static int open_magic(const struct place *p, const struct open_how *how, uint64_t extra)
+{
+	if ((how->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	char name[16];
+	snprintf(name, sizeof(name), "%d", p->object_fd);
+	uint64_t flags = (how->flags & ~(uint64_t)(O_CREAT | O_NOFOLLOW)) | extra;
+	int fd = openat(AT_FDCWD, name, (int)flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Opens the judged place for real. */
+static int open_place(const struct place *p, const struct open_how *how, uint64_t extra)
+{
+	if (p->magic)
+		return open_magic(p, how, extra);
+	struct open_how strict = *how;
+	strict.flags |= extra;
+	strict.resolve |= RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+	int fd = (int)syscall(SYS_openat2, p->parent_fd, p->leaf, &strict, sizeof(strict));
+	if (fd >= 0)
+		return fd;
+	return errno == EOVERFLOW ? -EACCES : -errno;
+}
+
+/* The caller's own terminal. Ours is the right one only if it is the same. */
+static int open_tty(struct worker *w, uint64_t flags)
+{
+	int tty = tracee_tty(w->task);
+	if (tty <= 0)
+		return -ENXIO;
+	if (major((dev_t)tty) == PTS_MAJOR) {
+		char path[32];
+		struct stat st;
+		snprintf(path, sizeof(path), "/dev/pts/%u", minor((dev_t)tty));
+		int fd = open(path, (int)(flags | O_NOCTTY | O_CLOEXEC));
+		/* The sandbox has a devpts of its own: the same number there is the agent's
+		 * own terminal only if it belongs to that session. */
+		if (fd >= 0 && fstat(fd, &st) == 0) {
+			pid_t session = tcgetsid(fd);
+			if (session > 0)
+				return fd;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	int fd = open("/dev/tty", (int)(flags | O_NOCTTY | O_CLOEXEC));
+	return fd < 0 ? -errno : fd;
+}
+
+static void wake(int signum)
+{
+	(void)signum; /* only there to interrupt a waiting open */
+}
+
+/*
+ * A FIFO without a peer: the opening thread is this one, no longer leading. A
+ * timer interrupts it so that a caller that died, or has a signal to take, is not
+ * kept; answering ERESTARTSYS then gives native EINTR or restart.
+ */
+static int open_waiting(struct worker *w, const struct place *p, const struct request *q)
+{
+	struct sigaction action = {.sa_handler = wake};
+	sigaction(SIGALRM, &action, NULL);
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	timer_t timer;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
+		return -errno;
+	struct itimerspec every = {.it_interval = {.tv_nsec = WAIT_SLICE_MS * 1000000},
+				   .it_value = {.tv_nsec = WAIT_SLICE_MS * 1000000}};
+	timer_settime(timer, 0, &every, NULL);
+	struct tracee task = *w->task;
+	task.dir_fd = dup(w->task->dir_fd);
+	uint64_t id = w->n.notif.id;
+	char name[16];
+	snprintf(name, sizeof(name), "%d", p->object_fd);
+	watch_step_down(w);
+	int fd;
+	for (;;) {
+		fd = open(name, (int)((q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW)) |
+				      O_CLOEXEC));
+		if (fd >= 0 || errno != EINTR) {
+			fd = fd < 0 ? -errno : fd;
+			break;
+		}
+		if (listener_valid(&w->watch->listener, id) < 0) {
+			fd = -ENOENT;
+			break;
+		}
+		if (tracee_signalled(&task)) {
+			fd = -512; /* ERESTARTSYS */
+			break;
+		}
+	}
+	timer_delete(timer);
+	if (task.dir_fd >= 0)
+		close(task.dir_fd);
+	watch_step_up(w);
+	return fd;
+}
+
+/* Opens what was judged, by the way its kind needs. Descriptor or -errno. */
+static int open_judged(struct worker *w, const struct request *q)
+{
+	struct place *p = &w->place[0];
+	bool proc = p->exists && p->st.st_dev == w->watch->env.proc_dev;
+	uint64_t extra = O_CLOEXEC | O_NOCTTY;
+	if (p->exists && S_ISCHR(p->st.st_mode) && major(p->st.st_rdev) == TTY_MAJOR_SELF &&
+	    minor(p->st.st_rdev) == 0)
+		return open_tty(w, q->how.flags);
+	if (p->exists && S_ISFIFO(p->st.st_mode) &&
+	    (q->how.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) &&
+	    !(q->how.flags & O_NONBLOCK) && (q->how.flags & O_ACCMODE) != O_RDWR) {
+		int r = place_pin(p);
+		return r < 0 ? r : open_waiting(w, p, q);
+	}
+	int r = makes(&q->how) ? worker_umask(w) : 0;
+	if (r == 0)
+		r = creds_assume(w);
+	if (proc)
+		creds_drop_ptrace(); /* what /proc shows is up to the reader's powers: the agent's */
+	if (r == 0)
+		r = open_place(p, &q->how, extra);
+	if (proc)
+		creds_raise_ptrace();
+	creds_resume(w);
+	return r;
+}
+
+/* Opening another process's memory is ptrace by another name. */
+static bool foreign_memory(const struct worker *w, const struct place *p)
+{
+	if (!p->exists || p->st.st_dev != w->watch->env.proc_dev)
+		return false;
+	size_t len = strlen(p->path);
+	if (len < 4 || strcmp(p->path + len - 4, "/mem") != 0 || w->watch->plan->box->allow_ptrace)
+		return false;
+	char own[32];
+	int n = snprintf(own, sizeof(own), "/proc/%d/", w->task->ns_tgid);
+	return strncmp(p->path, own, (size_t)n) != 0;
+}
+
+/* A caller that limits resolution itself (RESOLVE_*): the kernel resolves by those limits. */
+static int resolve_limited(struct worker *w, const struct request *q)
+{
+	struct place *p = &w->place[0];
+	p->parent_fd = p->object_fd = -1;
+	p->exists = p->magic = false;
+	p->alias[0] = p->leaf[0] = '\0';
+	cleanup_fd int base = *w->path[0] == '/' && !(q->how.resolve & RESOLVE_IN_ROOT)
+				      ? openat(w->watch->env.root_fd, ".", O_PATH | O_CLOEXEC)
+				      : tracee_dirfd(w->task, q->dirfd);
+	if (base < 0)
+		return base == -1 ? -errno : base;
+	struct open_how probe = {.flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
+				 .resolve = q->how.resolve & ~(uint64_t)RESOLVE_CACHED};
+	int fd = (int)syscall(SYS_openat2, base, w->path[0], &probe, sizeof(probe));
+	if (fd >= 0) {
+		p->object_fd = fd;
+		p->exists = p->magic = true;
+		if (fstat(fd, &p->st) < 0)
+			return -errno;
+		ssize_t len = place_fd_path(&w->watch->env, fd, p->path, sizeof(p->path));
+		return len < 0 ? (int)len : 0;
+	}
+	if (errno != ENOENT || !(q->how.flags & O_CREAT))
+		return -errno;
+	/* To be made: its directory by the same limits, then the last component there. */
+	char parent[ACTION_PATH_SIZE];
+	const char *slash = strrchr(w->path[0], '/');
+	const char *leaf = slash ? slash + 1 : w->path[0];
+	if (!*leaf || strlen(leaf) > NAME_MAX)
+		return *leaf ? -ENAMETOOLONG : -EISDIR;
+	size_t len = (size_t)(leaf - w->path[0]);
+	snprintf(parent, sizeof(parent), "%.*s%s", (int)len, w->path[0], len ? "" : ".");
+	probe.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+	fd = (int)syscall(SYS_openat2, base, parent, &probe, sizeof(probe));
+	if (fd < 0)
+		return -errno;
+	p->parent_fd = fd;
+	snprintf(p->leaf, sizeof(p->leaf), "%s", leaf);
+	char dir[ACTION_PATH_SIZE];
+	ssize_t n = place_fd_path(&w->watch->env, fd, dir, sizeof(dir));
+	if (n < 0)
+		return (int)n;
+	return place_join(dir, leaf, p->path, sizeof(p->path)) ? 0 : -ENAMETOOLONG;
+}
+
+static int open_slow(struct worker *w, const struct request *q)
+{
+	struct place *p = &w->place[0];
+	bool follow = !(q->how.flags & O_NOFOLLOW) &&
+		      (q->how.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+	int r = q->how.resolve ? resolve_limited(w, q)
+			       : place_resolve(&w->watch->env, w->task, q->dirfd, w->path[0],
+					       follow ? PLACE_FOLLOW : PLACE_NOFOLLOW, p);
+	if (r < 0)
+		return r;
+	if (!p->exists && !(q->how.flags & O_CREAT))
+		return -ENOENT;
+	if (foreign_memory(w, p))
+		return -EACCES;
+	describe(w, &q->how);
+	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	if (r == 0)
+		r = watch_decide(w);
+	if (r < 0)
+		return r;
+	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
+	cleanup_fd int fd = open_judged(w, q);
+	if (fd < 0) {
+		int error = fd;
+		fd = -1;
+		watch_done(w, error);
+		return error;
+	}
+	struct stat st;
+	if (made && makes(&q->how) && fstat(fd, &st) == 0)
+		created_add(&w->watch->created, &st);
+	return finish(w, fd, &q->how);
+}
+
+void carry_open(struct worker *w)
+{
+	struct request q;
+	int r = read_request(w, &q);
+	if (r == 0 && !writes(&q.how) && !q.how.resolve && !w->watch->creds_vary)
+		r = open_fast(w, &q);
+	else if (r == 0)
+		r = -ELOOP;
+	if (r == -ELOOP)
+		r = open_slow(w, &q);
+	if (r < 0)
+		worker_answer(w, r);
+}

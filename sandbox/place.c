@@ -1,0 +1,414 @@
+/*
+ * Theory of operation. The fast way asks the kernel to resolve the parent with
+ * RESOLVE_NO_SYMLINKS: if it agrees, the canonical path is the text itself. Any
+ * symbolic link on the way (ELOOP) takes the slow way: a walk component by component that
+ * expands links itself, because /proc/self must mean the caller and not the
+ * monitor, and because a link's target may not exist yet.
+ */
+#include "sandbox/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/kernel.h"
+#include "base/scope.h"
+
+enum { LINKS_MAX = 40, PROC_ROOT_INO = 1 };
+
+static int open_beneath(int dirfd, const char *path, uint64_t flags)
+{
+	struct open_how how = {.flags = flags | O_CLOEXEC,
+			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+ssize_t place_fd_path(const struct place_env *env, int fd, char *buf, size_t size)
+{
+	char name[16];
+	snprintf(name, sizeof(name), "%d", fd);
+	ssize_t len = readlinkat(env->self_fd, name, buf, size - 1);
+	if (len < 0)
+		return -errno;
+	buf[len] = '\0';
+	return len;
+}
+
+bool place_join(const char *base, const char *path, char *buf, size_t size)
+{
+	size_t len = 0;
+	if (*path != '/') {
+		len = strlen(base);
+		if (len >= size)
+			return false;
+		memcpy(buf, base, len);
+		if (len == 1) /* "/" */
+			len = 0;
+	}
+	while (*path) {
+		size_t part = strcspn(path, "/");
+		if (part == 2 && path[0] == '.' && path[1] == '.') {
+			while (len > 0 && buf[--len] != '/')
+				;
+		} else if (part > 0 && !(part == 1 && path[0] == '.')) {
+			if (len + 1 + part >= size)
+				return false;
+			buf[len++] = '/';
+			memcpy(buf + len, path, part);
+			len += part;
+		}
+		path += part;
+		path += *path == '/';
+	}
+	if (len == 0)
+		buf[len++] = '/';
+	buf[len] = '\0';
+	return true;
+}
+
+void place_finish(struct place *p)
+{
+	if (p->parent_fd >= 0)
+		close(p->parent_fd);
+	if (p->object_fd >= 0)
+		close(p->object_fd);
+	p->parent_fd = p->object_fd = -1;
+}
+
+int place_pin(struct place *p)
+{
+	if (p->object_fd >= 0)
+		return 0;
+	int fd = openat(p->parent_fd, p->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	p->object_fd = fd;
+	return fstat(fd, &p->st) < 0 ? -errno : 0;
+}
+
+/* Where the last component begins; trailing slashes belong to it. */
+static const char *leaf_of(const char *path)
+{
+	const char *end = path + strlen(path);
+	while (end > path && end[-1] == '/')
+		end--;
+	while (end > path && end[-1] != '/')
+		end--;
+	return end;
+}
+
+static bool is_dots(const char *leaf)
+{
+	size_t len = strcspn(leaf, "/");
+	return len == 0 || (leaf[0] == '.' && (len == 1 || (len == 2 && leaf[1] == '.')));
+}
+
+/* The place that a descriptor of ours names, without a parent to act in. */
+static int place_from_object(const struct place_env *env, int fd, struct place *ret)
+{
+	ret->object_fd = fd;
+	ret->exists = true;
+	ret->magic = true;
+	if (fstat(fd, &ret->st) < 0)
+		return -errno;
+	ssize_t len = place_fd_path(env, fd, ret->path, sizeof(ret->path));
+	return len < 0 ? (int)len : 0;
+}
+
+/* Is there an object of that name? -ELOOP: a link that must be followed. */
+static int look(struct place *p, enum place_flags flags)
+{
+	char bare[sizeof(p->leaf)];
+	size_t len = strcspn(p->leaf, "/");
+	bool slash = p->leaf[len] == '/';
+	memcpy(bare, p->leaf, len);
+	bare[len] = '\0';
+	/* without its slash, which would follow a link unseen */
+	if (fstatat(p->parent_fd, bare, &p->st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	p->exists = true;
+	if (S_ISLNK(p->st.st_mode) && (slash || (flags & PLACE_FOLLOW)))
+		return -ELOOP;
+	return slash && !S_ISDIR(p->st.st_mode) ? -ENOTDIR : 0;
+}
+
+/* -ELOOP: there is a link, walk. */
+static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
+			enum place_flags flags, struct place *ret)
+{
+	char base[ACTION_PATH_SIZE] = "/";
+	cleanup_fd int base_fd = -1;
+	if (*path != '/') {
+		ssize_t len = tracee_dirpath(task, dirfd, base, sizeof(base));
+		if (len < 0)
+			return (int)len;
+		if (*base != '/' || (len > 10 && strcmp(base + len - 10, " (deleted)") == 0))
+			return -ELOOP; /* unreachable or deleted: only the descriptor knows */
+		base_fd = tracee_dirfd(task, dirfd);
+		if (base_fd < 0)
+			return base_fd;
+	}
+	if (!place_join(base, path, ret->path, sizeof(ret->path)))
+		return -ENAMETOOLONG;
+
+	const char *leaf = leaf_of(path);
+	if (is_dots(leaf)) { /* "/", ".", "..": the directory itself, by a name that cannot be removed */
+		int fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, path, O_PATH);
+		if (fd < 0)
+			return fd;
+		ret->parent_fd = fd;
+		strcpy(ret->leaf, ".");
+	} else {
+		if (strcspn(leaf, "/") > NAME_MAX)
+			return -ENAMETOOLONG;
+		char parent[ACTION_PATH_SIZE];
+		size_t parent_len = (size_t)(leaf - path);
+		memcpy(parent, path, parent_len);
+		parent[parent_len] = '\0';
+		int fd;
+		if (parent_len == 0)
+			fd = take_fd(&base_fd);
+		else
+			fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, parent,
+					  O_PATH | O_DIRECTORY);
+		if (fd < 0)
+			return fd;
+		ret->parent_fd = fd;
+		size_t name_len = strcspn(leaf, "/");
+		memcpy(ret->leaf, leaf, name_len);
+		ret->leaf[name_len] = '\0';
+		if (leaf[name_len] == '/')
+			strcat(ret->leaf, "/");
+	}
+	return look(ret, flags);
+}
+
+struct walk {
+	const struct place_env *env;
+	const struct tracee *task;
+	int cur;                        /* O_PATH of where we stand; owned */
+	unsigned links;
+	bool magic;                     /* cur was reached by a magic link just now */
+	char rest[2 * ACTION_PATH_SIZE]; /* still to be walked */
+};
+
+static int walk_to(struct walk *w, int fd)
+{
+	if (fd < 0)
+		return -errno;
+	close(w->cur);
+	w->cur = fd;
+	return 0;
+}
+
+/* Puts @target in front of what is left to walk. */
+static int walk_expand(struct walk *w, const char *target)
+{
+	char rest[sizeof(w->rest)];
+	int len = snprintf(rest, sizeof(rest), "%s%s%s", target, *w->rest ? "/" : "", w->rest);
+	if (len < 0 || (size_t)len >= sizeof(rest))
+		return -ENAMETOOLONG;
+	memcpy(w->rest, rest, (size_t)len + 1);
+	if (*target == '/')
+		return walk_to(w, openat(w->env->root_fd, ".", O_PATH | O_CLOEXEC));
+	return 0;
+}
+
+/* A symbolic link @name in the current directory. 1: the link was a magic one, cur is its object. */
+static int walk_link(struct walk *w, const char *name, int link_fd)
+{
+	char target[ACTION_PATH_SIZE];
+	struct stat dir;
+	if (++w->links > LINKS_MAX)
+		return -ELOOP;
+	if (fstat(w->cur, &dir) < 0)
+		return -errno;
+	bool procfs = dir.st_dev == w->env->proc_dev;
+	if (procfs && dir.st_ino == PROC_ROOT_INO && strcmp(name, "self") == 0) {
+		snprintf(target, sizeof(target), "%d", w->task->ns_tgid);
+		return walk_expand(w, target);
+	}
+	if (procfs && dir.st_ino == PROC_ROOT_INO && strcmp(name, "thread-self") == 0) {
+		snprintf(target, sizeof(target), "%d/task/%d", w->task->ns_tgid, w->task->ns_tid);
+		return walk_expand(w, target);
+	}
+	if (procfs && dir.st_ino != PROC_ROOT_INO) {
+		/* exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object */
+		int r = walk_to(w, openat(w->cur, name, O_PATH | O_CLOEXEC));
+		return r < 0 ? r : 1;
+	}
+	ssize_t len = readlinkat(link_fd, "", target, sizeof(target) - 1);
+	if (len < 0)
+		return -errno;
+	target[len] = '\0';
+	return len == 0 ? -ENOENT : walk_expand(w, target);
+}
+
+/* Takes the next component off rest; its length, 0 at the end. */
+static size_t next_component(struct walk *w, char *name, bool *ret_slash)
+{
+	const char *p = w->rest + strspn(w->rest, "/");
+	size_t len = strcspn(p, "/");
+	size_t after = len + strspn(p + len, "/");
+	if (len <= NAME_MAX) {
+		memcpy(name, p, len);
+		name[len] = '\0';
+	}
+	*ret_slash = after > len;
+	memmove(w->rest, p + after, strlen(p + after) + 1);
+	return len;
+}
+
+static int walk_canonical(struct walk *w, const char *leaf, struct place *ret)
+{
+	ssize_t len = place_fd_path(w->env, w->cur, ret->path, sizeof(ret->path));
+	if (len < 0)
+		return (int)len;
+	size_t name = strcspn(leaf, "/");
+	if (name == 0 || strncmp(leaf, ".", name) == 0)
+		return 0;
+	if ((size_t)len + 1 + name >= sizeof(ret->path))
+		return -ENAMETOOLONG;
+	if (len > 1)
+		ret->path[len++] = '/';
+	memcpy(ret->path + len, leaf, name);
+	ret->path[(size_t)len + name] = '\0';
+	return 0;
+}
+
+static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
+{
+	for (;;) {
+		char name[NAME_MAX + 2];
+		bool slash;
+		size_t len = next_component(w, name, &slash);
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		bool last = *w->rest == '\0';
+		if (len == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+			struct stat st;
+			if (fstat(w->cur, &st) < 0)
+				return -errno;
+			if (len > 0 && !S_ISDIR(st.st_mode))
+				return -ENOTDIR;
+			if (len == 2) {
+				int r = walk_to(w, openat(w->cur, "..", O_PATH | O_CLOEXEC));
+				if (r < 0)
+					return r;
+			}
+			if (!last)
+				continue;
+			if (w->magic && len == 0)
+				return place_from_object(w->env, take_fd(&w->cur), ret);
+			ret->exists = true;
+			strcpy(ret->leaf, ".");
+			ret->parent_fd = -1;
+			int r = walk_canonical(w, ".", ret);
+			if (r < 0)
+				return r;
+			ret->parent_fd = take_fd(&w->cur);
+			return fstatat(ret->parent_fd, ".", &ret->st, 0) < 0 ? -errno : 0;
+		}
+		w->magic = false;
+		cleanup_fd int fd = openat(w->cur, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && (errno != ENOENT || !last))
+			return -errno;
+		struct stat st = {0};
+		if (fd >= 0 && fstat(fd, &st) < 0)
+			return -errno;
+		bool link = fd >= 0 && S_ISLNK(st.st_mode);
+		if (link && (!last || slash || (flags & PLACE_FOLLOW))) {
+			int r = walk_link(w, name, fd);
+			if (r < 0)
+				return r;
+			w->magic = r == 1;
+			if (r == 1 && last)
+				return place_from_object(w->env, take_fd(&w->cur), ret);
+			if (slash && last && strlen(w->rest) + 1 < sizeof(w->rest))
+				strcat(w->rest, "/");
+			continue;
+		}
+		if (!last) {
+			if (!S_ISDIR(st.st_mode))
+				return -ENOTDIR;
+			int r = walk_to(w, take_fd(&fd));
+			if (r < 0)
+				return r;
+			continue;
+		}
+		int r = walk_canonical(w, name, ret);
+		if (r < 0)
+			return r;
+		if (fd >= 0 && slash && !S_ISDIR(st.st_mode))
+			return -ENOTDIR;
+		ret->exists = fd >= 0;
+		ret->st = st;
+		snprintf(ret->leaf, sizeof(ret->leaf), "%s%s", name, slash ? "/" : "");
+		ret->object_fd = take_fd(&fd);
+		ret->parent_fd = take_fd(&w->cur);
+		return 0;
+	}
+}
+
+static int resolve_slow(const struct place_env *env, const struct tracee *task, int dirfd,
+			const char *path, enum place_flags flags, struct place *ret)
+{
+	struct walk w = {.env = env, .task = task, .cur = -1};
+	if (strlen(path) >= sizeof(w.rest))
+		return -ENAMETOOLONG;
+	strcpy(w.rest, path);
+	w.cur = *path == '/' ? openat(env->root_fd, ".", O_PATH | O_CLOEXEC)
+			     : tracee_dirfd(task, dirfd);
+	if (w.cur < 0)
+		return *path == '/' ? -errno : w.cur;
+	int r = walk_steps(&w, flags, ret);
+	if (w.cur >= 0)
+		close(w.cur);
+	return r;
+}
+
+static void note_alias(const struct tracee *task, int dirfd, const char *path, struct place *ret)
+{
+	char base[ACTION_PATH_SIZE] = "/";
+	if (*path != '/' && tracee_dirpath(task, dirfd, base, sizeof(base)) < 0)
+		return;
+	if (!place_join(base, path, ret->alias, sizeof(ret->alias)) ||
+	    strcmp(ret->alias, ret->path) == 0)
+		ret->alias[0] = '\0';
+}
+
+int place_resolve(const struct place_env *env, const struct tracee *task, int dirfd,
+		  const char *path, enum place_flags flags, struct place *ret)
+{
+	ret->parent_fd = ret->object_fd = -1;
+	ret->exists = ret->magic = false;
+	ret->leaf[0] = ret->path[0] = ret->alias[0] = '\0';
+	int r;
+	if (*path == '\0') {
+		if (!(flags & PLACE_EMPTY_PATH))
+			return -ENOENT;
+		int fd = tracee_dirfd(task, dirfd);
+		if (fd < 0)
+			return fd;
+		r = place_from_object(env, fd, ret);
+	} else {
+		r = resolve_fast(task, dirfd, path, flags, ret);
+		if (r == -ELOOP) {
+			place_finish(ret);
+			ret->exists = false;
+			r = resolve_slow(env, task, dirfd, path, flags, ret);
+			if (r == 0)
+				note_alias(task, dirfd, path, ret);
+		}
+	}
+	if (r == 0 && (flags & PLACE_OBJECT) && ret->exists)
+		r = place_pin(ret);
+	if (r < 0)
+		place_finish(ret);
+	return r;
+}

@@ -1,0 +1,62 @@
+/*
+ * A path resolved: the directory that holds it, the last component, the object.
+ * What is judged and what is acted upon are this one thing.
+ *
+ * Inside the sandbox, names change only by the monitor's own hand (every call
+ * that makes, moves or removes a name is carried out here, one at a time), so a
+ * place stays true from its resolution to the call made on it.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/action.h"
+#include "sandbox/tracee.h"
+
+struct place {
+	int parent_fd;  /* O_PATH; owned. -1 when the object was reached by descriptor alone */
+	int object_fd;  /* O_PATH; owned; -1 not opened or nothing there (see exists) */
+	bool exists;
+	bool magic;     /* reached through a /proc link: there is no parent and leaf to act on */
+	struct stat st; /* of the object, when it exists */
+	char leaf[NAME_MAX + 4];      /* with its trailing slash if the caller wrote one */
+	char path[ACTION_PATH_SIZE];  /* canonical, absolute */
+	char alias[ACTION_PATH_SIZE]; /* as asked, made absolute; "" when it is the same */
+};
+
+enum place_flags {
+	PLACE_NOFOLLOW = 0,     /* a final symbolic link is the object */
+	PLACE_FOLLOW = 1,
+	PLACE_EMPTY_PATH = 2,   /* "" names the descriptor itself (AT_EMPTY_PATH) */
+	PLACE_OBJECT = 4,       /* object_fd is wanted */
+};
+
+/* Descriptors of the monitor that every resolution needs; all borrowed. */
+struct place_env {
+	int root_fd;    /* the sandbox's root */
+	int self_fd;    /* the outer /proc/self/fd */
+	int proc_fd;    /* the outer /proc */
+	dev_t proc_dev; /* device of the sandbox's own /proc */
+};
+
+/*
+ * Resolves @path for @task. 0 also when the last component does not exist but its parent does. Else
+ * the errno the kernel would give. @ret must be finished when 0 is returned.
+ */
+int place_resolve(const struct place_env *env, const struct tracee *task, int dirfd,
+		  const char *path, enum place_flags flags, struct place *ret);
+void place_finish(struct place *p);
+
+/* Opens the object as O_PATH if that was not done yet. 0, -errno. */
+int place_pin(struct place *p);
+
+/* Path of one of our own descriptors as the sandbox sees it; length or -errno. */
+ssize_t place_fd_path(const struct place_env *env, int fd, char *buf, size_t size);
+
+/*
+ * Lexical join of an absolute @base and @path ("." and "//" go, ".." takes one
+ * component). true, or false when it does not fit.
+ */
+bool place_join(const char *base, const char *path, char *buf, size_t size);

@@ -1,0 +1,112 @@
+#include "sandbox/sampler.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "sandbox/watch.h"
+
+enum { INTERVAL_MS = 500 };
+
+struct usage {
+	uint64_t ticks, rss_pages;
+	unsigned top_pid; /* the largest in memory */
+	uint64_t top_pages;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void sampler_init(struct sampler *s, const struct policy *policy, const struct box *box)
+{
+	(void)box;
+	*s = (struct sampler){.monitors = &policy->monitors, .proc_fd = -1};
+	if (s->monitors->cpu || s->monitors->memory)
+		s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s->last_ns = now_ns();
+}
+
+int sampler_interval_ms(const struct sampler *s)
+{
+	return s->proc_fd < 0 ? -1 : INTERVAL_MS;
+}
+
+static void add_process(int proc_fd, const char *pid, struct usage *u)
+{
+	char name[32], text[1024];
+	snprintf(name, sizeof(name), "%.20s/stat", pid);
+	cleanup_fd int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	const char *p = strrchr(text, ')');
+	unsigned long long utime, stime, cutime, cstime;
+	long long rss;
+	/* proc_pid_stat(5): 14-17 are the times, 24 the resident pages */
+	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
+			 "%*d %*d %*d %*u %*u %lld", &utime, &stime, &cutime, &cstime, &rss) != 5)
+		return;
+	u->ticks += utime + stime + cutime + cstime;
+	u->rss_pages += rss > 0 ? (uint64_t)rss : 0;
+	if (rss > 0 && (uint64_t)rss > u->top_pages) {
+		u->top_pages = (uint64_t)rss;
+		u->top_pid = (unsigned)strtoul(pid, NULL, 10);
+	}
+}
+
+static void scan(int proc_fd, struct usage *u)
+{
+	cleanup_fd int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return;
+	fd = -1; /* the stream owns it */
+	for (struct dirent *e; (e = readdir(dir));)
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			add_process(proc_fd, e->d_name, u);
+}
+
+void sampler_take(struct sampler *s, struct watch *watch)
+{
+	uint64_t now = now_ns();
+	double elapsed = (double)(now - s->last_ns) / 1e9;
+	if (s->proc_fd < 0 || elapsed < 0.9 * INTERVAL_MS / 1000)
+		return;
+	struct usage u = {0};
+	scan(s->proc_fd, &u);
+	uint64_t spent = u.ticks > s->last_ticks ? u.ticks - s->last_ticks : 0;
+	double percent = 100.0 * (double)spent / (double)sysconf(_SC_CLK_TCK) / elapsed;
+	s->last_ticks = u.ticks;
+	s->last_ns = now;
+	char text[200];
+
+	s->above_s = percent > s->monitors->cpu_percent ? s->above_s + elapsed : 0;
+	if (s->above_s == 0)
+		s->cpu_told = false;
+	if (s->monitors->cpu && !s->cpu_told && s->above_s >= s->monitors->cpu_seconds) {
+		s->cpu_told = true;
+		snprintf(text, sizeof(text), "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
+			 s->monitors->cpu_percent, s->above_s, percent);
+		watch_sample(watch, text);
+	}
+	uint64_t bytes = u.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (bytes <= s->monitors->memory_bytes)
+		s->memory_told = false;
+	else if (s->monitors->memory && !s->memory_told) {
+		s->memory_told = true;
+		snprintf(text, sizeof(text), "memory above %llu MiB: %llu MiB, most of it in pid %u",
+			 (unsigned long long)(s->monitors->memory_bytes >> 20),
+			 (unsigned long long)(bytes >> 20), u.top_pid);
+		watch_sample(watch, text);
+	}
+}

@@ -1,0 +1,30 @@
+/*
+ * CPU and memory of the sandbox against the policy's thresholds: one event when one is
+ * passed, the next only after it was below again. Samples while something may run, never faster
+ * than four times a second.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policies/policy.h"
+#include "sandbox/box.h"
+
+struct watch;
+
+struct sampler {
+	const struct policy_monitors *monitors;
+	int proc_fd;      /* the sandbox's own /proc; owned, -1 nothing to watch */
+	uint64_t last_ns;
+	uint64_t last_ticks; /* user and system time of all tasks, reaped ones included */
+	double above_s;   /* how long CPU has been above its threshold */
+	bool cpu_told, memory_told;
+};
+
+/* Call after box_enter: /proc is then the sandbox's. */
+void sampler_init(struct sampler *s, const struct policy *policy, const struct box *box);
+/* How long the caller may sleep; -1: for ever. */
+int sampler_interval_ms(const struct sampler *s);
+/* Samples when it is time. */
+void sampler_take(struct sampler *s, struct watch *watch);

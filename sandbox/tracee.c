@@ -1,0 +1,407 @@
+#include "sandbox/tracee.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/kernel.h"
+#include "base/scope.h"
+
+enum {
+	CACHE_SIZE = 256,    /* power of two; each entry holds one descriptor */
+	INTERN_SIZE = 2048,  /* distinct program paths remembered; more become "…" */
+	CHANGING_MAX = 16,
+	STATUS_SIZE = 4096,
+	PAGE_MASK = 4095,
+};
+
+/* A number cannot be recycled within this time: pid_max forks do not fit into it. */
+static const uint64_t FRESH_NS = 10 * 1000 * 1000;
+
+struct tracees {
+	int proc_fd;
+	struct tracee slots[CACHE_SIZE];
+	char *programs[INTERN_SIZE];
+	pid_t changing[CHANGING_MAX]; /* 0: free */
+	bool changing_overflow;       /* more at once than we can follow: never cache again */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct tracees *tracees_new(int proc_fd)
+{
+	struct tracees *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->proc_fd = proc_fd;
+	for (unsigned i = 0; i < CACHE_SIZE; i++)
+		t->slots[i].dir_fd = -1;
+	return t;
+}
+
+static void slot_clear(struct tracee *s)
+{
+	if (s->dir_fd >= 0)
+		close(s->dir_fd);
+	*s = (struct tracee){.dir_fd = -1, .umask = -1};
+}
+
+void tracees_free(struct tracees *t)
+{
+	if (!t)
+		return;
+	for (unsigned i = 0; i < CACHE_SIZE; i++)
+		slot_clear(&t->slots[i]);
+	for (unsigned i = 0; i < INTERN_SIZE; i++)
+		free(t->programs[i]);
+	free(t);
+}
+
+static const char *intern(struct tracees *t, const char *text)
+{
+	uint32_t hash = 2166136261u;
+	for (const char *c = text; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619u;
+	for (unsigned probe = 0; probe < 64; probe++) {
+		char **slot = &t->programs[(hash + probe) % INTERN_SIZE];
+		if (!*slot)
+			*slot = strdup(text);
+		if (!*slot)
+			break;
+		if (strcmp(*slot, text) == 0)
+			return *slot;
+	}
+	return "…";
+}
+
+/* Reads a small file of the task whole. Length or -errno. */
+static ssize_t read_file(const struct tracee *task, const char *name, char *buf, size_t size)
+{
+	cleanup_fd int fd = openat(task->dir_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	size_t len = 0;
+	while (len < size - 1) {
+		ssize_t n = read(fd, buf + len, size - 1 - len);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	buf[len] = '\0';
+	return (ssize_t)len;
+}
+
+/* Value of a "Name:\t…" line of a status file, NULL when missing. */
+static const char *status_field(const char *status, const char *name)
+{
+	size_t len = strlen(name);
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, len) == 0 && line[len] == ':')
+			return line + len + 1;
+	}
+	return NULL;
+}
+
+static unsigned long field_number(const char *status, const char *name, int base)
+{
+	const char *value = status_field(status, name);
+	return value ? strtoul(value, NULL, base) : 0;
+}
+
+/* The last number on the line: the innermost pid namespace's. */
+static pid_t field_last(const char *status, const char *name)
+{
+	const char *value = status_field(status, name);
+	long last = 0;
+	while (value && *value && *value != '\n') {
+		char *end;
+		long n = strtol(value, &end, 10);
+		if (end == value)
+			break;
+		last = n;
+		value = end;
+	}
+	return (pid_t)last;
+}
+
+/* Field @n (1-based, after the command name: 3 is the state) of /proc/TID/stat. */
+static unsigned long long stat_field(const struct tracee *task, unsigned n)
+{
+	char text[1024];
+	if (read_file(task, "stat", text, sizeof(text)) < 0)
+		return 0;
+	char *p = strrchr(text, ')'); /* the name may hold anything, also ')' */
+	for (unsigned i = 2; p && i < n; i++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+static void inherit(struct tracees *t, struct tracee *task, pid_t parent)
+{
+	char path[ACTION_PATH_SIZE];
+	ssize_t len = readlinkat(task->dir_fd, "exe", path, sizeof(path) - 1);
+	path[len > 0 ? len : 0] = '\0';
+	task->program = intern(t, path);
+	struct tracee copy = *task; /* the look-up below may reuse the slot */
+	const struct tracee *up = parent > 0 ? tracee_get(t, parent) : NULL;
+	if (up) {
+		copy.ancestry[0] = up->program;
+		memcpy(&copy.ancestry[1], up->ancestry,
+		       (ACTION_ANCESTRY_MAX - 1) * sizeof(copy.ancestry[0]));
+	}
+	*task = copy;
+}
+
+static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
+{
+	char name[24], status[STATUS_SIZE];
+	slot_clear(slot);
+	snprintf(name, sizeof(name), "%d", tid);
+	struct tracee task = {.tid = tid, .umask = -1};
+	task.dir_fd = openat(t->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (task.dir_fd < 0)
+		return NULL;
+	if (read_file(&task, "status", status, sizeof(status)) < 0) {
+		close(task.dir_fd);
+		return NULL;
+	}
+	task.tgid = (pid_t)field_number(status, "Tgid", 10);
+	task.ns_tid = field_last(status, "NSpid");
+	task.ns_tgid = field_last(status, "NStgid");
+	task.start_ticks = stat_field(&task, 22);
+	task.checked_ns = now_ns();
+	pid_t parent = (pid_t)field_number(status, "PPid", 10);
+	/* pid 1 of the sandbox is where ancestry ends: what lies above is not the agent's */
+	if (task.ns_tgid == 1)
+		parent = 0;
+	*slot = task;
+	inherit(t, slot, parent);
+	return slot;
+}
+
+static struct tracee *slot_of(struct tracees *t, pid_t tid)
+{
+	return &t->slots[(unsigned)tid % CACHE_SIZE];
+}
+
+struct tracee *tracee_get(struct tracees *t, pid_t tid)
+{
+	struct tracee *slot = slot_of(t, tid);
+	uint64_t now = now_ns();
+	if (slot->dir_fd >= 0 && slot->tid == tid) {
+		if (now - slot->checked_ns < FRESH_NS)
+			return slot;
+		if (faccessat(slot->dir_fd, "status", F_OK, 0) == 0) {
+			slot->checked_ns = now;
+			return slot;
+		}
+	}
+	/* inherit() may load the parent into this very slot; a private copy breaks the tie. */
+	struct tracee fresh = {.dir_fd = -1};
+	if (!load(t, tid, &fresh))
+		return NULL;
+	slot_clear(slot);
+	*slot = fresh;
+	return slot;
+}
+
+void tracee_exec(struct tracees *t, pid_t tgid, const char *path)
+{
+	for (unsigned i = 0; i < CACHE_SIZE; i++) {
+		struct tracee *s = &t->slots[i];
+		if (s->dir_fd >= 0 && s->tgid == tgid && s->tid != tgid)
+			slot_clear(s);
+	}
+	struct tracee *task = tracee_get(t, tgid);
+	if (task)
+		task->program = intern(t, path);
+}
+
+void tracee_changing(struct tracees *t, pid_t tid)
+{
+	for (unsigned i = 0; i < CACHE_SIZE; i++)
+		t->slots[i].umask = -1;
+	for (unsigned i = 0; i < CHANGING_MAX; i++) {
+		if (t->changing[i] == 0 || t->changing[i] == tid) {
+			t->changing[i] = tid;
+			return;
+		}
+	}
+	t->changing_overflow = true;
+}
+
+/* May @tid's umask be remembered? A change under way by another thread may share it. */
+static bool settled(struct tracees *t, pid_t tid)
+{
+	bool quiet = !t->changing_overflow;
+	for (unsigned i = 0; i < CHANGING_MAX; i++) {
+		pid_t other = t->changing[i];
+		if (other == tid || (other > 0 && kill(other, 0) < 0 && errno == ESRCH))
+			t->changing[i] = other = 0;
+		quiet = quiet && other == 0;
+	}
+	return quiet;
+}
+
+int tracee_umask(struct tracees *t, struct tracee *task)
+{
+	bool quiet = settled(t, task->tid);
+	if (quiet && task->umask >= 0)
+		return task->umask;
+	char status[STATUS_SIZE];
+	ssize_t len = read_file(task, "status", status, sizeof(status));
+	if (len < 0)
+		return (int)len;
+	int mask = (int)(field_number(status, "Umask", 8) & 0777);
+	task->umask = quiet ? mask : -1;
+	return mask;
+}
+
+/* Fourth number of "Uid:"/"Gid:": the one for files. */
+static unsigned fs_id(const char *status, const char *name)
+{
+	unsigned real = 0, effective = 0, saved = 0, fs = 0;
+	const char *value = status_field(status, name);
+	if (value)
+		sscanf(value, "%u %u %u %u", &real, &effective, &saved, &fs);
+	return fs;
+}
+
+int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
+{
+	char status[STATUS_SIZE];
+	ssize_t len = read_file(task, "status", status, sizeof(status));
+	if (len < 0)
+		return (int)len;
+	*ret = (struct tracee_creds){.fsuid = fs_id(status, "Uid"), .fsgid = fs_id(status, "Gid")};
+	const char *caps = status_field(status, "CapEff");
+	ret->effective = caps ? strtoull(caps, NULL, 16) : 0;
+	const char *value = status_field(status, "Groups");
+	while (value && *value && *value != '\n' && ret->group_count < 64) {
+		char *end;
+		unsigned long group = strtoul(value, &end, 10);
+		if (end == value)
+			break;
+		ret->groups[ret->group_count++] = (gid_t)group;
+		value = end + strspn(end, " ");
+	}
+	return 0;
+}
+
+bool tracee_signalled(const struct tracee *task)
+{
+	char status[STATUS_SIZE];
+	if (read_file(task, "status", status, sizeof(status)) < 0)
+		return false;
+	uint64_t pending = field_number(status, "SigPnd", 16) | field_number(status, "ShdPnd", 16);
+	return pending & ~field_number(status, "SigBlk", 16) & ~field_number(status, "SigIgn", 16);
+}
+
+int tracee_tty(const struct tracee *task)
+{
+	return (int)stat_field(task, 7);
+}
+
+ssize_t tracee_read_some(pid_t tid, uint64_t addr, void *buf, size_t len)
+{
+	/* Two pieces, split at the page border: what is mapped is read, what is not ends it. */
+	size_t first = (PAGE_MASK + 1) - (addr & PAGE_MASK);
+	if (first > len)
+		first = len;
+	struct iovec local = {.iov_base = buf, .iov_len = len};
+	struct iovec remote[2] = {
+		{.iov_base = (void *)(uintptr_t)addr, .iov_len = first},
+		{.iov_base = (void *)(uintptr_t)(addr + first), .iov_len = len - first},
+	};
+	ssize_t n = process_vm_readv(tid, &local, 1, remote, len > first ? 2 : 1, 0);
+	return n > 0 ? n : -EFAULT;
+}
+
+int tracee_read(pid_t tid, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec local = {.iov_base = buf, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+	if (len == 0)
+		return 0;
+	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+}
+
+int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
+{
+	/* writev never changes the local bytes; the interface just lacks the const */
+	struct iovec local = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+	if (len == 0)
+		return 0;
+	return process_vm_writev(tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+}
+
+ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size)
+{
+	size_t have = 0, step = 256; /* most paths are short: one small read */
+	while (have < size) {
+		size_t want = step < size - have ? step : size - have;
+		ssize_t n = tracee_read_some(tid, addr + have, buf + have, want);
+		if (n < 0)
+			return n;
+		const char *nul = memchr(buf + have, '\0', (size_t)n);
+		if (nul)
+			return nul - buf;
+		have += (size_t)n;
+		step = size;
+	}
+	return -ENAMETOOLONG;
+}
+
+static void fd_name(char *name, size_t size, int dirfd)
+{
+	if (dirfd == AT_FDCWD)
+		snprintf(name, size, "cwd");
+	else
+		snprintf(name, size, "fd/%d", dirfd);
+}
+
+int tracee_dirfd(const struct tracee *task, int dirfd)
+{
+	char name[24];
+	fd_name(name, sizeof(name), dirfd);
+	int fd = openat(task->dir_fd, name, O_PATH | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT && dirfd != AT_FDCWD ? -EBADF : -errno;
+}
+
+ssize_t tracee_dirpath(const struct tracee *task, int dirfd, char *buf, size_t size)
+{
+	char name[24];
+	fd_name(name, sizeof(name), dirfd);
+	ssize_t len = readlinkat(task->dir_fd, name, buf, size - 1);
+	if (len < 0)
+		return errno == ENOENT && dirfd != AT_FDCWD ? -EBADF : -errno;
+	buf[len] = '\0';
+	return len;
+}
+
+int tracee_getfd(const struct tracee *task, int fd)
+{
+	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, task->tid, PIDFD_THREAD);
+	if (pidfd < 0)
+		return -errno;
+	int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	return got < 0 ? -errno : got;
+}

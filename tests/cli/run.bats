@@ -1,0 +1,129 @@
+bats_require_minimum_version 1.5.0
+load common
+
+@test "the agent's exit code is ours" {
+	for code in 0 1 7 120 255; do
+		run box -- sh -c "exit $code"
+		[ "$status" -eq "$code" ]
+	done
+}
+
+@test "an agent ended by a signal: 128+n" {
+	# shellcheck disable=SC2016 # for the shell inside
+	run box -- sh -c 'kill -9 $$'
+	[ "$status" -eq 137 ]
+	# shellcheck disable=SC2016
+	run box -- sh -c 'kill -TERM $$'
+	[ "$status" -eq 143 ]
+}
+
+@test "a command that is not there: 127; one that cannot be executed: 126" {
+	run -127 box -- no-such-command
+	[[ $output == *"command not found"* ]]
+	run -127 box -- ./no-such-file
+	echo data >plain
+	run box -- ./plain
+	[ "$status" -eq 126 ]
+	mkdir directory
+	run box -- ./directory
+	[ "$status" -eq 126 ]
+}
+
+@test "stdout and stdin are the agent's alone, bytes unchanged" {
+	head -c 3000000 /dev/urandom >bytes
+	box -- cat <bytes >copy
+	cmp bytes copy
+	[ -z "$(box -v -- true 2>/dev/null)" ]
+}
+
+@test "stderr is silent when nothing was denied or changed" {
+	[ -z "$(box -- true 2>&1)" ]
+}
+
+@test "the agent gets no descriptor but the three" {
+	run box -- sh -c 'ls /proc/self/fd | tr "\n" " "'
+	[ "${lines[0]}" = "0 1 2 3 " ] # 3 is the directory that ls reads
+}
+
+@test "environment: VSANDBOX, the session, --env and no other VSANDBOX_" {
+	export VSANDBOX_SECRET_FLAG=x MINE=ours
+	run box --env A=1 --env MINE -- env
+	[[ $output == *VSANDBOX=1* ]]
+	[[ $output == *"VSANDBOX_SESSION=$(sessions)"* ]]
+	[[ $output == *A=1* ]]
+	[[ $output != *VSANDBOX_SECRET_FLAG* ]]
+	run box --clean-env --env A=1 -- env
+	[[ $output == *PATH=* && $output == *A=1* && $output != *MINE=* ]]
+}
+
+@test "a denial: the line, the action fails, exit code untouched" {
+	run box -- sh -c 'echo x >b.secret; exit 4'
+	[ "$status" -eq 4 ]
+	[[ $output == *"vsandbox: denied file_write "*"/b.secret (rule "*", open.json:5, score "*") — vsandbox why --event "* ]]
+	[ ! -e b.secret ]
+}
+
+@test "denials are rate-limited, and counted" {
+	run box -- sh -c 'i=0; while [ $i -lt 60 ]; do echo >$i.secret; i=$((i + 1)); done 2>/dev/null; true'
+	shown=$(grep -c 'denied file_write' <<<"$output")
+	[ "$shown" -ge 10 ]
+	[ "$shown" -lt 40 ]
+	[[ $output == *"more denials"* ]]
+}
+
+@test "quiet silences, and errors still show" {
+	run box -q -- sh -c 'touch new; (echo >x.secret) 2>/dev/null; exit 3'
+	[ "$status" -eq 3 ]
+	[ -z "$output" ]
+	run "$VSANDBOX" run -q -p nosuch -- true
+	[ -n "$output" ]
+}
+
+@test "the digest lists deletions first, and nothing is lost" {
+	echo keep >found
+	run box -- sh -c 'rm found; touch fresh'
+	[ "$status" -eq 0 ]
+	[ "$(cat found)" = keep ]
+	[ ! -e fresh ]
+	[[ $output == *"  D "*/found*"  A "*/fresh* ]]
+	[[ $output == *"vsandbox diff"* ]]
+}
+
+@test "on-exit discard keeps no layers" {
+	box --on-exit discard -- touch fresh
+	[ ! -e fresh ]
+	[ ! -e "$XDG_STATE_HOME/vsandbox/sessions/$(sessions)/layers" ]
+}
+
+@test "status-fd tells start and end" {
+	box --status-fd 9 -- sh -c 'exit 5' 9>status || true
+	python3 - <<-'PY'
+		import json
+		started, ended = [json.loads(line) for line in open("status")]
+		assert started["event"] == "started" and started["pid"] > 0
+		assert ended["event"] == "exit" and ended["exit_code"] == 5 and ended["reason"] == "exit"
+	PY
+}
+
+@test "json puts lines of JSON on stderr" {
+	box --json -- sh -c '(echo >x.secret) 2>/dev/null; touch a' 2>lines
+	python3 - <<-'PY'
+		import json
+		events = [json.loads(line) for line in open("lines")]
+		assert [e["event"] for e in events] == ["started", "denied", "exit"]
+		assert events[2]["changes"] == {"added": 1, "modified": 0, "deleted": 0}
+	PY
+}
+
+@test "the timeout ends the tree with 124" {
+	start=${EPOCHREALTIME/./}
+	run box --timeout 1 -- sleep 30
+	[ "$status" -eq 124 ]
+	[ $((${EPOCHREALTIME/./} - start)) -lt 3000000 ]
+}
+
+@test "a hostile name on stderr is escaped" {
+	run box -- sh -c '(echo x >"$(printf "a\033]0;boo\007\nb.secret")") 2>/dev/null'
+	[[ $output != *$'\033]0'* ]]
+	[[ $output == *'\x1b]0;boo'* ]]
+}

@@ -1,0 +1,542 @@
+/*
+ * Races on the memory and the names that a system call was decided on: what is
+ * opened or run must be what was judged. Many tries; one wrong object is a success.
+ */
+#include "attack.h"
+
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <spawn.h>
+
+/* Both names fill one aligned word, so that a flip is one store. */
+union name {
+	char text[8];
+	uint64_t word;
+};
+static const union name allowed = {.text = "a.txt"}, denied = {.text = "a.env"};
+
+struct shared {
+	_Alignas(64) union name name;
+	_Alignas(64) volatile int stop;
+	struct open_how how;
+	volatile uint64_t flips;
+};
+static struct shared *shared;
+
+static void flip(void)
+{
+	while (!shared->stop) {
+		__atomic_store_n(&shared->name.word, denied.word, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&shared->name.word, allowed.word, __ATOMIC_SEQ_CST);
+		shared->flips++;
+	}
+}
+
+static void *flip_thread(void *arg)
+{
+	(void)arg;
+	flip();
+	return NULL;
+}
+
+static int flip_clone(void *arg)
+{
+	(void)arg;
+	flip();
+	_exit(0);
+}
+
+static int share(int map)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, map | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return -1;
+	shared->name = allowed;
+	return 0;
+}
+
+struct tally {
+	long right, wrong, refused, other;
+};
+
+/* Opens the name that is being flipped, @n times, and looks at what came. */
+static struct tally open_many(int (*opener)(void), long n)
+{
+	struct tally t = {0};
+
+	for (long i = 0; i < n; i++) {
+		char text[32] = "";
+		int fd = opener();
+
+		if (fd < 0) {
+			if (errno == EACCES || errno == EPERM || errno == ENOENT)
+				t.refused++;
+			else
+				t.other++;
+			continue;
+		}
+		if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+			t.other++;
+		else if (strstr(text, SECRET))
+			t.wrong++;
+		else if (strstr(text, "public"))
+			t.right++;
+		else
+			t.other++;
+		close(fd);
+	}
+	shared->stop = 1;
+	return t;
+}
+
+static int judged(struct tally t)
+{
+	note("right %ld refused %ld wrong %ld other %ld, %llu flips", t.right, t.refused, t.wrong,
+	     t.other, (unsigned long long)shared->flips);
+	if (t.wrong)
+		return SUCCEEDED;
+	return t.right && t.refused ? STOPPED : INCONCLUSIVE;
+}
+
+static int open_ro(void)
+{
+	return open(shared->name.text, O_RDONLY);
+}
+
+static int open_rw(void)
+{
+	return open(shared->name.text, O_RDWR);
+}
+
+static int open_two(void)
+{
+	return (int)syscall(SYS_openat2, AT_FDCWD, shared->name.text, &shared->how,
+			    sizeof(shared->how));
+}
+
+static int with_thread(int (*opener)(void), int how_flags)
+{
+	pthread_t t;
+	struct tally tally;
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	shared->how.flags = (uint64_t)how_flags;
+	if (pthread_create(&t, NULL, flip_thread, NULL) != 0)
+		return skip("pthread_create");
+	tally = open_many(opener, tries(100000));
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+static int thread_read(void)
+{
+	return with_thread(open_ro, 0);
+}
+
+static int thread_write(void)
+{
+	return with_thread(open_rw, 0);
+}
+
+static int thread_openat2(void)
+{
+	return with_thread(open_two, O_RDWR);
+}
+
+/* O_TRUNC acts at once: the object is judged by what is left of it. */
+static int open_trunc(void)
+{
+	int fd = open(shared->name.text, O_WRONLY | O_TRUNC);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return open("plain.txt", O_RDONLY);
+}
+
+static int thread_truncate(void)
+{
+	struct stat st;
+	int verdict_of_reads = with_thread(open_trunc, 0);
+
+	if (stat("a.env", &st) == 0 && st.st_size == 0)
+		return SUCCEEDED;
+	return verdict_of_reads == SUCCEEDED ? INCONCLUSIVE : verdict_of_reads;
+}
+
+/* Another process, over shared memory: same mm or not makes no difference to the judge. */
+static int shared_map(void)
+{
+	struct tally tally;
+	pid_t twin;
+
+	if (share(MAP_SHARED) != 0)
+		return skip("mmap");
+	twin = fork();
+	if (twin == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		flip();
+		_exit(0);
+	}
+	tally = open_many(open_rw, tries(100000));
+	waitpid(twin, NULL, 0);
+	return judged(tally);
+}
+
+static int clone_vm(void)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct tally tally;
+	pid_t twin;
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	twin = clone(flip_clone, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+	if (twin < 0)
+		return skip("clone");
+	tally = open_many(open_rw, tries(100000));
+	waitpid(twin, NULL, 0);
+	return judged(tally);
+}
+
+/* open_how itself is memory: an allowed read turns into a creating, truncating write. */
+static void *flip_how(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		__atomic_store_n(&shared->how.flags, O_WRONLY | O_TRUNC, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&shared->how.flags, O_RDONLY, __ATOMIC_SEQ_CST);
+		shared->flips++;
+	}
+	return NULL;
+}
+
+/* How it was opened is asked of the fd; what was judged is compared by run.sh with the log. */
+static int openat2_how(void)
+{
+	pthread_t t;
+	long reads = 0, writes = 0;
+	struct open_how how = {.flags = O_RDONLY | (1ULL << 40)};
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	/* First the static rules: unknown flag, short structure, non-zero tail. */
+	if (syscall(SYS_openat2, AT_FDCWD, "a.env", &how, sizeof(how)) >= 0)
+		return SUCCEEDED;
+	if (syscall(SYS_openat2, AT_FDCWD, "a.env", &shared->how, 8UL) >= 0)
+		return SUCCEEDED;
+	if (pthread_create(&t, NULL, flip_how, NULL) != 0)
+		return skip("pthread_create");
+	for (long i = 0; i < tries(20000); i++) {
+		int fd = (int)syscall(SYS_openat2, AT_FDCWD, "a.env", &shared->how,
+				      sizeof(shared->how));
+
+		if (fd < 0)
+			continue;
+		if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+			reads++;
+		else
+			writes++;
+		close(fd);
+	}
+	shared->stop = 1;
+	pthread_join(t, NULL);
+	note("opened %ld for reading, %ld for writing", reads, writes);
+	return reads || writes ? SUCCEEDED : STOPPED;
+}
+
+/* Programs: 3 the allowed one ran, 7 the forbidden one. Eight letters each, so a flip is one store.
+ */
+static char *exec_path;
+static union {
+	char text[16];
+	uint64_t word;
+} exec_name = {.text = "a.okexec"};
+
+static void *flip_exec(void *arg)
+{
+	uint64_t ok, no;
+
+	(void)arg;
+	memcpy(&ok, "a.okexec", 8);
+	memcpy(&no, "a.noexec", 8);
+	while (!shared->stop) {
+		__atomic_store_n(&exec_name.word, no, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&exec_name.word, ok, __ATOMIC_SEQ_CST);
+		shared->flips++;
+	}
+	return NULL;
+}
+
+/* The child shares our memory until its exec: the flipping thread reaches it. */
+static __attribute__((noinline)) int run_shared(char *const argv[])
+{
+	int status;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		execve(exec_path, argv, environ);
+		_exit(126);
+	}
+	return pid < 0 || waitpid(pid, &status, 0) != pid ? -1 : status;
+}
+
+static struct tally exec_many(long n, char *const argv[])
+{
+	struct tally t = {0};
+
+	for (long i = 0; i < n; i++) {
+		int status = run_shared(argv);
+
+		if (status == -1)
+			t.other++;
+		else if (WIFSIGNALED(status) || WEXITSTATUS(status) == 126)
+			t.refused++;
+		else if (WEXITSTATUS(status) == 7)
+			t.wrong++;
+		else if (WEXITSTATUS(status) == 3)
+			t.right++;
+		else
+			t.other++;
+	}
+	shared->stop = 1;
+	return t;
+}
+
+static int exec_path_flip(void)
+{
+	pthread_t t;
+	struct tally tally;
+	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	exec_path = exec_name.text;
+	if (pthread_create(&t, NULL, flip_exec, NULL) != 0)
+		return skip("pthread_create");
+	tally = exec_many(tries(2000), argv);
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+static void *flip_exec_symlink(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		unlink("next");
+		if (symlink(shared->flips & 1 ? "a.noexec" : "a.okexec", "next") == 0)
+			rename("next", "program");
+		shared->flips++;
+	}
+	return NULL;
+}
+
+static int exec_symlink_swap(void)
+{
+	pthread_t t;
+	struct tally tally;
+	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+
+	if (share(MAP_PRIVATE) != 0 || symlink("a.okexec", "program") != 0)
+		return skip("set-up");
+	exec_path = (char *)"./program";
+	if (pthread_create(&t, NULL, flip_exec_symlink, NULL) != 0)
+		return skip("pthread_create");
+	tally = exec_many(tries(1000), argv);
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+/*
+ * argv: the program says which word it was given, the log says which was judged.
+ * Inside, run.sh compares the two; here the race is only driven. A mismatch that
+ * the guard kills is counted as refused.
+ */
+static union {
+	char text[8];
+	uint32_t word;
+} arg_word = {.text = "safe"};
+
+static void *flip_argv(void *arg)
+{
+	uint32_t safe, evil;
+
+	(void)arg;
+	memcpy(&safe, "safe", 4);
+	memcpy(&evil, "evil", 4);
+	while (!shared->stop) {
+		__atomic_store_n(&arg_word.word, evil, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&arg_word.word, safe, __ATOMIC_SEQ_CST);
+		shared->flips++;
+	}
+	return NULL;
+}
+
+static int exec_argv_flip(void)
+{
+	pthread_t t;
+	long said_safe = 0, said_evil = 0, refused = 0;
+	char *const argv[] = {
+		(char *)"sh",         (char *)"-c",  (char *)"test \"$1\" = safe && exit 3; exit 7",
+		(char *)"argv-probe", arg_word.text, NULL};
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	exec_path = (char *)"/bin/sh";
+	if (pthread_create(&t, NULL, flip_argv, NULL) != 0)
+		return skip("pthread_create");
+	for (long i = 0; i < tries(1000); i++) {
+		int status = run_shared(argv);
+
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
+			said_safe++;
+		else if (WIFEXITED(status) && WEXITSTATUS(status) == 7)
+			said_evil++;
+		else
+			refused++;
+	}
+	shared->stop = 1;
+	pthread_join(t, NULL);
+	printf("argv-seen safe %ld evil %ld refused %ld\n", said_safe, said_evil, refused);
+	/* Natively both words run. Inside too: what counts is that the log agrees. */
+	return said_evil ? SUCCEEDED : INCONCLUSIVE;
+}
+
+/* execveat of an fd that another thread exchanges. */
+static int fd_good, fd_evil;
+
+static void *flip_fd(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		dup2(fd_evil, 60);
+		dup2(fd_good, 60);
+		shared->flips++;
+	}
+	return NULL;
+}
+
+static int execveat_fd_swap(void)
+{
+	pthread_t t;
+	struct tally tally = {0};
+	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+
+	if (share(MAP_PRIVATE) != 0)
+		return skip("mmap");
+	fd_good = open("a.okexec", O_PATH);
+	fd_evil = open("a.noexec", O_PATH);
+	if (fd_good < 0 || fd_evil < 0)
+		return verdict(false);
+	dup2(fd_good, 60);
+	if (pthread_create(&t, NULL, flip_fd, NULL) != 0)
+		return skip("pthread_create");
+	for (long i = 0; i < tries(1000); i++) {
+		int status;
+		/* Shares the descriptor table too, or the swap would not be seen. */
+		pid_t pid =
+			(pid_t)syscall(SYS_clone, CLONE_VFORK | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+		if (pid == 0) {
+			syscall(SYS_execveat, 60, "", argv, environ, AT_EMPTY_PATH);
+			_exit(126);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			tally.other++;
+		else if (WIFSIGNALED(status) || WEXITSTATUS(status) == 126)
+			tally.refused++;
+		else if (WEXITSTATUS(status) == 7)
+			tally.wrong++;
+		else
+			tally.right++;
+	}
+	shared->stop = 1;
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+/* The parent of what is opened is a symlink that changes its target. */
+static void *flip_parent(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		if (symlink(shared->flips & 1 ? "vault" : "open", "next") == 0)
+			rename("next", "current");
+		shared->flips++;
+	}
+	return NULL;
+}
+
+static int open_in_current(void)
+{
+	return open("current/key", O_RDONLY);
+}
+
+static int open_in_current_rw(void)
+{
+	return open("current/key", O_RDWR);
+}
+
+static int parent_swap_with(int (*opener)(void))
+{
+	pthread_t t;
+	struct tally tally;
+
+	if (share(MAP_PRIVATE) != 0 || symlink("open", "current") != 0)
+		return skip("set-up");
+	if (pthread_create(&t, NULL, flip_parent, NULL) != 0)
+		return skip("pthread_create");
+	tally = open_many(opener, tries(20000));
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+static int parent_swap(void)
+{
+	return parent_swap_with(open_in_current);
+}
+
+static int parent_swap_write(void)
+{
+	return parent_swap_with(open_in_current_rw);
+}
+
+/* Deleting through the swapped parent: the vault's files must all be there at the end. */
+static int parent_swap_unlink(void)
+{
+	pthread_t t;
+	struct stat st;
+	int i;
+
+	if (share(MAP_PRIVATE) != 0 || symlink("open", "current") != 0)
+		return skip("set-up");
+	if (pthread_create(&t, NULL, flip_parent, NULL) != 0)
+		return skip("pthread_create");
+	for (i = 0; i < 5000 && stat("vault/key", &st) == 0; i++) {
+		unlink("current/key");
+		close(open("open/key", O_WRONLY | O_CREAT, 0600));
+	}
+	shared->stop = 1;
+	pthread_join(t, NULL);
+	note("%d tries", i);
+	return stat("vault/key", &st) == 0 ? STOPPED : SUCCEEDED;
+}
+
+const struct attack attacks[] = {
+	{"thread_read", thread_read, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"thread_write", thread_write, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"thread_openat2", thread_openat2, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"thread_truncate", thread_truncate, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"shared_map", shared_map, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"clone_vm", clone_vm, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"openat2_how", openat2_how, NATIVE_MUST, UNDER_ATTACK, "a.env"},
+	{"exec_path_flip", exec_path_flip, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
+	{"exec_symlink_swap", exec_symlink_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
+	{"exec_argv_flip", exec_argv_flip, NATIVE_MUST, UNDER_ATTACK, NULL},
+	{"execveat_fd_swap", execveat_fd_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
+	{"parent_swap", parent_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
+	{"parent_swap_write", parent_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
+	{"parent_swap_unlink", parent_swap_unlink, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
+	{0},
+};
