@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -486,8 +487,13 @@ static const struct syscall_row rows[] = {
 	ALLOWED(fallocate, BY_FD_JOURNALED, ARG_FD, ARG_INT, ARG_INT, ARG_SIZE),
 	ALLOWED(fchmod, BY_FD_JOURNALED, ARG_FD, ARG_MODE),
 	ALLOWED(fchown, BY_FD_JOURNALED, ARG_FD, ARG_UID, ARG_GID),
-	ALLOWED(fsetxattr, BY_FD_JOURNALED,
-		ARG_FD, ARG_XATTR_NAME, ARG_XATTR_VALUE, ARG_SIZE, ARG_INT),
+	[__NR_fsetxattr] = {
+		.name = "fsetxattr", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
+		.args = { ARG_FD, ARG_XATTR_NAME, ARG_XATTR_VALUE, ARG_SIZE, ARG_INT },
+		.undo = UNDO_META, .how = HOW_EMULATE,
+		.note = "the attribute name decides: marks of an overlay must not be forged, and "
+			"the name lies in memory",
+	},
 	ALLOWED(fremovexattr, BY_FD_JOURNALED, ARG_FD, ARG_XATTR_NAME),
 	ALLOWED(copy_file_range, BY_FD_JOURNALED,
 		ARG_FD, ARG_POINTER, ARG_FD, ARG_POINTER, ARG_SIZE, ARG_INT),
@@ -919,6 +925,9 @@ static const struct syscall_row rows[] = {
 		.args = { ARG_INT, ARG_INT, ARG_INT },
 		.how = HOW_ERRNO, .deny_errno = EAFNOSUPPORT,
 		.rules = {
+			/* before NETLINK passes; as IP protocols nobody uses these two */
+			IF_EQUAL(2, NETLINK_AUDIT, HOW_ERRNO, EPROTONOSUPPORT),
+			IF_EQUAL(2, NETLINK_KOBJECT_UEVENT, HOW_ERRNO, EPROTONOSUPPORT),
 			IF_EQUAL(0, AF_NETLINK, HOW_ALLOW, 0),
 			IF_EQUAL(0, AF_UNIX, HOW_ALLOW, 0),
 			IF_NOT_MASKED(0, LOW32 & ~FAMILY_INET6_BIT, AF_INET, HOW_ERRNO, EAFNOSUPPORT),

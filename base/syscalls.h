@@ -11,7 +11,7 @@
 
 enum {
 	SYSCALL_ARGS = 6,
-	SYSCALL_RULES = 9, /* argument conditions a row may carry */
+	SYSCALL_RULES = 11, /* argument conditions a row may carry */
 };
 
 /* How the filter and the monitor carry a call out. */

@@ -112,9 +112,6 @@ static void describe(struct worker *w, const union address *a, enum action_op op
 /* Waits, no longer leading, until the socket can go on. 0, RESTART, -ENOENT. */
 static int wait_ready(struct worker *w, int fd, short events)
 {
-	struct tracee task = *w->task;
-	cleanup_fd int dir = dup(task.dir_fd);
-	task.dir_fd = dir;
 	uint64_t id = w->n.notif.id;
 	int r;
 	watch_step_down(w);
@@ -125,10 +122,9 @@ static int wait_ready(struct worker *w, int fd, short events)
 			r = 1;
 		else if (listener_valid(&w->watch->listener, id) < 0)
 			r = -ENOENT;
-		else if (tracee_signalled(&task))
+		else if (tracee_signalled(w->task))
 			r = RESTART;
 	} while (r == 0);
-	watch_step_up(w);
 	return r > 0 ? 0 : r;
 }
 

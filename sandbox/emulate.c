@@ -291,6 +291,23 @@ static int prepare_object(struct worker *w, int fixed)
 	return 0;
 }
 
+/* A descriptor's own object: fsetxattr, whose name must be seen */
+static int prepare_descriptor(struct worker *w, int fixed)
+{
+	(void)fixed;
+	int fd = tracee_dirfd(w->task, worker_int(w, 0));
+	if (fd < 0)
+		return fd;
+	struct place *p = &w->place[FIRST];
+	p->object_fd = fd;
+	p->exists = p->magic = true;
+	ssize_t len = place_fd_path(&w->watch->env, fd, p->path, sizeof(p->path));
+	if (len < 0 || fstat(fd, &p->st) < 0)
+		return -EBADF;
+	describe(w, FIRST);
+	return 0;
+}
+
 /* The name of our pinned object in /proc/self/fd, which is every worker's directory. */
 static void object_name(const struct worker *w, char name[static 16])
 {
@@ -365,19 +382,8 @@ static int prepare_utime(struct worker *w, int fixed)
 {
 	/* futimesat(fd, NULL) means the descriptor itself */
 	int i = arg_of(w, ARG_PATH, 0);
-	if (i >= 0 && w->n.notif.data.args[i] == 0 && dirfd_for(w, i) != AT_FDCWD) {
-		int fd = tracee_dirfd(w->task, dirfd_for(w, i));
-		if (fd < 0)
-			return fd;
-		struct place *p = &w->place[FIRST];
-		p->object_fd = fd;
-		p->exists = p->magic = true;
-		ssize_t len = place_fd_path(&w->watch->env, fd, p->path, sizeof(p->path));
-		if (len < 0 || fstat(fd, &p->st) < 0)
-			return -EBADF;
-		describe(w, FIRST);
-		return 0;
-	}
+	if (i >= 0 && w->n.notif.data.args[i] == 0 && dirfd_for(w, i) != AT_FDCWD)
+		return prepare_descriptor(w, fixed);
 	return prepare_object(w, fixed);
 }
 
@@ -402,7 +408,12 @@ static int xattr_name(struct worker *w, char name[static XATTR_NAME_MAX + 2])
 					 XATTR_NAME_MAX + 2);
 	if (len == -ENAMETOOLONG || len == 0 || len > XATTR_NAME_MAX)
 		return -ERANGE;
-	return len < 0 ? (int)len : 0;
+	if (len < 0)
+		return (int)len;
+	/* marks of the overlay and of the system are not the agent's to make */
+	if (strncmp(name, "user.overlay.", 13) == 0 || strncmp(name, "trusted.", 8) == 0)
+		return -EPERM;
+	return 0;
 }
 
 static int perform_setxattr(struct worker *w, int fixed)
@@ -491,6 +502,7 @@ static const struct responder {
 	[__NR_utimensat]   = {prepare_utime, perform_utime, 0},
 	[__NR_setxattr]    = {prepare_object, perform_setxattr, 0},
 	[__NR_lsetxattr]   = {prepare_object, perform_setxattr, AT_SYMLINK_NOFOLLOW},
+	[__NR_fsetxattr]   = {prepare_descriptor, perform_setxattr, 0},
 	[__NR_setxattrat]  = {prepare_object, perform_setxattr, 0},
 	[__NR_removexattr] = {prepare_object, perform_removexattr, 0},
 	[__NR_lremovexattr] = {prepare_object, perform_removexattr, AT_SYMLINK_NOFOLLOW},

@@ -343,9 +343,8 @@ static void run_guarded(struct worker *w, const struct expected *x)
 		kill(tid, SIGKILL);
 	watch_step_down(w);
 	enum outcome outcome = guard(w, x, &pid);
-	watch_step_up(w);
 	if (outcome == EXEC_VERIFIED)
-		tracee_exec(watch->tracees, pid, path);
+		watch_execed(watch, pid);
 	if (outcome == EXEC_SWAPPED)
 		watch_notice(watch,
 			     "killed pid %d: what execve loaded is not the %s that was judged", pid,

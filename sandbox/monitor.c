@@ -90,6 +90,65 @@ static void step(struct worker *w)
 			     (unsigned long long)refused);
 }
 
+static int start_worker(struct watch *watch);
+
+void watch_step_down(struct worker *w)
+{
+	struct watch *watch = w->watch;
+	if (!w->leading)
+		return;
+	watch_done(w, EVENT_RESULT_PENDING); /* others must be able to write */
+	w->held = *w->task;
+	w->held.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
+	w->task = &w->held;
+	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
+	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
+	    watch->workers < WATCH_WORKERS_MAX)
+		start_worker(watch);
+	w->leading = false;
+	pthread_mutex_unlock(&watch->leader);
+}
+
+static void follow(struct worker *w)
+{
+	struct watch *watch = w->watch;
+	if (w->task == &w->held && w->held.dir_fd >= 0)
+		close(w->held.dir_fd);
+	w->task = NULL;
+	__atomic_add_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&watch->leader);
+	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
+	w->leading = true;
+}
+
+void watch_execed(struct watch *watch, pid_t tgid)
+{
+	pthread_mutex_lock(&watch->log_lock);
+	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
+		if (watch->execed[i] == 0) {
+			watch->execed[i] = tgid;
+			__atomic_add_fetch(&watch->execed_count, 1, __ATOMIC_RELEASE);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&watch->log_lock);
+}
+
+/* The leader's side of watch_execed. */
+static void forget_execed(struct watch *watch)
+{
+	if (__atomic_load_n(&watch->execed_count, __ATOMIC_ACQUIRE) == 0)
+		return;
+	pthread_mutex_lock(&watch->log_lock);
+	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
+		if (watch->execed[i])
+			tracee_execed(watch->tracees, watch->execed[i]);
+		watch->execed[i] = 0;
+	}
+	__atomic_store_n(&watch->execed_count, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&watch->log_lock);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -98,9 +157,7 @@ static void *worker_main(void *arg)
 	if (unshare(CLONE_FS) < 0 || fchdir(watch->env.self_fd) < 0)
 		abort();
 	w->umask = -1;
-	__atomic_add_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&watch->leader);
-	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
+	follow(w);
 	while (!watch->closing) {
 		int r = listener_receive(&watch->listener, &w->n);
 		if (r == -EINTR)
@@ -111,10 +168,14 @@ static void *worker_main(void *arg)
 				watch->closing = true;
 			continue;
 		}
-		if (r < 0)
+		if (r < 0) {
 			watch->closing = true;
-		else
-			step(w);
+			continue;
+		}
+		forget_execed(watch);
+		step(w);
+		if (!w->leading)
+			follow(w);
 	}
 	pthread_mutex_unlock(&watch->leader);
 	return NULL;
@@ -141,27 +202,6 @@ static int start_worker(struct watch *watch)
 	}
 	watch->workers++;
 	return 0;
-}
-
-void watch_step_down(struct worker *w)
-{
-	struct watch *watch = w->watch;
-	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
-	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
-	    watch->workers < WATCH_WORKERS_MAX)
-		start_worker(watch);
-	watch_done(w, EVENT_RESULT_PENDING); /* others must be able to write */
-	w->task = NULL;
-	pthread_mutex_unlock(&watch->leader);
-}
-
-void watch_step_up(struct worker *w)
-{
-	struct watch *watch = w->watch;
-	__atomic_add_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&watch->leader);
-	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
-	w->task = tracee_get(watch->tracees, (pid_t)w->n.notif.pid);
 }
 
 static void tell(const struct monitor_plan *plan, int type, int value, const char *text)

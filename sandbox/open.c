@@ -28,6 +28,7 @@ enum {
 	TTY_MAJOR_SELF = 5, /* 5:0 /dev/tty */
 	PTS_MAJOR = 136,
 	HOW_SIZE_FIRST = 24, /* struct open_how of 5.6: the kernel's OPEN_HOW_SIZE_VER0 */
+	RESTART = -512,     /* ERESTARTSYS: only while a signal is pending */
 	WAIT_SLICE_MS = 20, /* how often a waiting open looks at its caller */
 };
 
@@ -257,46 +258,45 @@ static void wake(int signum)
  * timer interrupts it so that a caller that died, or has a signal to take, is not
  * kept; answering ERESTARTSYS then gives native EINTR or restart.
  */
-static int open_waiting(struct worker *w, const struct place *p, const struct request *q)
+static void open_waiting(struct worker *w, const struct place *p, const struct request *q)
 {
 	struct sigaction action = {.sa_handler = wake};
 	sigaction(SIGALRM, &action, NULL);
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
 	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	timer_t timer;
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
-		return -errno;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
+		worker_answer(w, -errno);
+		return;
+	}
 	struct itimerspec every = {.it_interval = {.tv_nsec = WAIT_SLICE_MS * 1000000},
 				   .it_value = {.tv_nsec = WAIT_SLICE_MS * 1000000}};
 	timer_settime(timer, 0, &every, NULL);
-	struct tracee task = *w->task;
-	task.dir_fd = dup(w->task->dir_fd);
 	uint64_t id = w->n.notif.id;
 	char name[16];
 	snprintf(name, sizeof(name), "%d", p->object_fd);
 	watch_step_down(w);
-	int fd;
-	for (;;) {
-		fd = open(name, (int)((q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW)) |
-				      O_CLOEXEC));
-		if (fd >= 0 || errno != EINTR) {
-			fd = fd < 0 ? -errno : fd;
-			break;
-		}
-		if (listener_valid(&w->watch->listener, id) < 0) {
-			fd = -ENOENT;
-			break;
-		}
-		if (tracee_signalled(&task)) {
-			fd = -512; /* ERESTARTSYS */
-			break;
-		}
+	uint64_t flags = q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW);
+	int r = -EINTR;
+	while (r == -EINTR) {
+		cleanup_fd int fd = open(name, (int)(flags | O_CLOEXEC));
+		r = fd < 0 ? -errno : inject(w, fd, &q->how);
+		if (r == -EINTR && listener_valid(&w->watch->listener, id) < 0)
+			r = -ENOENT;
+		if (r == -EINTR && tracee_signalled(w->task))
+			r = RESTART;
 	}
 	timer_delete(timer);
-	if (task.dir_fd >= 0)
-		close(task.dir_fd);
-	watch_step_up(w);
-	return fd;
+	if (r < 0)
+		worker_answer(w, r);
+}
+
+/* A FIFO opened for one end waits for the other, unless told not to. */
+static bool waits(const struct place *p, const struct open_how *how)
+{
+	return p->exists && S_ISFIFO(p->st.st_mode) && !(how->flags & O_NONBLOCK) &&
+	       (how->flags & O_ACCMODE) != O_RDWR &&
+	       (how->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 }
 
 /* Opens what was judged, by the way its kind needs. Descriptor or -errno. */
@@ -308,12 +308,6 @@ static int open_judged(struct worker *w, const struct request *q)
 	if (p->exists && S_ISCHR(p->st.st_mode) && major(p->st.st_rdev) == TTY_MAJOR_SELF &&
 	    minor(p->st.st_rdev) == 0)
 		return open_tty(w, q->how.flags);
-	if (p->exists && S_ISFIFO(p->st.st_mode) &&
-	    (q->how.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) &&
-	    !(q->how.flags & O_NONBLOCK) && (q->how.flags & O_ACCMODE) != O_RDWR) {
-		int r = place_pin(p);
-		return r < 0 ? r : open_waiting(w, p, q);
-	}
 	int r = makes(&q->how) ? worker_umask(w) : 0;
 	if (r == 0)
 		r = creds_assume(w);
@@ -340,6 +334,25 @@ static bool foreign_memory(const struct worker *w, const struct place *p)
 	return strncmp(p->path, own, (size_t)n) != 0;
 }
 
+/* /proc/self means the caller, and the kernel resolves for us here: say it by number. */
+static void name_self(struct worker *w)
+{
+	static const char *const links[] = {"/proc/self/", "/proc/thread-self/"};
+	char path[ACTION_PATH_SIZE];
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len = strlen(links[i]);
+		if (strncmp(w->path[0], links[i], len) != 0)
+			continue;
+		int n = i == 0 ? snprintf(path, sizeof(path), "/proc/%d/%s", w->task->ns_tgid,
+					  w->path[0] + len)
+			       : snprintf(path, sizeof(path), "/proc/%d/task/%d/%s",
+					  w->task->ns_tgid, w->task->ns_tid, w->path[0] + len);
+		if (n > 0 && (size_t)n < sizeof(path))
+			memcpy(w->path[0], path, (size_t)n + 1);
+		return;
+	}
+}
+
 /* A caller that limits resolution itself (RESOLVE_*): the kernel resolves by those limits. */
 static int resolve_limited(struct worker *w, const struct request *q)
 {
@@ -347,6 +360,7 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	p->parent_fd = p->object_fd = -1;
 	p->exists = p->magic = false;
 	p->alias[0] = p->leaf[0] = '\0';
+	name_self(w);
 	cleanup_fd int base = *w->path[0] == '/' && !(q->how.resolve & RESOLVE_IN_ROOT)
 				      ? openat(w->watch->env.root_fd, ".", O_PATH | O_CLOEXEC)
 				      : tracee_dirfd(w->task, q->dirfd);
@@ -393,7 +407,12 @@ static int open_slow(struct worker *w, const struct request *q)
 		      (q->how.flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 	int r = q->how.resolve ? resolve_limited(w, q)
 			       : place_resolve(&w->watch->env, w->task, q->dirfd, w->path[0],
-					       follow ? PLACE_FOLLOW : PLACE_NOFOLLOW, p);
+					       follow ? PLACE_FOLLOW : PLACE_SLASH_FOLLOWS, p);
+	/* fs/namei.c: a name that is to be made cannot end in a slash */
+	size_t len = strlen(w->path[0]);
+	if ((q->how.flags & O_CREAT) && len && w->path[0][len - 1] == '/' &&
+	    (r == 0 || r == -ENOTDIR))
+		return -EISDIR;
 	if (r < 0)
 		return r;
 	if (!p->exists && !(q->how.flags & O_CREAT))
@@ -406,6 +425,15 @@ static int open_slow(struct worker *w, const struct request *q)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
+	if (waits(p, &q->how)) {
+		r = place_pin(p);
+		if (r < 0) {
+			watch_done(w, r);
+			return r;
+		}
+		open_waiting(w, p, q);
+		return 1;
+	}
 	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
 	cleanup_fd int fd = open_judged(w, q);
 	if (fd < 0) {
@@ -417,7 +445,11 @@ static int open_slow(struct worker *w, const struct request *q)
 	struct stat st;
 	if (made && makes(&q->how) && fstat(fd, &st) == 0)
 		created_add(&w->watch->created, &st);
-	return finish(w, fd, &q->how);
+	r = finish(w, fd, &q->how);
+	/* No room in the caller's table: natively that is found out before the file is made. */
+	if (r == -EMFILE && made && !p->magic && (q->how.flags & O_TMPFILE) != O_TMPFILE)
+		unlinkat(p->parent_fd, p->leaf, 0);
+	return r;
 }
 
 void carry_open(struct worker *w)

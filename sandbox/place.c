@@ -120,11 +120,18 @@ static int place_from_object(const struct place_env *env, int fd, struct place *
 	return len < 0 ? (int)len : 0;
 }
 
+/* Must a final link be followed? lookup(2) of removals and renames never does, slash or not. */
+static bool follows(enum place_flags flags, bool slash)
+{
+	return (flags & PLACE_FOLLOW) ||
+	       (slash && (flags & (PLACE_OBJECT | PLACE_SLASH_FOLLOWS)));
+}
+
 /* Is there an object of that name? -ELOOP: a link that must be followed. */
 static int look(struct place *p, enum place_flags flags)
 {
 	char bare[sizeof(p->leaf)];
-	size_t len = strcspn(p->leaf, "/");
+	size_t len = p->leaf[0] == '/' ? 1 : strcspn(p->leaf, "/");
 	bool slash = p->leaf[len] == '/';
 	memcpy(bare, p->leaf, len);
 	bare[len] = '\0';
@@ -132,8 +139,8 @@ static int look(struct place *p, enum place_flags flags)
 	if (fstatat(p->parent_fd, bare, &p->st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	p->exists = true;
-	if (S_ISLNK(p->st.st_mode) && (slash || (flags & PLACE_FOLLOW)))
-		return -ELOOP;
+	if (S_ISLNK(p->st.st_mode))
+		return follows(flags, slash) ? -ELOOP : 0;
 	return slash && !S_ISDIR(p->st.st_mode) ? -ENOTDIR : 0;
 }
 
@@ -157,12 +164,12 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 		return -ENAMETOOLONG;
 
 	const char *leaf = leaf_of(path);
-	if (is_dots(leaf)) { /* "/", ".", "..": the directory itself, by a name that cannot be removed */
+	if (is_dots(leaf)) { /* the directory itself, by a name the kernel knows not to remove */
 		int fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, path, O_PATH);
 		if (fd < 0)
 			return fd;
 		ret->parent_fd = fd;
-		strcpy(ret->leaf, ".");
+		strcpy(ret->leaf, *leaf == '/' ? "/" : ".");
 	} else {
 		if (strcspn(leaf, "/") > NAME_MAX)
 			return -ENAMETOOLONG;
@@ -322,7 +329,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 		if (fd >= 0 && fstat(fd, &st) < 0)
 			return -errno;
 		bool link = fd >= 0 && S_ISLNK(st.st_mode);
-		if (link && (!last || slash || (flags & PLACE_FOLLOW))) {
+		if (link && (!last || follows(flags, slash))) {
 			int r = walk_link(w, name, fd);
 			if (r < 0)
 				return r;
@@ -344,7 +351,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 		int r = walk_canonical(w, name, ret);
 		if (r < 0)
 			return r;
-		if (fd >= 0 && slash && !S_ISDIR(st.st_mode))
+		if (fd >= 0 && slash && !S_ISDIR(st.st_mode) && !link)
 			return -ENOTDIR;
 		ret->exists = fd >= 0;
 		ret->st = st;

@@ -31,6 +31,7 @@ enum place_flags {
 	PLACE_FOLLOW = 1,
 	PLACE_EMPTY_PATH = 2,   /* "" names the descriptor itself (AT_EMPTY_PATH) */
 	PLACE_OBJECT = 4,       /* object_fd is wanted */
+	PLACE_SLASH_FOLLOWS = 8, /* a slash after a final link follows it (not so for names to remove) */
 };
 
 /* Descriptors of the monitor that every resolution needs; all borrowed. */

@@ -236,16 +236,16 @@ void tracee_execing(struct tracees *t, pid_t tgid)
 			t->slots[i].program = NULL;
 }
 
-void tracee_exec(struct tracees *t, pid_t tgid, const char *path)
+void tracee_execed(struct tracees *t, pid_t tgid)
 {
 	for (unsigned i = 0; i < CACHE_SIZE; i++) {
 		struct tracee *s = &t->slots[i];
-		if (s->dir_fd >= 0 && s->tgid == tgid && s->tid != tgid)
+		if (s->dir_fd < 0 || s->tgid != tgid)
+			continue;
+		if (s->tid != tgid)
 			slot_clear(s);
+		s->program = NULL;
 	}
-	struct tracee *task = tracee_get(t, tgid);
-	if (task)
-		task->program = intern(t, path);
 }
 
 void tracee_changing(struct tracees *t, pid_t tid)

@@ -43,8 +43,8 @@ void tracees_free(struct tracees *t);
 struct tracee *tracee_get(struct tracees *t, pid_t tid);
 /* An exec of @tgid is on its way: its program is looked up anew from now on. */
 void tracee_execing(struct tracees *t, pid_t tgid);
-/* After a verified exec: all threads but @tgid are gone, its program is @path. */
-void tracee_exec(struct tracees *t, pid_t tgid, const char *path);
+/* An exec of @tgid was verified: its other threads are gone, its program is another. */
+void tracee_execed(struct tracees *t, pid_t tgid);
 
 /*
  * A call that changes umask or credentials was let through for @tid; it takes effect

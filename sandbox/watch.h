@@ -45,6 +45,8 @@ struct watch {
 	unsigned followers;   /* waiting for `leader`; written under it or atomically */
 	unsigned workers;
 	bool closing;         /* the listener has hung up */
+	pid_t execed[WATCH_WORKERS_MAX]; /* under log_lock; 0 free */
+	unsigned execed_count;           /* atomic */
 };
 
 /* One worker's room: a notification and everything copied for it. */
@@ -52,7 +54,9 @@ struct worker {
 	struct watch *watch;
 	union notification n;
 	const struct syscall_row *row;
-	struct tracee *task;  /* valid while leading */
+	struct tracee *task;  /* in the cache while leading, &held afterwards */
+	struct tracee held;   /* a copy with a handle of its own */
+	bool leading;
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
@@ -83,9 +87,14 @@ void watch_sample(struct watch *watch, const char *text);
 /* Who made the object: this session, the system, or somebody before. */
 enum provenance watch_provenance(const struct watch *watch, const struct place *p);
 
-/* Gives leadership to another worker (starting one if none waits), and takes it again. */
+/*
+ * Gives leadership to another worker (starting one if none waits), to wait for something.
+ * What follows may use @w, the listener and the log, not the rest of struct watch: the
+ * leader sleeps holding it all. The worker follows again when its notification is answered.
+ */
 void watch_step_down(struct worker *w);
-void watch_step_up(struct worker *w);
+/* An exec of this process was verified: the leader is to look its threads up anew. */
+void watch_execed(struct watch *watch, pid_t tgid);
 
 /* The carriers: one for each `how` that is notified. Each answers the notification. */
 void carry_emulate(struct worker *w); /* emulate.c */
