@@ -70,6 +70,7 @@ def ctrl_c_ends_an_agent_without_a_handler():
     t = Terminal()
     t.send(b"\"$VS\" run -q -p \"$POLICY\" -- sh -c 'echo re''ady; sleep 30'\n")
     t.wait_for(b"ready\r\n")
+    time.sleep(0.3)  # a shell that is just starting a program may miss it, here as anywhere
     t.send(b"\x03")
     t.wait_for(b"$ ")
     t.send(b"echo code=$?\n")
