@@ -101,22 +101,16 @@ docs-check: $(B)/docs/gen-syscalls ## fail when docs/syscalls.md is not what the
 unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(UNIT_BIN)
 
-# tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME: make MODE=fuzz CC=clang fuzz [FUZZ_SECONDS=60]
-FUZZ_SECONDS ?= 10
-FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
-define fuzz_rule
-$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(LIBS) -o $$@
-endef
-$(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
+# Programs that attack, compare and measure: small, each one file, built without the floors.
+PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
+probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
+PROBES := $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench)
+$(PROBES): $(B)/%: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
+.PHONY: probes
+probes: $(PROBES)
 
-.PHONY: fuzz
-fuzz: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%) ## fuzz every parser for FUZZ_SECONDS (MODE=fuzz CC=clang)
-	for t in $(FUZZ_NAMES); do \
-		mkdir -p $(B)/corpus/$$t; \
-		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
-			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
-	done
 # A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
 KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
 KERNEL_BIN := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(KERNEL_SRC))
@@ -130,13 +124,110 @@ $(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t)))
 kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
 	prove $(KERNEL_BIN)
 
+# tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME; with tests/fuzz/replay as main it needs no fuzzer.
+FUZZ_SECONDS ?= 10
+FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
+define fuzz_rule
+$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(LIBS) -o $$@
+$(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(call upto,sandbox)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
+endef
+$(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
+REPLAY_BIN := $(FUZZ_NAMES:%=$(B)/tests/replay/%)
+
+.PHONY: fuzz fuzz-run
+fuzz: ## fuzz every parser for FUZZ_SECONDS each, with clang
+	packaging/install-packages build lint
+	$(MAKE) MODE=fuzz CC=clang-14 fuzz-run
+fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
+	for t in $(FUZZ_NAMES); do \
+		mkdir -p $(B)/corpus/$$t; \
+		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+# The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
+# in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
+OTHER_UID ?= 12345
+CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity
+define suites
+$(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
+)$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
+)lint $(MAKE) -s lint-tap
+$(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
+)escape $(CHECK) $(1) tests/escape/run.sh
+delete-loop $(CHECK) tests/escape/delete_loop.sh
+fidelity $(CHECK) tests/fidelity/run.sh
+$(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
+fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
+workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
+)workloads $(CHECK) tests/workloads/run.sh $(2)
+endef
+export SUITES_SHORT = $(call suites,,,dev)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe)
+CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
+
+.PHONY: check check-long check-built check-long-built
+check: ## install test packages, build, run every suite in its short form (< 25 min)
+	packaging/install-packages build test lint
+	$(MAKE) --no-print-directory check-built
+check-long: ## the same with the long workloads for both users and more fuzzing
+	packaging/install-packages build test lint
+	$(MAKE) --no-print-directory check-long-built
+check-built: $(CHECK_NEEDS)
+	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
+check-long-built: $(CHECK_NEEDS)
+	echo "$$SUITES_LONG" | tests/lib/suites.sh $(B)/tap
+
+.PHONY: lint lint-tap format analyze
+lint: ## formatting, shellcheck, include staircase, headers, man pages
+	packaging/install-packages build lint
+	$(MAKE) -s lint-tap
+lint-tap:
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox CC="$(CC)" CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' \
+		tests/lint/run.sh $(FLOORS)
+format: ## let clang-format write every C file
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+analyze: ## gcc -fanalyzer, proved first on a seeded defect
+	CC=gcc CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' \
+		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f)))
+
+.PHONY: bench demo
+bench: ## ratios to native and to other launchers; BENCH=start picks rows
+	packaging/install-packages build test
+	$(MAKE) --no-print-directory all probes
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/bench.sh $(BENCH)
+demo: ## build, then the main job on the example agent under strict
+	packaging/install-packages build
+	$(MAKE) --no-print-directory all
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox examples/demo.sh
+
+.PHONY: install uninstall compile_commands
+install: all ## install below DESTDIR PREFIX
+	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
+	for p in policies/*.json; do \
+		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
+	done
+	for m in $(wildcard docs/*.[1-8]); do \
+		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
+	done
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
+	rm -rf $(DESTDIR)$(DATADIR)
+	for m in $(wildcard docs/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
+compile_commands: ## write compile_commands.json through bear
+	$(MAKE) clean
+	bear -- $(MAKE) all $(UNIT_BIN)
+
 .PHONY: clean
 clean: ## remove build/
 	rm -rf build compile_commands.json
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | sort | \
+	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | sort | \
 		awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

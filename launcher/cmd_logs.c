@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/nearest.h"
 #include "base/action.h"
 #include "base/verdict.h"
 #include "launcher/eventfile.h"
@@ -61,7 +62,7 @@ static int parse_filter(const struct options *o, struct filter *ret, struct err 
 		const char *names[ACTION_TYPE_COUNT] = {NULL};
 		for (int i = ACTION_NONE + 1; i < ACTION_TYPE_COUNT; i++)
 			names[i - 1] = action_type_name((enum action_type)i);
-		const char *near = options_nearest(ret->type, names, sizeof(names[0]));
+		const char *near = nearest_word(ret->type, names, sizeof(names[0]));
 		return err_set(err, EINVAL, "--type '%.40s' is no action type%s%s", ret->type,
 			       near ? "; did you mean " : "", near ? near : "");
 	}

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/scope.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"
@@ -169,7 +170,7 @@ int cmd_policy(const struct options *o)
 		log_error("%s", err.text);
 		return EXIT_USAGE;
 	}
-	const char *near = options_nearest(o->args[0], &subverbs[0].name, sizeof(subverbs[0]));
+	const char *near = nearest_word(o->args[0], &subverbs[0].name, sizeof(subverbs[0]));
 	log_error("policy has no '%s'%s%s", o->args[0], near ? "; did you mean " : "",
 		  near ? near : "");
 	return EXIT_USAGE;

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/verb.h"
@@ -56,7 +57,7 @@ static int dispatch(const char *name, char **argv)
 	struct err err;
 	const struct verb *v = verb_find(name);
 	if (!v) {
-		const char *near = options_nearest(name, &verb_table->name, sizeof(*verb_table));
+		const char *near = nearest_word(name, &verb_table->name, sizeof(*verb_table));
 		if (near)
 			log_error("there is no verb '%s'; did you mean %s?", name, near);
 		else

@@ -6,26 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies/policy_loader.h" /* nearest_word */
+#include "base/nearest.h"
 
-enum { WORD_MAX = 40, WORDS_MAX = 100 };
-
-const char *options_nearest(const char *word, const void *words, unsigned long stride)
-{
-	const char *known[WORDS_MAX + 1] = {NULL};
-	const char *at = words;
-	for (unsigned i = 0; i < WORDS_MAX; i++, at += stride) {
-		memcpy(&known[i], at, sizeof(known[i]));
-		if (!known[i])
-			break;
-	}
-	return nearest_word(word, known);
-}
+enum { OPTION_NAME_MAX = 40 };
 
 static int unknown(const struct option_spec *specs, const char *given, const char *name,
 		   struct err *err)
 {
-	const char *near = specs ? options_nearest(name, &specs->name, sizeof(*specs)) : NULL;
+	const char *near = specs ? nearest_word(name, &specs->name, sizeof(*specs)) : NULL;
 	if (near)
 		return err_set(err, EINVAL, "unknown option '%s'; did you mean --%s?", given, near);
 	return err_set(err, EINVAL, "unknown option '%s'", given);
@@ -91,7 +79,7 @@ static int parse_long(struct options *o, char ***argv, struct err *err)
 		++*argv;
 		return add(o, id, **argv, err);
 	}
-	char name[WORD_MAX + 1];
+	char name[OPTION_NAME_MAX + 1];
 	snprintf(name, sizeof(name), "%.*s", (int)len, text);
 	return unknown(o->specs, **argv, name, err);
 }

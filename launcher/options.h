@@ -46,9 +46,3 @@ bool options_has(const struct options *o, unsigned id);
 const char *options_value(const struct options *o, unsigned id);
 /* Exactly @least..@most positionals; -EINVAL with a hint at options that came too late. */
 int options_want_args(const struct options *o, int least, int most, struct err *err);
-
-/*
- * The word of @words (NULL-terminated, @stride bytes between the pointers) that
- * @word was most likely meant to be; NULL when none is near.
- */
-const char *options_nearest(const char *word, const void *words, unsigned long stride);

@@ -7,6 +7,8 @@
 
 #include "policies/policy_loader.h"
 
+#include "base/nearest.h"
+
 struct key {
 	const char *block, *name;
 	int (*apply)(struct loader *l, struct value v, const struct key *key, void *field);
@@ -186,7 +188,7 @@ static int type_parse(struct loader *l, struct value v, bool any, enum action_ty
 	for (enum action_type t = ACTION_NONE + 1; t < ACTION_TYPE_COUNT; t++)
 		names[n++] = action_type_name(t);
 	names[n] = NULL;
-	const char *near = nearest_word(text, names);
+	const char *near = nearest_word(text, names, sizeof(*names));
 	return loader_fail(l, v.at, "\"%s\" is no action type%s%s%s", text,
 			   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
@@ -411,7 +413,7 @@ static int unknown_key(const struct loader *l, const struct json_line *at, const
 		if (strcmp(keys[i].block, block) == 0)
 			names[n++] = keys[i].name;
 	names[n] = NULL;
-	const char *near = nearest_word(at->key, names);
+	const char *near = nearest_word(at->key, names, sizeof(*names));
 	return loader_fail(l, at, "unknown key%s%s%s", near ? "; did you mean \"" : "",
 			   near ? near : "", near ? "\"?" : "");
 }

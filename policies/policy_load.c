@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/policy_loader.h"
 
@@ -141,7 +142,7 @@ static void suggest(const struct loader *l, const char *name, char *out, size_t 
 			if (strchr(stem, '.'))
 				continue;
 			const char *const known[] = { stem, NULL };
-			if (nearest_word(name, known)) {
+			if (nearest_word(name, known, sizeof(*known))) {
 				snprintf(out, size, "; did you mean \"%s\"?", stem);
 				return;
 			}

@@ -52,9 +52,6 @@ const char *value_type(const struct value *v);
 int value_expect(const struct loader *l, const struct value *v, enum json_type type,
 		 const char *what);
 
-/* The known word closest to @word, NULL when none is close. @known ends with NULL. */
-const char *nearest_word(const char *word, const char *const *known);
-
 /* A set of words an enum is written as; its values are the indices. */
 struct words {
 	const char *what; /* "mode" */

@@ -6,6 +6,8 @@
 
 #include "policies/policy_loader.h"
 
+#include "base/nearest.h"
+
 enum { LIST_MAX = 4096, EXPANDED_MAX = 4096 + 1 };
 
 int loader_fail(const struct loader *l, const struct json_line *at, const char *fmt, ...)
@@ -58,47 +60,6 @@ int value_expect(const struct loader *l, const struct value *v, enum json_type t
 		    (size_t)json_object_get_string_len(v->json))
 		return loader_fail(l, v->at, "the text holds a NUL");
 	return 0;
-}
-
-static unsigned at_most(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* Edits (insert, remove, replace, swap neighbours) between two short words. */
-static unsigned distance(const char *a, const char *b)
-{
-	enum { WORD = 40 };
-	unsigned d[WORD + 1][WORD + 1];
-	size_t n = strlen(a), m = strlen(b);
-	if (n > WORD || m > WORD)
-		return WORD;
-	for (unsigned i = 0; i <= n; i++)
-		d[i][0] = i;
-	for (unsigned j = 0; j <= m; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= n; i++)
-		for (size_t j = 1; j <= m; j++) {
-			d[i][j] = at_most(at_most(d[i - 1][j], d[i][j - 1]) + 1,
-					  d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				d[i][j] = at_most(d[i][j], d[i - 2][j - 2] + 1);
-		}
-	return d[n][m];
-}
-
-const char *nearest_word(const char *word, const char *const *known)
-{
-	const char *best = NULL;
-	unsigned limit = 1 + (unsigned)strlen(word) / 3, least = limit + 1;
-	for (; *known; known++) {
-		unsigned d = distance(word, *known);
-		if (d < least) {
-			least = d;
-			best = *known;
-		}
-	}
-	return best;
 }
 
 #define WORDS(name, label, ...) \
@@ -156,7 +117,7 @@ int word_parse(const struct loader *l, const struct json_line *at, const struct 
 		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
 			 words->names[i]);
 	}
-	const char *near = nearest_word(text, words->names);
+	const char *near = nearest_word(text, words->names, sizeof(*words->names));
 	return loader_fail(l, at, "\"%s\" is no %s (%s)%s%s%s", text, words->what, known,
 			   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
@@ -369,7 +330,7 @@ static int list_group(const struct loader *l, struct value v, struct policy_patt
 		} else if (strcmp(c->key, "patterns") == 0) {
 			patterns = c;
 		} else {
-			const char *near = nearest_word(c->key, known);
+			const char *near = nearest_word(c->key, known, sizeof(*known));
 			return loader_fail(l, c, "unknown key%s%s%s", near ? "; did you mean \"" : "",
 					   near ? near : "", near ? "\"?" : "");
 		}

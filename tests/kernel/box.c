@@ -479,10 +479,10 @@ static void ends_are_told(void)
 	r = (struct run){ 0 };
 	check(shell(&r, "kill -USR1 $$") == 128 + SIGUSR1 && WIFSIGNALED(r.status), "so does a signal");
 	r = (struct run){ .stop_and_go = true };
-	int rc = shell(&r, "kill -STOP $$; exit 3");
+	int rc = shell(&r, "kill -STOP $$; sleep 0.1; exit 3");
 	check(rc == 3 && r.seen == (SEEN_STOPPED | SEEN_CONTINUED), "stops and continuations are told");
 	r = (struct run){ .signal = SIGTERM };
-	rc = shell(&r, "trap 'exit 9' TERM; while :; do sleep 0.05; done");
+	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
 	r = (struct run){ 0 };
 	rc = shell(&r, "sleep 1000 & exec >/dev/null; sleep 1000 & exit 4");
@@ -537,6 +537,19 @@ static void policies_shape_the_tree(void)
 			   "rm w/secret 2>/dev/null || echo rm-refused; cat w/kept");
 	check(rc == 0 && says("0") && says("rm-refused") && says("old"),
 	      "hidden files and directories are empty, by links too");
+
+	static char work[256];
+	snprintf(work, sizeof(work), "%s/w/**", base);
+	struct policy_pattern allowed[2] = { 0 };
+	pattern_compile_path(work, &allowed[0].pattern, &err);
+	r = (struct run){ 0 };
+	r.policy.allowed_read = (struct policy_patterns){ .items = allowed, .count = 1, .present = true };
+	r.policy.allowed_write = r.policy.allowed_read;
+	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo ls-refused\n"
+		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >/dev/stderr) && echo std");
+	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") && says("write-refused") &&
+		      says("std"),
+	      "lists of subtrees hold without the monitor");
 
 	r = (struct run){ 0 };
 	r.policy.workspace = WORKSPACE_READ_ONLY;

@@ -1,0 +1,53 @@
+#!/bin/bash
+# An agent that deletes 2,000 files one by one, under a policy that blocks deleting them: none is lost,
+# neither outside nor inside, by any of the calls that delete. TAP on stdout.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
+VSANDBOX=${VSANDBOX:-$top/build/release/vsandbox}
+work=$(mktemp -d "${TMPDIR:-/tmp}/delete.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+mkdir -p "$work/w/data"
+cd "$work/w" || exit 1
+for i in {1..2000}; do echo "$i" >"data/f$i"; done
+cat >"$work/policy.json" <<'EOF'
+{
+	"name": "keep",
+	"description": "data/ may be read, not deleted",
+	"max_actions_per_minute": 100000000,
+	"max_risk_score": 1.0,
+	"risk_threshold": 1.0,
+	"rules": [
+		{ "name": "keep-data", "action_type": "file_delete", "resource_pattern": "*/data/*", "effect": "block" }
+	],
+	"on_exit": "discard"
+}
+EOF
+
+attempt() {
+	claim=$1
+	shift
+	out=$("$VSANDBOX" run -q --policy "$work/policy.json" -- "$@" 2>/dev/null | tail -n 1)
+	tap_is "$claim: all are there inside" "$out" 2000
+	tap_is "$claim: all are there outside" "$(find data -type f | wc -l)" 2000
+}
+
+# shellcheck disable=SC2016
+attempt 'a loop of rm' bash -c 'for f in data/*; do rm -f "$f" 2>/dev/null; done; find data -type f | wc -l'
+attempt 'rm -rf' bash -c 'rm -rf data 2>/dev/null; find data -type f | wc -l'
+attempt 'find -delete' bash -c 'find data -type f -delete 2>/dev/null; find data -type f | wc -l'
+attempt 'a loop in python' python3 -c '
+import os, sys
+for n in os.listdir("data"):
+    for call in (os.unlink, lambda p: os.rename(p, p + ".gone"), lambda p: os.rename(p, "/tmp/gone")):
+        try:
+            call("data/" + n)
+        except OSError:
+            pass
+print(sum(1 for n in os.listdir("data") if n.startswith("f") and not n.endswith(".gone")))'
+rm -f data/f1
+tap_is 'natively the same loop deletes' "$(find data -type f | wc -l)" 1999
+tap_done
