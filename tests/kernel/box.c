@@ -501,6 +501,9 @@ static void ends_are_told(void)
 	r = (struct run){ .signal = SIGTERM };
 	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
+	r = (struct run){ .enter = true };
+	rc = shell(&r, "trap '' TERM; kill -TERM 0 && sleep 0.1; exit 6");
+	check(rc == 6, "kill(0) does not reach the monitor, whose process group the agent shares");
 	r = (struct run){ 0 };
 	rc = shell(&r, "sleep 1000 & exec >/dev/null; sleep 1000 & exit 4");
 	check(rc == 4, "what the agent leaves running goes with it");
