@@ -103,19 +103,33 @@ static int why_event(const struct options *o, struct err *err)
 	return r;
 }
 
-/* Canonical as the monitor makes it: links followed, the last part need not exist. */
+/* Canonical as the monitor makes it: links followed; what is not there yet stays as written. */
 static int canonical(const char *given, char path[static PATH_MAX], struct err *err)
 {
-	if (realpath(given, path))
+	char parent[PATH_MAX], cwd[PATH_MAX] = "";
+	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return err_sys(err, errno, "the current directory cannot be named");
+	if (snprintf(parent, sizeof(parent), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
+		return err_set(err, ENAMETOOLONG, "the path is too long");
+	size_t whole = strlen(parent), at = whole;
+	while (!realpath(parent, path)) {
+		if (errno != ENOENT || at == 0)
+			return err_sys(err, errno, "%s", given);
+		while (at > 0 && parent[at - 1] != '/')
+			at--;
+		while (at > 1 && parent[at - 1] == '/')
+			at--;
+		parent[at] = 0; /* and once more with the directory above */
+	}
+	if (at == whole)
 		return 0;
-	char parent[PATH_MAX];
-	const char *slash = strrchr(given, '/');
-	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - given) + 1 : 1,
-		 slash ? given : ".");
-	if (errno != ENOENT || !realpath(parent, path))
-		return err_sys(err, errno, "%s", given);
-	size_t len = strlen(path);
-	snprintf(path + len, PATH_MAX - len, "%s%s", len > 1 ? "/" : "", slash ? slash + 1 : given);
+	/* parent was cut at several places: take the rest from the text as given */
+	char rest[PATH_MAX];
+	snprintf(rest, sizeof(rest), "%s%s%s", cwd, *cwd ? "/" : "", given);
+	size_t len = strcmp(path, "/") ? strlen(path) : 0;
+	const char *tail = rest + at + strspn(rest + at, "/");
+	if (snprintf(path + len, PATH_MAX - len, "/%s", tail) >= (int)(PATH_MAX - len))
+		return err_set(err, ENAMETOOLONG, "the path is too long");
 	return 0;
 }
 

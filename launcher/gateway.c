@@ -197,7 +197,9 @@ static void on_messages(struct gateway *g)
 			log_detail("unknown packet %d from the monitor, ignoring", m.type);
 		}
 	}
-	if (stopped)
+	/* A continue that came since was for the agent as well: it runs, and so do we. */
+	sigset_t pending;
+	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
 		raise(SIGSTOP);
 }
 
@@ -257,17 +259,18 @@ static void supervise(struct gateway *g)
 		on_time(g, now_ms());
 		if (n <= 0)
 			continue;
-		struct signalfd_siginfo info;
-		if (fds[1].revents & POLLIN)
-			while (read(g->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-				on_signal(g, &info);
 		uint64_t woken;
 		if (fds[2].revents && read(g->ring_fd, &woken, sizeof(woken)) > 0) {
 			g->busy = true;
 			g->drain_ms = now_ms() + DRAIN_DELAY_MS;
 		}
-		if (fds[0].revents)
+		/* Messages first: a signal means another thing once the agent runs. */
+		if (fds[0].revents || (fds[1].revents && !g->started && g->monitor_fd >= 0))
 			on_messages(g);
+		struct signalfd_siginfo info;
+		if (fds[1].revents & POLLIN)
+			while (read(g->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+				on_signal(g, &info);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -275,7 +278,11 @@ static void supervise(struct gateway *g)
 		on_messages(g); /* its last words */
 }
 
-/* The monitor removes what the box left behind; we have our own end to write meanwhile. */
+/*
+ * After its last word the monitor only takes its namespaces down, which costs the
+ * kernel ten milliseconds and more: the caller does not wait for that, unless what
+ * is mounted there is to be removed.
+ */
 static void reap_monitor(struct gateway *g, int *ret_status)
 {
 	struct pollfd fd = {.fd = g->pidfd, .events = POLLIN};
@@ -392,10 +399,11 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
-	reap_monitor(g, &end);
-	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD &&
-	    overlay_discard(g->session.dirfd, &err) < 0)
-		log_error("%s", err.text);
+	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
+		reap_monitor(g, &end);
+		if (overlay_discard(g->session.dirfd, &err) < 0)
+			log_error("%s", err.text);
+	}
 	return code;
 }
 
@@ -515,12 +523,12 @@ int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 		code = finish(&g);
 	} else {
 		log_error("%s", err.text);
-		if (g.monitor_pid > 0)
+		if (g.monitor_pid > 0) {
 			kill(g.monitor_pid, SIGKILL);
+			waitpid(g.monitor_pid, NULL, 0);
+		}
 	}
 	err.text[0] = 0;
-	if (g.monitor_pid > 0)
-		waitpid(g.monitor_pid, NULL, 0);
 out:
 	if (err.text[0])
 		log_error("%s", err.text);

@@ -171,7 +171,7 @@ static void denial(struct report *r, const struct event *e)
 	term_path(&b, e->action.resource);
 	buf_puts(&b, d->rule ? " (rule " : " (");
 	if (d->rule)
-		buf_term(&b, d->rule, strlen(d->rule));
+		term_path(&b, d->rule);
 	else
 		buf_puts(&b, reason_name(d->reason));
 	if (d->file) {

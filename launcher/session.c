@@ -224,14 +224,13 @@ static bool monitor_alive(const struct session *s)
 void session_refresh(struct session *s)
 {
 	char why[128];
-	/* A gateway that was killed leaves a monitor that is just ending the tree. */
-	if (locked(s->dirfd) || monitor_alive(s)) {
-		s->state = SESSION_RUNNING;
-		return;
-	}
-	if (!s->end)
+	bool held = locked(s->dirfd);
+	if (!held && !s->end)
 		s->end = read_json(s->dirfd, "end.json", why, sizeof(why));
-	if (!s->start)
+	/* A gateway that was killed leaves a monitor that is just ending the tree. */
+	if (held || (!s->end && monitor_alive(s)))
+		s->state = SESSION_RUNNING;
+	else if (!s->start)
 		s->state = SESSION_DAMAGED;
 	else
 		s->state = s->end ? SESSION_ENDED : SESSION_CRASHED;

@@ -9,6 +9,7 @@ import time
 
 vsandbox, policy = sys.argv[1:3]
 tests = []
+terminals = []
 
 
 class Terminal:
@@ -18,7 +19,12 @@ class Terminal:
         if pid == 0:
             os.environ.update(PS1="$ ", TERM="dumb", VS=vsandbox, POLICY=policy)
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+        terminals.append(self)
         self.wait_for(b"$ ")
+
+    def close(self):
+        """Hangs up, as a closed window does: whatever still runs there gets SIGHUP."""
+        os.close(self.fd)
 
     def send(self, text):
         self.text = b""
@@ -70,6 +76,7 @@ def ctrl_c_ends_an_agent_without_a_handler():
     t = Terminal()
     t.send(b"\"$VS\" run -q -p \"$POLICY\" -- sh -c 'echo re''ady; sleep 30'\n")
     t.wait_for(b"ready\r\n")
+    time.sleep(0.3)  # a shell that is just starting a program may miss it, here as anywhere
     t.send(b"\x03")
     t.wait_for(b"$ ")
     t.send(b"echo code=$?\n")
@@ -108,4 +115,6 @@ for number, function in enumerate(tests, 1):
     except AssertionError as e:
         failed += 1
         print(f"not ok {number} - {name}\n# {e}")
+    while terminals:
+        terminals.pop().close()
 sys.exit(failed != 0)

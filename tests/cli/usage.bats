@@ -132,3 +132,15 @@ load common
 	_vsandbox
 	[ "${COMPREPLY[*]}" = discard ]
 }
+
+@test "every flag of every verb is in the man page, and the page is sound" {
+	page=$BATS_TEST_DIRNAME/../../man/vsandbox.1
+	mandoc -T utf8 "$page" | col -b >page
+	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/{print $1}'); do
+		grep -q "^ *$verb\b" page
+		for flag in $("$VSANDBOX" help "$verb" | grep -o -- '--[a-z][a-z-]*'); do
+			grep -q -- "$flag\b" page || { echo "$verb $flag"; false; }
+		done
+	done
+	mandoc -T lint -W warning "$page" "${page%.1}-events.5"
+}
