@@ -147,18 +147,6 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
-# A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
-KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
-KERNEL_BIN := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(KERNEL_SRC))
-define kernel_rule
-$(B)/tests/kernel/$(1): $(B)/tests/kernel/$(1).o $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
-endef
-$(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t))))
-
-.PHONY: kernel
-kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
-	prove $(KERNEL_BIN)
 
 # The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
@@ -220,16 +208,16 @@ demo: ## build, then the main job on the example agent under strict
 .PHONY: install uninstall compile_commands
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
-	for p in policies/*.json; do \
+	for p in $(wildcard policies/*.json policies/common/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
-	for m in $(wildcard docs/*.[1-8]); do \
+	for m in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
 	rm -rf $(DESTDIR)$(DATADIR)
-	for m in $(wildcard docs/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
+	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean
 	bear -- $(MAKE) all $(UNIT_BIN)
