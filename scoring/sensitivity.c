@@ -29,7 +29,7 @@ static const struct class_row classes[] = {
 	[CLASS_NONE]            = { { 0, 0 },       NATURE_FIXED,  NULL },
 	[CLASS_KEY]             = { { 1, 1 },       NATURE_SECRET, "private keys or passwords" },
 	[CLASS_CREDENTIALS]     = { { .85f, .90f }, NATURE_SECRET, "credentials" },
-	[CLASS_SECRETS]         = { { .85f, .90f }, NATURE_SECRET, "files named secret" },
+	[CLASS_SECRETS]         = { { .40f, .50f }, NATURE_SECRET, "files named secret" },
 	[CLASS_KEY_FILE]        = { { .90f, .90f }, NATURE_SECRET, "a key file" },
 	[CLASS_TOKEN_MAYBE]     = { { .30f, .50f }, NATURE_SECRET, "settings that may hold a token" },
 	[CLASS_METADATA]        = { { 1, 1 },       NATURE_FIXED,  "a metadata service that hands out credentials" },
@@ -221,11 +221,20 @@ uint32_t sensitivity_classes(const char *path)
 	return set;
 }
 
+static bool ends_with(const char *text, const char *tail)
+{
+	size_t n = strlen(text), m = strlen(tail);
+
+	return n >= m && memcmp(text + n - m, tail, m) == 0;
+}
+
 static void of_path(const char *path, const struct action *a, enum effect effect, struct finding *f)
 {
 	uint32_t set = sensitivity_classes(path);
 	bool own = a->provenance == PROVENANCE_CREATED || a->op == OP_CREATE;
 	bool code = set & (CLASS(SOURCE) | CLASS(PACKAGES));
+	/* git makes the directory and its *.sample files in every clone; removing runs nothing either */
+	bool inert_hook = a->op == OP_MKDIR || a->op == OP_DELETE || ends_with(path, ".sample");
 	bool system_data = (set & CLASS(SYSTEM)) && !(set & CLASS(KEY));
 
 	if (!(set & ~(CLASS(SOURCE) | CLASS(PACKAGES) | CLASS(PUBLIC) | CLASS(DEIDENTIFIED))))
@@ -238,6 +247,8 @@ static void of_path(const char *path, const struct action *a, enum effect effect
 		if (row->nature == NATURE_SECRET && (set & CLASS(PUBLIC)))
 			continue;
 		if (row->nature == NATURE_DATA && (code || system_data))
+			continue;
+		if (c == CLASS_HOOKS && inert_hook)
 			continue;
 		/* Package trees ship keys for their tests and modules called "secrets". */
 		if ((c == CLASS_KEY_FILE || c == CLASS_SECRETS) && (code || system_data))

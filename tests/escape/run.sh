@@ -5,6 +5,7 @@
 #   tests/escape/run.sh [--native-only] [--inside-only] [--uid N] [PROGRAM[:CASE]...]
 #
 # VSANDBOX   the program under test (default build/release/vsandbox)
+# ATTACK_STRICT another policy in the place of strict
 # ATTACK_BIN the compiled attacks   (default build/release/tests/escape)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -153,7 +154,10 @@ attack() {
 		fi
 	fi
 	[ "$inside" = 1 ] || return 0
-	[ "$policy" = attack ] && policy=$work/attack.json
+	case $policy in
+	attack) policy=$work/attack.json ;;
+	*) policy=${ATTACK_STRICT:-strict} ;;
+	esac
 	fill "$prog"
 	[ "$prog" = outside ] && start_host
 	before=$(tree_sum)

@@ -11,19 +11,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool defined(const char *pattern, const char *text)
 {
-	for (const char *rest = text; rest; rest = strchr(rest, '/')) {
-		rest += rest > text;
+	for (const char *rest = text;;) {
 		if (fnmatch(pattern, rest, 0) == 0)
 			return true;
-		if (pattern[0] == '/')
-			break;
+		const char *slash = strchr(rest, '/');
+		if (pattern[0] == '/' || !slash)
+			return false;
+		rest = slash + 1;
 	}
-	return false;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char input[256], path[64];
+	char input[80], path[64];
 	struct pattern p;
 	struct err err;
 	if (size >= sizeof(input))

@@ -538,6 +538,19 @@ static void policies_shape_the_tree(void)
 	check(rc == 0 && says("0") && says("rm-refused") && says("old"),
 	      "hidden files and directories are empty, by links too");
 
+	static char work[256];
+	snprintf(work, sizeof(work), "%s/w/**", base);
+	struct policy_pattern allowed[2] = { 0 };
+	pattern_compile_path(work, &allowed[0].pattern, &err);
+	r = (struct run){ 0 };
+	r.policy.allowed_read = (struct policy_patterns){ .items = allowed, .count = 1, .present = true };
+	r.policy.allowed_write = r.policy.allowed_read;
+	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo ls-refused\n"
+		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >/dev/stderr) && echo std");
+	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") && says("write-refused") &&
+		      says("std"),
+	      "lists of subtrees hold without the monitor");
+
 	r = (struct run){ 0 };
 	r.policy.workspace = WORKSPACE_READ_ONLY;
 	rc = shell(&r, "(echo x >w/kept) 2>/dev/null || echo refused; cat w/kept; touch /tmp/y && echo tmp");
