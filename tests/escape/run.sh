@@ -200,15 +200,14 @@ check_argv() {
 	log=$(find "$work/state" -name events.jsonl | head -n 1)
 	# shellcheck disable=SC2046
 	set -- $(sed -n 's/^argv-seen safe \([0-9]*\) evil \([0-9]*\) .*/\1 \2/p' "$work/out")
-	judged() {
-		# shellcheck disable=SC2016
-		jq -r --arg w "$1" 'select([.. | arrays | select(.[-1] == $w and (index("argv-probe") != null))]
-			| length > 0) | select(([.. | strings] | any(. == "deny" or . == "killed")) | not) | 1' \
-			"$log" 2>/dev/null | wc -l
-	}
+	# One exec at a time: a notice that one was killed belongs to the exec before it.
+	judged=$(jq -r 'if .kind == "notice" and ((.text // "") | startswith("killed")) then "killed"
+		elif ((.argv // []) | index("argv-probe")) then .argv[-1] else empty end' "$log" 2>/dev/null |
+		awk '$1 == "killed" { n[last]--; next } { last = $1; n[$1]++ }
+			END { printf "safe %d evil %d", n["safe"], n["evil"] }')
 	if [ -n "$log" ] && [ $# = 2 ]; then
 		tap_is "race exec_argv_flip: the log's argv are those that ran" \
-			"safe $1 evil $2" "safe $(judged safe) evil $(judged evil)"
+			"safe $1 evil $2" "$judged"
 	else
 		tap_not_ok "race exec_argv_flip: the log's argv are those that ran"
 		tap_note_file "$work/out"
