@@ -10,6 +10,7 @@
 #include "launcher/dump.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/program.h"
 #include "launcher/run.h"
 #include "launcher/state.h"
 #include "launcher/term.h"
@@ -194,6 +195,8 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 		r = apply_policy_flags(run, o, err);
 	if (r == 0)
 		r = refuse_unbuilt(run->policy, err);
+	if (r == 0)
+		r = program_allow(run->policy, run->argv[0], err);
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;

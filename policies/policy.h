@@ -35,6 +35,7 @@ struct policy_patterns {
 	struct policy_pattern *items;
 	unsigned count;
 	bool present; /* the key was given: an absent allow list allows all, an empty one none */
+	const struct policy_index *index; /* for policy_match; the policy owns it */
 };
 
 struct policy_rule {
@@ -128,7 +129,8 @@ enum policy_flag {
 	POLICY_FLAG_MAX_RISK, POLICY_FLAG_MODE, POLICY_FLAG_NET, POLICY_FLAG_ON_EXIT,
 	POLICY_FLAG_WORKSPACE, POLICY_FLAG_MEM, POLICY_FLAG_CPU, POLICY_FLAG_PIDS,
 	POLICY_FLAG_TIMEOUT,
-	POLICY_FLAG_SPAWN_ALLOWED, /* a program that may run though spawn is false: the agent's own */
+	POLICY_FLAG_SPAWN_ALLOWED, /* path of the agent's own program, and of each it is launched by:
+				      may run though spawn is false, and load PREFIX/lib */
 	POLICY_FLAG_HOST_PORT, POLICY_FLAG_PUBLISH,
 	POLICY_FLAG_COUNT,
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies/policy_index.h"
 #include "policies/policy_loader.h"
 
 static const char *const flag_names[] = {
@@ -70,19 +71,40 @@ static int port(const struct loader *l, const char *value, uint16_t **ports, uns
 	return port_append(l, ports, count, (uint16_t)n);
 }
 
-/* A program is a path, not a pattern. */
+/*
+ * The agent's own program may run, and read itself and what an interpreter in
+ * PREFIX/bin loads from PREFIX/lib: a pyenv or nvm under a home that is closed.
+ */
 static int program(const struct loader *l, const char *value)
 {
+	static const char *const trees[] = { "/lib/**", "/lib64/**", "/libexec/**" };
+	struct policy *p = l->p;
 	size_t len = strlen(value), used = 0;
-	char *escaped = arena_alloc(&l->store->arena, 2 * len + 1);
-	if (!escaped)
+	char *path = arena_alloc(&l->store->arena, 2 * len + sizeof("/libexec/**"));
+	if (!path)
 		return loader_no_memory(l);
-	for (; *value; value++) {
+	for (; *value; value++) { /* a path, not a pattern */
 		if (strchr("*?[\\", *value))
-			escaped[used++] = '\\';
-		escaped[used++] = *value;
+			path[used++] = '\\';
+		path[used++] = *value;
 	}
-	return list_append(l, &l->p->spawn_allowed, LIST_PATHS, escaped, "agent", NULL);
+	int rc = list_append(l, &p->spawn_allowed, LIST_PATHS, path, "agent", NULL);
+	bool limited = p->allowed.present || p->allowed_read.present;
+	if (rc || !limited)
+		return rc;
+	rc = list_append(l, &p->allowed_read, LIST_PATHS, path, "agent", NULL);
+	char *slash = strrchr(path, '/');
+	if (rc || !slash || slash - path < 5 || strncmp(slash - 4, "/bin", 4) != 0)
+		return rc;
+	slash[-4] = '\0'; /* PREFIX; the lists have copies of what stood here */
+	used = strlen(path);
+	for (size_t i = 0; rc == 0 && i < sizeof(trees) / sizeof(trees[0]); i++) {
+		strcpy(path + used, trees[i]);
+		rc = list_append(l, &p->allowed_read, LIST_PATHS, path, "agent", NULL);
+		if (rc == 0)
+			rc = list_append(l, &p->ambient, LIST_PATHS, path, "agent", NULL);
+	}
+	return rc;
 }
 
 static int word(const struct loader *l, const struct words *words, const char *value, void *field)
@@ -162,9 +184,11 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 		rc = loader_fail(&l, NULL, "no such flag");
 		break;
 	}
+	if (index_build_all(&l.store->arena, p) && rc == 0)
+		rc = loader_no_memory(&l);
 	if (rc) { /* a person knows the flag, not where its value was put */
 		const char *text = strncmp(why.text, "command line: ", 14) ? why.text : why.text + 14;
-		err_set(err, EINVAL, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
+		err_set(err, -rc, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
 			text);
 	}
 	return rc;

@@ -174,25 +174,6 @@ static int apply_monitor(struct loader *l, struct value v, const struct key *key
 	return keys_apply(l, v, key->name, &l->p->monitors);
 }
 
-static int type_parse(struct loader *l, struct value v, bool any, enum action_type *ret)
-{
-	const char *names[ACTION_TYPE_COUNT + 2];
-	unsigned n = 0;
-	int rc = value_expect(l, &v, json_type_string, "an action type");
-	if (rc)
-		return rc;
-	const char *text = json_object_get_string(v.json);
-	*ret = ACTION_NONE;
-	if ((any && strcmp(text, "any") == 0) || action_type_parse(text, ret) == 0)
-		return 0;
-	for (enum action_type t = ACTION_NONE + 1; t < ACTION_TYPE_COUNT; t++)
-		names[n++] = action_type_name(t);
-	names[n] = NULL;
-	const char *near = nearest_word(text, names, sizeof(*names));
-	return loader_fail(l, v.at, "\"%s\" is no action type%s%s%s", text,
-			   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-}
-
 static int apply_types(struct loader *l, struct value v, const struct key *key, void *field)
 {
 	(void)key, (void)field;
@@ -202,7 +183,7 @@ static int apply_types(struct loader *l, struct value v, const struct key *key, 
 	l->p->allowed_types_present = true;
 	for (const struct json_line *c = v.at->first; c; c = c->next) {
 		enum action_type type;
-		rc = type_parse(l, (struct value){ json_object_array_get_idx(v.json, c->index), c },
+		rc = type_word(l, (struct value){ json_object_array_get_idx(v.json, c->index), c },
 				false, &type);
 		if (rc)
 			return rc;
@@ -224,7 +205,7 @@ static int apply_rate(struct loader *l, struct value v, const struct key *key, v
 	for (const struct json_line *c = v.at->first; c; c = c->next) {
 		enum action_type type = ACTION_NONE;
 		struct json_object *name = json_object_new_string(c->key);
-		int rc = name ? type_parse(l, (struct value){ name, c }, true, &type)
+		int rc = name ? type_word(l, (struct value){ name, c }, true, &type)
 			      : loader_no_memory(l);
 		json_object_put(name);
 		if (rc == 0)
@@ -249,7 +230,7 @@ static int apply_rules(struct loader *l, struct value v, const struct key *key, 
 static int apply_rule_type(struct loader *l, struct value v, const struct key *key, void *field)
 {
 	(void)key;
-	return type_parse(l, v, true, field);
+	return type_word(l, v, true, field);
 }
 
 static int apply_rule_pattern(struct loader *l, struct value v, const struct key *key, void *field)

@@ -8,6 +8,7 @@
 
 #include "base/nearest.h"
 #include "base/scope.h"
+#include "policies/policy_index.h"
 #include "policies/policy_loader.h"
 
 enum { FILE_MAX = 1 << 20, EXTENDS_DEPTH_MAX = 16 };
@@ -313,6 +314,8 @@ static int start(struct loader *l, const struct policy_env *env, struct err *err
 
 static int finish(struct loader *l, int rc, struct policy **ret)
 {
+	if (rc == 0 && index_build_all(&l->store->arena, l->p))
+		rc = loader_no_memory(l);
 	if (rc) {
 		policy_free(l->p);
 		return rc;

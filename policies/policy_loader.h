@@ -1,6 +1,7 @@
 /*
  * Inside the loader: what policy_load.c (files and extends), policy_keys.c (the
- * table of keys), policy_values.c (lists, words, sizes) and policy_flags.c share.
+ * table of keys), policy_words.c (words, sizes),
+ * policy_values.c (lists, expansion) and policy_flags.c share.
  */
 #pragma once
 
@@ -60,6 +61,9 @@ struct words {
 extern const struct words mode_words, effect_words, net_words, workspace_words, on_exit_words;
 int word_parse(const struct loader *l, const struct json_line *at, const struct words *words,
 	       const char *text, unsigned *ret);
+
+/* An action type's name; with @any also "any", which is ACTION_NONE. */
+int type_word(const struct loader *l, struct value v, bool any, enum action_type *ret);
 
 /* Plain numbers with K, M, G or T (1024 each); -EINVAL. "90", "90s", "30m", "2h", "1d"; -EINVAL. */
 int size_parse(const char *text, uint64_t *ret);

@@ -1,13 +1,13 @@
 /* Pure: (policy, action) -> what the patterns say. No allocation, no system call, no clock. */
 #include <string.h>
 
-#include "policies/policy.h"
+#include "policies/policy_index.h"
 
 enum { RULES_LISTED = 8 };
 
 /* The names an action goes by, looked at once. */
 struct names {
-	struct pattern_subject at[3]; /* resource, resource2, alias */
+	struct index_name at[3]; /* resource, resource2, alias */
 	unsigned count;
 	unsigned targets; /* the first so many are what is touched; the rest is how it was asked */
 };
@@ -15,31 +15,22 @@ struct names {
 static void names_init(struct names *n, const struct action *a)
 {
 	n->count = 0;
-	pattern_subject_init(&n->at[n->count++], a->resource);
+	index_name_init(&n->at[n->count++], a->resource);
 	if (a->resource2)
-		pattern_subject_init(&n->at[n->count++], a->resource2);
+		index_name_init(&n->at[n->count++], a->resource2);
 	n->targets = n->count;
 	if (a->alias)
-		pattern_subject_init(&n->at[n->count++], a->alias);
-}
-
-static const struct policy_pattern *first_hit(const struct policy_patterns *list,
-					      const struct pattern_subject *name)
-{
-	for (unsigned i = 0; i < list->count; i++)
-		if (pattern_matches_subject(&list->items[i].pattern, name))
-			return &list->items[i];
-	return NULL;
+		index_name_init(&n->at[n->count++], a->alias);
 }
 
 static const struct policy_pattern *blocked_name(const struct policy *p, const struct names *n)
 {
 	for (unsigned i = 0; i < n->count; i++) {
-		const struct policy_pattern *hit = first_hit(&p->blocked, &n->at[i]);
-		if (hit && first_hit(&p->blocked_except, &n->at[i]))
+		const struct policy_pattern *hit = index_find(&p->blocked, &n->at[i]);
+		if (hit && index_find(&p->blocked_except, &n->at[i]))
 			hit = NULL;
 		if (!hit)
-			hit = first_hit(&p->hide, &n->at[i]);
+			hit = index_find(&p->hide, &n->at[i]);
 		if (hit)
 			return hit;
 	}
@@ -55,15 +46,15 @@ static bool paths_allowed(const struct policy *p, const struct policy_patterns *
 {
 	bool limited = p->allowed.present || (narrow && narrow->present);
 	for (unsigned i = 0; limited && i < n->targets; i++)
-		if (!first_hit(&p->allowed, &n->at[i]) &&
-		    !(narrow && first_hit(narrow, &n->at[i])))
+		if (!index_find(&p->allowed, &n->at[i]) &&
+		    !(narrow && index_find(narrow, &n->at[i])))
 			return false;
 	return true;
 }
 
 static bool any_target(const struct policy_patterns *list, const struct names *n)
 {
-	return first_hit(list, &n->at[0]) != NULL;
+	return index_find(list, &n->at[0]) != NULL;
 }
 
 static uint16_t port_number(const char *text, size_t len)
@@ -213,7 +204,7 @@ static bool rule_hits(const struct policy_rule *r, const struct action *a, const
 	unsigned last = r->effect == EFFECT_ALLOW ? n->targets : n->count;
 	unsigned hits = 0;
 	for (unsigned i = 0; i < last; i++)
-		hits += pattern_matches_subject(&r->pattern, &n->at[i]);
+		hits += pattern_matches_subject(&r->pattern, &n->at[i].subject);
 	return r->effect == EFFECT_ALLOW ? hits == last : hits > 0;
 }
 
@@ -256,7 +247,9 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 		m->resource_allowed = named || paths_allowed(p, &p->allowed_read, &n);
 		m->ambient = any_target(&p->ambient, &n);
 	} else if (a->type == ACTION_FILE_READ) {
-		m->resource_allowed = paths_allowed(p, &p->allowed_read, &n);
+		/* An interpreter must read the program it may run. */
+		m->resource_allowed = paths_allowed(p, &p->allowed_read, &n) ||
+				      any_target(&p->spawn_allowed, &n);
 		m->ambient = any_target(&p->ambient, &n);
 	} else {
 		m->resource_allowed = paths_allowed(p, &p->allowed_write, &n);

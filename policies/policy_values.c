@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "policies/policy_loader.h"
 
@@ -60,99 +59,6 @@ int value_expect(const struct loader *l, const struct value *v, enum json_type t
 		    (size_t)json_object_get_string_len(v->json))
 		return loader_fail(l, v->at, "the text holds a NUL");
 	return 0;
-}
-
-#define WORDS(name, label, ...) \
-	static const char *const name##_names[] = { __VA_ARGS__, NULL }; \
-	const struct words name##_words = { label, name##_names }
-#define CHECK_WORDS(name, count) \
-	_Static_assert(sizeof(name##_names) / sizeof(char *) == (count) + 1, "a word each")
-
-WORDS(mode, "mode", "alert", "pause", "rollback", "observe");
-CHECK_WORDS(mode, MODE_COUNT);
-WORDS(effect, "effect", "block", "pause", "allow");
-CHECK_WORDS(effect, EFFECT_COUNT);
-WORDS(net, "network mode", "none", "allowlist", "host");
-CHECK_WORDS(net, NET_COUNT);
-WORDS(workspace, "workspace mode", "overlay", "direct", "read-only");
-CHECK_WORDS(workspace, WORKSPACE_COUNT);
-WORDS(on_exit, "on_exit action", "keep", "commit", "discard", "ask");
-CHECK_WORDS(on_exit, ON_EXIT_COUNT);
-
-const char *policy_mode_name(enum policy_mode mode)
-{
-	return mode < MODE_COUNT ? mode_names[mode] : "invalid";
-}
-
-const char *policy_effect_name(enum policy_effect effect)
-{
-	return effect < EFFECT_COUNT ? effect_names[effect] : "invalid";
-}
-
-const char *policy_net_name(enum policy_net net)
-{
-	return net < NET_COUNT ? net_names[net] : "invalid";
-}
-
-const char *policy_workspace_name(enum policy_workspace workspace)
-{
-	return workspace < WORKSPACE_COUNT ? workspace_names[workspace] : "invalid";
-}
-
-const char *policy_on_exit_name(enum policy_on_exit on_exit)
-{
-	return on_exit < ON_EXIT_COUNT ? on_exit_names[on_exit] : "invalid";
-}
-
-int word_parse(const struct loader *l, const struct json_line *at, const struct words *words,
-	       const char *text, unsigned *ret)
-{
-	char known[160] = "";
-	for (unsigned i = 0; words->names[i]; i++) {
-		if (strcmp(words->names[i], text) == 0) {
-			*ret = i;
-			return 0;
-		}
-		size_t used = strlen(known);
-		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
-			 words->names[i]);
-	}
-	const char *near = nearest_word(text, words->names, sizeof(*words->names));
-	return loader_fail(l, at, "\"%s\" is no %s (%s)%s%s%s", text, words->what, known,
-			   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-}
-
-/* Digits and at most one of @units, each worth its @factors. */
-static int scaled(const char *text, const char *units, const uint64_t *factors, uint64_t *ret)
-{
-	uint64_t value = 0;
-	size_t digits = strspn(text, "0123456789");
-	if (digits == 0 || digits > 18)
-		return -EINVAL;
-	for (size_t i = 0; i < digits; i++)
-		value = value * 10 + (uint64_t)(text[i] - '0');
-	const char *rest = text + digits;
-	if (*rest) {
-		const char *unit = strchr(units, *rest);
-		if (!unit || rest[1] || __builtin_mul_overflow(value, factors[unit - units], &value))
-			return -EINVAL;
-	}
-	*ret = value;
-	return 0;
-}
-
-int size_parse(const char *text, uint64_t *ret)
-{
-	static const uint64_t k = 1024;
-	const uint64_t factors[] = { k, k * k, k * k * k, k * k * k * k, k, k * k, k * k * k,
-				     k * k * k * k };
-	return scaled(text, "KMGTkmgt", factors, ret);
-}
-
-int seconds_parse(const char *text, uint64_t *ret)
-{
-	const uint64_t factors[] = { 1, 60, 3600, 86400 };
-	return scaled(text, "smhd", factors, ret);
 }
 
 /* The value of a name between ${ and }, or of ~. */
@@ -268,10 +174,12 @@ static bool names_certificates(const char *text)
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (strncmp(text, places[i], strlen(places[i])) == 0)
 			return true;
-	const char *slash = strrchr(text, '/');
-	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++)
-		if (strcmp(slash ? slash + 1 : text, bundles[i]) == 0)
+	size_t len = strlen(text);
+	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
+		size_t n = strlen(bundles[i]);
+		if (len >= n && strcmp(text + len - n, bundles[i]) == 0)
 			return true;
+	}
 	return false;
 }
 

@@ -297,8 +297,11 @@ static bool needs_no_layer(const char *path)
 		if (!known)
 			return false;
 		struct stat st;
-		if (e->d_type != DT_LNK && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    (st.st_uid == geteuid() || faccessat(dirfd(d), e->d_name, W_OK, AT_EACCESS) == 0))
+		if (e->d_type == DT_LNK || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		/* an access list that lets somebody write shows in the group's bits */
+		if (st.st_uid == geteuid() ||
+		    ((st.st_mode & 022) && faccessat(dirfd(d), e->d_name, W_OK, AT_EACCESS) == 0))
 			return false; /* /usr/local handed to a person */
 	}
 	return true;

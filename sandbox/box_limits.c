@@ -139,8 +139,9 @@ int box_limits_create(const struct box_plan *plan, struct box *b, struct err *er
 		return 0;
 	snprintf(knobs[0].v1_value, sizeof(knobs[0].v1_value), "%" PRIu64, l->memory_bytes);
 	snprintf(knobs[0].v2_value, sizeof(knobs[0].v2_value), "%" PRIu64, l->memory_bytes);
-	snprintf(knobs[1].v1_value, sizeof(knobs[1].v1_value), "%" PRIu64, l->pids);
-	snprintf(knobs[1].v2_value, sizeof(knobs[1].v2_value), "%" PRIu64, l->pids);
+	/* and init */
+	snprintf(knobs[1].v1_value, sizeof(knobs[1].v1_value), "%" PRIu64, l->pids + 1);
+	snprintf(knobs[1].v2_value, sizeof(knobs[1].v2_value), "%" PRIu64, l->pids + 1);
 	long quota = (long)(l->cpus * 100000);
 	snprintf(knobs[2].v1_value, sizeof(knobs[2].v1_value), "%ld", quota < 1000 ? 1000 : quota);
 	snprintf(knobs[2].v2_value, sizeof(knobs[2].v2_value), "%ld 100000",
@@ -225,8 +226,8 @@ int box_limits_rlimits(const struct box_plan *plan, struct err *err)
 	int rc = 0;
 	if (l->open_files)
 		rc = lower_limit(RLIMIT_NOFILE, l->open_files, "open files", err);
-	/* init counts as one */
+	/* counted per user namespace, where init and the monitor's threads are too */
 	if (rc == 0 && l->pids)
-		rc = lower_limit(RLIMIT_NPROC, l->pids + 1, "processes", err);
+		rc = lower_limit(RLIMIT_NPROC, l->pids + 8, "processes", err);
 	return rc;
 }

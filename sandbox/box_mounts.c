@@ -219,7 +219,23 @@ static int bind_device(const struct builder *b, int dev_fd, const char *name, in
 	return bind_fd(b, source, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, path);
 }
 
-static int fill_dev(const struct builder *b, int dev_fd)
+/*
+ * The terminal outside, so that it has a name inside too, for ttyname(3). By its path:
+ * the descriptor belongs to a mount of the caller's namespace, which cannot be bound here.
+ */
+static int open_terminal(int fd)
+{
+	char path[PATH_MAX];
+	struct stat was, is;
+	if (!isatty(fd) || ttyname_r(fd, path, sizeof(path)) != 0 || fstat(fd, &was) < 0)
+		return -1;
+	cleanup_fd int tty = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (tty < 0 || fstat(tty, &is) < 0 || is.st_rdev != was.st_rdev || is.st_ino != was.st_ino)
+		return -1;
+	return take_fd(&tty);
+}
+
+static int bind_nodes(const struct builder *b, int dev_fd)
 {
 	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty" };
 	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
@@ -230,18 +246,19 @@ static int fill_dev(const struct builder *b, int dev_fd)
 		if (rc < 0)
 			return rc;
 	}
-	/* the terminal outside has a name inside, for ttyname(3) */
 	for (int fd = 0; fd <= 2; fd++) {
-		char link[64];
-		if (!isatty(fd))
-			continue;
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		cleanup_fd int tty = open(link, O_PATH | O_CLOEXEC);
-		/* a terminal of a foreign mount namespace cannot be bound; it works without a name */
+		cleanup_fd int tty = open_terminal(fd);
 		if (tty >= 0)
-			bind_device(b, dev_fd, "console", tty);
-		break;
+			return bind_device(b, dev_fd, "console", tty);
 	}
+	return 0;
+}
+
+static int fill_dev(const struct builder *b, int dev_fd)
+{
+	int rc = bind_nodes(b, dev_fd);
+	if (rc < 0)
+		return rc;
 	static const char *const links[][2] = {
 		{ "/proc/self/fd", "fd" },	  { "/proc/self/fd/0", "stdin" },
 		{ "/proc/self/fd/1", "stdout" },  { "/proc/self/fd/2", "stderr" },
@@ -258,7 +275,7 @@ static int fill_dev(const struct builder *b, int dev_fd)
 						NULL };
 	static const char *const user_pts[] = { "newinstance", "ptmxmode=0666", "mode=620", NULL };
 	static const char *const shm[] = { "mode=1777", NULL };
-	int rc = mount_fs(b, "devpts", b->s->box->overlay.rootful ? root_pts : user_pts,
+	rc = mount_fs(b, "devpts", b->s->box->overlay.rootful ? root_pts : user_pts,
 			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "/dev/pts");
 	if (rc == 0)
 		rc = mount_fs(b, "tmpfs", shm, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/dev/shm");

@@ -230,14 +230,38 @@ static int perform_rename(struct worker *w, int fixed)
 	return r;
 }
 
+/*
+ * Rootless, an overlay cannot decode where a copied-up file came from, so a new link to a
+ * lower file shows another inode number than the old name did, and git takes that for a swapped file.
+ * The name that was renamed keeps the number: move the file to the new name and link it back.
+ */
+static int keep_number(const struct place *from, const struct place *to)
+{
+	struct stat st;
+	if (!S_ISREG(from->st.st_mode) ||
+	    fstatat(to->parent_fd, to->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_ino == from->st.st_ino)
+		return 0;
+	if (unlinkat(to->parent_fd, to->leaf, 0) < 0 ||
+	    renameat(from->parent_fd, from->leaf, to->parent_fd, to->leaf) < 0)
+		return kernel_errno();
+	if (linkat(to->parent_fd, to->leaf, from->parent_fd, from->leaf, 0) == 0)
+		return 0;
+	int r = kernel_errno();
+	renameat(to->parent_fd, to->leaf, from->parent_fd, from->leaf);
+	return r;
+}
+
 static int perform_link(struct worker *w, int fixed)
 {
 	struct place *from = &w->place[FIRST], *to = &w->place[SECOND];
 	int flags = fixed | number_arg(w, ARG_ATFLAGS);
 	if (to->magic || to->parent_fd < 0)
 		return -EEXIST;
-	if (!from->magic)
-		return result_of(linkat(from->parent_fd, from->leaf, to->parent_fd, to->leaf, 0));
+	if (!from->magic) {
+		int r = result_of(linkat(from->parent_fd, from->leaf, to->parent_fd, to->leaf, 0));
+		return r == 0 ? keep_number(from, to) : r;
+	}
 	/* A descriptor's object has no name to link from; its /proc link does what the caller asked. */
 	char name[16];
 	snprintf(name, sizeof(name), "%d", from->object_fd);

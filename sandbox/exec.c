@@ -338,6 +338,7 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	}
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	watch_done(w, EVENT_RESULT_PENDING);
+	tracee_execing(watch->tracees, w->task->tgid);
 	if (listener_continue(&watch->listener, id) < 0 && errno != ENOENT)
 		kill(tid, SIGKILL);
 	watch_step_down(w);

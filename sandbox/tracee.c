@@ -151,12 +151,17 @@ static unsigned long long stat_field(const struct tracee *task, unsigned n)
 	return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-static void inherit(struct tracees *t, struct tracee *task, pid_t parent)
+static const char *read_program(struct tracees *t, const struct tracee *task)
 {
 	char path[ACTION_PATH_SIZE];
 	ssize_t len = readlinkat(task->dir_fd, "exe", path, sizeof(path) - 1);
 	path[len > 0 ? len : 0] = '\0';
-	task->program = intern(t, path);
+	return intern(t, path);
+}
+
+static void inherit(struct tracees *t, struct tracee *task, pid_t parent)
+{
+	task->program = read_program(t, task);
 	struct tracee copy = *task; /* the look-up below may reuse the slot */
 	const struct tracee *up = parent > 0 ? tracee_get(t, parent) : NULL;
 	if (up) {
@@ -204,10 +209,14 @@ struct tracee *tracee_get(struct tracees *t, pid_t tid)
 	struct tracee *slot = slot_of(t, tid);
 	uint64_t now = now_ns();
 	if (slot->dir_fd >= 0 && slot->tid == tid) {
-		if (now - slot->checked_ns < FRESH_NS)
-			return slot;
-		if (faccessat(slot->dir_fd, "status", F_OK, 0) == 0) {
+		bool alive = now - slot->checked_ns < FRESH_NS;
+		if (!alive && faccessat(slot->dir_fd, "status", F_OK, 0) == 0) {
 			slot->checked_ns = now;
+			alive = true;
+		}
+		if (alive) {
+			if (!slot->program)
+				slot->program = read_program(t, slot);
 			return slot;
 		}
 	}
@@ -218,6 +227,13 @@ struct tracee *tracee_get(struct tracees *t, pid_t tid)
 	slot_clear(slot);
 	*slot = fresh;
 	return slot;
+}
+
+void tracee_execing(struct tracees *t, pid_t tgid)
+{
+	for (unsigned i = 0; i < CACHE_SIZE; i++)
+		if (t->slots[i].dir_fd >= 0 && t->slots[i].tgid == tgid)
+			t->slots[i].program = NULL;
 }
 
 void tracee_exec(struct tracees *t, pid_t tgid, const char *path)

@@ -19,7 +19,7 @@ struct tracee {
 	uint64_t start_ticks;
 	uint64_t checked_ns;   /* last time the handle was seen alive, CLOCK_MONOTONIC */
 	int dir_fd;            /* O_PATH of the outer /proc/TID; owned */
-	const char *program;   /* interned */
+	const char *program;   /* interned; NULL only inside the cache: to be looked up */
 	const char *ancestry[ACTION_ANCESTRY_MAX]; /* interned; NULL ends */
 	int umask;             /* -1: not known */
 };
@@ -41,6 +41,8 @@ void tracees_free(struct tracees *t);
 
 /* The task @tid; valid until the next call. NULL when it is gone. */
 struct tracee *tracee_get(struct tracees *t, pid_t tid);
+/* An exec of @tgid is on its way: its program is looked up anew from now on. */
+void tracee_execing(struct tracees *t, pid_t tgid);
 /* After a verified exec: all threads but @tgid are gone, its program is @path. */
 void tracee_exec(struct tracees *t, pid_t tgid, const char *path);
 

@@ -102,6 +102,7 @@ struct run {
 	uint32_t degraded_ok;
 	bool enter, die;       /* the monitor enters; dies when it has read a byte from die_fd */
 	int die_fd;
+	bool pty;              /* stdin is a terminal, of a session of its own */
 	bool stop_and_go;      /* answers STOPPED with SIGCONT */
 	int signal;            /* sent to the agent after 100 ms */
 	/* results */
@@ -203,6 +204,22 @@ static _Noreturn void monitor(struct run *r, int out)
 	char id[32];
 	snprintf(id, sizeof(id), "test-%d", getpid());
 	plan.session_id = id;
+	if (r->pty) {
+		int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+		setsid();
+		int tty = master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ?
+				  -1 :
+				  open(ptsname(master), O_RDWR | O_CLOEXEC);
+		if (tty < 0 || dup2(tty, 0) < 0)
+			_exit(1);
+	}
+	/* a file of the host that is the agent's stderr */
+	char messages[128];
+	snprintf(messages, sizeof(messages), "%s/stderr", base);
+	int to = open(messages, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (to < 0 || dup2(to, 2) < 0)
+		_exit(1);
+	close(to);
 	/* only the box's own descriptors may stay: one that is not ours must not reach the agent */
 	int stray = open("/etc/passwd", O_RDONLY);
 	dup2(out, 1);
@@ -484,6 +501,9 @@ static void ends_are_told(void)
 	r = (struct run){ .signal = SIGTERM };
 	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
+	r = (struct run){ .enter = true };
+	rc = shell(&r, "trap '' TERM; kill -TERM 0 && sleep 0.1; exit 6");
+	check(rc == 6, "kill(0) does not reach the monitor, whose process group the agent shares");
 	r = (struct run){ 0 };
 	rc = shell(&r, "sleep 1000 & exec >/dev/null; sleep 1000 & exit 4");
 	check(rc == 4, "what the agent leaves running goes with it");
@@ -501,6 +521,16 @@ static bool gone(pid_t pid)
 		usleep(10000);
 	}
 	return false;
+}
+
+static void terminals_work(void)
+{
+	struct run r = { .pty = true };
+	int rc = shell(&r, "tty; echo hello >/dev/tty && echo own; stty size >/dev/null && echo asked; "
+			   "exec 3<>/dev/ptmx && ls /dev/pts");
+	check(rc == 0 && says("/dev/console") && says("own") && says("asked"),
+	      "the terminal outside has a name and is /dev/tty");
+	check(says("0"), "terminals made inside are the sandbox's own");
 }
 
 static void the_monitor_takes_the_tree_along(void)
@@ -546,7 +576,7 @@ static void policies_shape_the_tree(void)
 	r.policy.allowed_read = (struct policy_patterns){ .items = allowed, .count = 1, .present = true };
 	r.policy.allowed_write = r.policy.allowed_read;
 	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo ls-refused\n"
-		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >/dev/stderr) && echo std");
+		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >>/dev/stderr) && echo std");
 	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") && says("write-refused") &&
 		      says("std"),
 	      "lists of subtrees hold without the monitor");
@@ -615,6 +645,7 @@ static void all(uid_t as)
 	git_clones_locally();
 	commands_that_cannot_start();
 	ends_are_told();
+	terminals_work();
 	the_monitor_takes_the_tree_along();
 	policies_shape_the_tree();
 	limits_hold();

@@ -4,12 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
-#include "policies/policy.h"
+#include "policies/policy_index.h"
 
 static const struct policy_env env = { .home = "/home/u", .workspace = "/w", .tmpdir = "/tmp" };
 
@@ -231,6 +232,41 @@ static void hours_and_days_are_local_and_wrap_midnight(void **state)
 	policy_free(p);
 }
 
+static void the_index_finds_what_one_by_one_finds(void **state)
+{
+	(void)state;
+	static const char *const dirs[] = { "policies", NULL };
+	static const char *const pieces[] = { "/usr", "/etc", "/home/u", "/.ssh", "/lib", "/ssl",
+					      "/certs", "/shadow", "/12", "/maps", "/proc", "/x.env",
+					      "/prod.d", "/dev", "/null", "/tmp", "/.cache", "/" };
+	struct policy_env e = env;
+	struct policy *p = NULL;
+	e.dirs = dirs;
+	assert_int_equal(policy_load("coding-agent", &e, &p, NULL), 0);
+	const struct policy_patterns *const lists[] = { &p->blocked, &p->allowed_read, &p->ambient,
+							&p->allowed_write, &p->allowed };
+	unsigned found = 0;
+	srand(7);
+	for (unsigned round = 0; round < 50000; round++) {
+		char path[512] = "";
+		struct index_name name;
+		for (int n = round % 50 ? rand() % 6 : 30; n >= 0; n--)
+			strcat(path, pieces[(size_t)rand() % (sizeof(pieces) / sizeof(pieces[0]))]);
+		index_name_init(&name, path);
+		for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+			const struct policy_pattern *want = NULL;
+			for (unsigned n = 0; !want && n < lists[i]->count; n++)
+				if (pattern_matches(&lists[i]->items[n].pattern, path))
+					want = &lists[i]->items[n];
+			if (index_find(lists[i], &name) != want)
+				fail_msg("list %zu, \"%s\"", i, path);
+			found += want != NULL;
+		}
+	}
+	assert_true(found > 1000);
+	policy_free(p);
+}
+
 /* A guard against a slip to microseconds, not a benchmark: the goal is 300 ns on a quiet machine. */
 static void matching_is_quick(void **state)
 {
@@ -276,6 +312,7 @@ int main(void)
 		cmocka_unit_test(a_deciding_rule_is_never_crowded_out),
 		cmocka_unit_test(an_allow_rule_must_cover_both_paths),
 		cmocka_unit_test(hours_and_days_are_local_and_wrap_midnight),
+		cmocka_unit_test(the_index_finds_what_one_by_one_finds),
 		cmocka_unit_test(matching_is_quick),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

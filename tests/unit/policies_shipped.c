@@ -145,6 +145,7 @@ static void coding_agent(void **state)
 		{ WRITE, "/home/u/proj/src/main.c", YES },
 		{ DELETE, "/home/u/proj/src/main.c", YES },
 		{ WRITE, "/tmp/cc1.s", YES },
+		{ WRITE, "/tmp/tmpce2mu73tcacert.pem", YES }, /* python -m venv */
 		{ WRITE, "/dev/null", YES },
 		{ WRITE, "/dev/pts/3", YES },
 		{ WRITE, "/home/u/.cache/pip/x", YES },
@@ -265,6 +266,29 @@ static void strict(void **state)
 	keeps("strict", promises, COUNT(promises));
 }
 
+/* An interpreter of a closed home loads its own libraries and nothing else there. */
+static void strict_runs_an_agent_from_a_home(void **state)
+{
+	(void)state;
+	struct policy *p = load("strict");
+	static const struct promise promises[] = {
+		{ EXEC, "/home/u/.pyenv/versions/3.11/bin/python3.11", YES },
+		{ READ, "/home/u/.pyenv/versions/3.11/bin/python3.11", YES },
+		{ READ, "/home/u/.pyenv/versions/3.11/lib/python3.11/os.py", YES },
+		{ READ, "/home/u/.pyenv/versions/3.11/etc/x", OUTSIDE },
+		{ EXEC, "/home/u/.pyenv/versions/3.11/bin/pip", OUTSIDE },
+		{ WRITE, "/home/u/.pyenv/versions/3.11/lib/x", OUTSIDE },
+	};
+	assert_int_equal(policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, promises[0].resource, NULL),
+			 0);
+	for (size_t i = 0; i < COUNT(promises); i++) {
+		struct action a = { .type = promises[i].type, .resource = promises[i].resource,
+				    .program = "" };
+		assert_int_equal(outcome_of(p, &a), promises[i].outcome);
+	}
+	policy_free(p);
+}
+
 static void dev_and_ci(void **state)
 {
 	(void)state;
@@ -378,6 +402,7 @@ int main(void)
 		cmocka_unit_test(research_agent),
 		cmocka_unit_test(hipaa_agent),
 		cmocka_unit_test(strict),
+		cmocka_unit_test(strict_runs_an_agent_from_a_home),
 		cmocka_unit_test(dev_and_ci),
 		cmocka_unit_test(observe),
 		cmocka_unit_test(ceilings_are_those_of_the_table),

@@ -1,0 +1,12 @@
+/* The program a run names, as a policy that forbids spawning must know it. */
+#pragma once
+
+#include "base/err.h"
+#include "policies/policy.h"
+
+/*
+ * Lets @command, found as execvp(3) would find it, and the interpreters its #! lines name
+ * (through env as well) be executed under @p. A command that is not found is no error here:
+ * the run will say so. 0, -errno.
+ */
+int program_allow(struct policy *p, const char *command, struct err *err);
