@@ -147,6 +147,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 		$(B)/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
+
 # The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
@@ -207,16 +208,16 @@ demo: ## build, then the main job on the example agent under strict
 .PHONY: install uninstall compile_commands
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
-	for p in policies/*.json; do \
+	for p in $(wildcard policies/*.json policies/common/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
-	for m in $(wildcard docs/*.[1-8]); do \
+	for m in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
 	rm -rf $(DESTDIR)$(DATADIR)
-	for m in $(wildcard docs/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
+	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean
 	bear -- $(MAKE) all $(UNIT_BIN)

@@ -349,9 +349,9 @@ static int exec_symlink_swap(void)
 }
 
 /*
- * argv: the program says which word it was given, the log says which was judged.
- * Inside, run.sh compares the two; here the race is only driven. A mismatch that
- * the guard kills is counted as refused.
+ * argv: each exec carries its number; the program's exit status says which word it
+ * was given. run.sh compares that with what the log says was judged. A mismatch
+ * that the guard kills is no mismatch.
  */
 static union {
 	char text[8];
@@ -375,11 +375,16 @@ static void *flip_argv(void *arg)
 
 static int exec_argv_flip(void)
 {
+	static char number[32];
 	pthread_t t;
-	long said_safe = 0, said_evil = 0, refused = 0;
-	char *const argv[] = {
-		(char *)"sh",         (char *)"-c",  (char *)"test \"$1\" = safe && exit 3; exit 7",
-		(char *)"argv-probe", arg_word.text, NULL};
+	long said_safe = 0, said_evil = 0;
+	char *const argv[] = {(char *)"sh",
+			      (char *)"-c",
+			      (char *)"test \"$1\" = safe && exit 3; exit 7",
+			      (char *)"argv-probe",
+			      arg_word.text,
+			      number,
+			      NULL};
 
 	if (share(MAP_PRIVATE) != 0)
 		return skip("mmap");
@@ -387,20 +392,20 @@ static int exec_argv_flip(void)
 	if (pthread_create(&t, NULL, flip_argv, NULL) != 0)
 		return skip("pthread_create");
 	for (long i = 0; i < tries(1000); i++) {
-		int status = run_shared(argv);
+		int status;
 
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
-			said_safe++;
-		else if (WIFEXITED(status) && WEXITSTATUS(status) == 7)
-			said_evil++;
-		else
-			refused++;
+		snprintf(number, sizeof(number), "%ld", i);
+		status = run_shared(argv);
+		if (!WIFEXITED(status) || (WEXITSTATUS(status) != 3 && WEXITSTATUS(status) != 7))
+			continue;
+		printf("argv-ran %ld %s\n", i, WEXITSTATUS(status) == 3 ? "safe" : "evil");
+		said_safe += WEXITSTATUS(status) == 3;
+		said_evil += WEXITSTATUS(status) == 7;
 	}
 	shared->stop = 1;
 	pthread_join(t, NULL);
-	printf("argv-seen safe %ld evil %ld refused %ld\n", said_safe, said_evil, refused);
 	/* Natively both words run. Inside too: what counts is that the log agrees. */
-	return said_evil ? SUCCEEDED : INCONCLUSIVE;
+	return said_safe && said_evil ? SUCCEEDED : INCONCLUSIVE;
 }
 
 /* execveat of an fd that another thread exchanges. */

@@ -5,6 +5,7 @@
 #   tests/escape/run.sh [--native-only] [--inside-only] [--uid N] [PROGRAM[:CASE]...]
 #
 # VSANDBOX   the program under test (default build/release/vsandbox)
+# ATTACK_STRICT another policy in the place of strict
 # ATTACK_BIN the compiled attacks   (default build/release/tests/escape)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -153,7 +154,10 @@ attack() {
 		fi
 	fi
 	[ "$inside" = 1 ] || return 0
-	[ "$policy" = attack ] && policy=$work/attack.json
+	case $policy in
+	attack) policy=$work/attack.json ;;
+	*) policy=${ATTACK_STRICT:-strict} ;;
+	esac
 	fill "$prog"
 	[ "$prog" = outside ] && start_host
 	before=$(tree_sum)
@@ -191,23 +195,17 @@ attack() {
 	fi
 }
 
-# What the programs said they were given must be what the log says was judged.
+# What the programs say they were given must be what the log says was judged, exec by exec.
 check_argv() {
 	log=$(find "$work/state" -name events.jsonl | head -n 1)
-	# shellcheck disable=SC2046
-	set -- $(sed -n 's/^argv-seen safe \([0-9]*\) evil \([0-9]*\) .*/\1 \2/p' "$work/out")
-	judged() {
-		# shellcheck disable=SC2016
-		jq -r --arg w "$1" 'select([.. | arrays | select(.[-1] == $w and (index("argv-probe") != null))]
-			| length > 0) | select(([.. | strings] | any(. == "deny" or . == "killed")) | not) | 1' \
-			"$log" 2>/dev/null | wc -l
-	}
-	if [ -n "$log" ] && [ $# = 2 ]; then
-		tap_is "race exec_argv_flip: the log's argv are those that ran" \
-			"safe $1 evil $2" "safe $(judged safe) evil $(judged evil)"
-	else
-		tap_not_ok "race exec_argv_flip: the log's argv are those that ran"
-		tap_note_file "$work/out"
+	jq -r 'select((.argv // []) | index("argv-probe")) | "argv-ran \(.argv[-1]) \(.argv[-2])"' \
+		"$log" 2>/dev/null | sort >"$work/judged"
+	grep '^argv-ran' "$work/out" | sort >"$work/ran"
+	other=$(comm -23 "$work/ran" "$work/judged" | wc -l)
+	tap_is "race exec_argv_flip: programs that ran with an argv other than judged" "$other" 0
+	tap_note "$(wc -l <"$work/ran") ran of $(wc -l <"$work/judged") judged"
+	if ! grep -q safe "$work/ran" || ! grep -q evil "$work/ran"; then
+		tap_not_ok "race exec_argv_flip: both words ran, so that the test says something"
 		tap_note_file "$work/err"
 	fi
 }

@@ -1122,6 +1122,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--exit"))
 		return 42;
+	close_range(3, ~0U, 0); /* what we were started with shall not count */
 	umask(022);
 	opens();
 	descriptors();

@@ -76,7 +76,7 @@ transcript() {
 		export HOME="$work/home" XDG_STATE_HOME="$work/state" XDG_CONFIG_HOME="$work/home/.config"
 		export XDG_RUNTIME_DIR="$work/home/run"
 		# shellcheck disable=SC2086
-		exec timeout -k 5 120 setsid -w $as "$@" "$work/bin/$prog" </dev/null
+		exec setsid -w timeout -k 5 "${FIDELITY_TIMEOUT:-60}" $as "$@" "$work/bin/$prog" </dev/null
 	) >"$out" 2>"$out.err"
 	echo "exit $?" >>"$out"
 	chmod -R u+rwx "$work/s"
@@ -116,8 +116,10 @@ for prog in "$@"; do
 	transcript "$prog" "$work/native"
 	if [ "$prog" = calls ]; then
 		transcript "$prog" "$work/native2"
-		cmp -s "$work/native" "$work/native2" ||
+		if ! diff "$work/native" "$work/native2" >"$work/d"; then
 			tap_not_ok "$prog as $who: two native runs agree (else the comparison means nothing)"
+			tap_note_file "$work/d"
+		fi
 	fi
 	transcript "$prog" "$work/inside" "$VSANDBOX" run -q --policy "$policy" --
 	tap_is "$prog as $who: exit status" "$(tail -n 1 "$work/inside")" "$(tail -n 1 "$work/native")"

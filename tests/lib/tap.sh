@@ -47,7 +47,7 @@ tap_note() {
 }
 
 tap_note_file() {
-	LC_ALL=C tr -c '[:print:]\n\t' '?' <"$1" | tail -n "${2:-20}" | sed 's/^/#   /'
+	LC_ALL=C tr -c '[:print:]\n\t' '?' <"$1" | tail -n "${2:-20}" | cut -c -400 | sed 's/^/#   /'
 }
 
 tap_done() {

@@ -1,0 +1,275 @@
+#!/bin/bash
+# Ratios to a native run, all launchers in one run, A/B/A/B interleaved, medians.
+#
+#   bench/bench.sh [ROW...]     rows: start python spawn make git npm stat files ops memory many exit floor
+#   make bench BENCH="start ops"
+#
+# Launchers: native; vsandbox; bwrap (Debian's has no overlay: the work directory bound read-write);
+# overlay (unshare and a mounted overlay on the work directory: what bwrap with an overlay does);
+# strace (--seccomp-bpf, %file,%network,%process: the syscall rows only).
+#
+# VSANDBOX, BENCH_BIN  what is measured, and with what     VSANDBOX_RUN  arguments of `vsandbox run`
+# ROUNDS               runs a launcher of a short row (default 15; long rows take 3)
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd)
+VSANDBOX=${VSANDBOX:-$top/build/release/vsandbox}
+BENCH_BIN=${BENCH_BIN:-$top/build/release/bench}
+VSANDBOX_RUN=${VSANDBOX_RUN:--q --policy dev --on-exit discard}
+ROUNDS=${ROUNDS:-15}
+LONG=${LONG:-3}
+fixtures=${FIXTURES:-$top/build/fixtures}
+
+# A private tmpfs: no disk noise, and the cheapest file operations, so the harshest ratios.
+if [ "$(id -u)" = 0 ] && [ -z "${BENCH_INSIDE:-}" ]; then
+	exec env BENCH_INSIDE=1 unshare -m --propagation private "$0" "$@"
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/bench.XXXXXX") || exit 1
+[ "$(id -u)" != 0 ] || mount -t tmpfs -o mode=755 bench "$work" || exit 1
+children=()
+cleanup() {
+	local pid
+	for pid in "${children[@]}"; do kill "$pid" 2>/dev/null; done
+	[ "$(id -u)" != 0 ] || umount -l "$work"
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+mkdir "$work/w" "$work/state" "$work/bin" "$work/ovl"
+cp "$BENCH_BIN"/{ops,timed,floor} "$work/bin/"
+export XDG_STATE_HOME=$work/state HOME=$work/home
+mkdir "$work/home"
+cd "$work/w" || exit 1
+[ $# -gt 0 ] || set -- start python spawn make git npm stat files ops memory many exit floor
+wanted=" $* "
+
+cat >"$work/bin/overlay" <<'EOF'
+#!/bin/sh
+# The work directory becomes an overlay of itself, in namespaces of its own.
+ip link set lo up 2>/dev/null
+o=$(mktemp -d "$1/ovl/XXXXXX") && mkdir "$o/u" "$o/k" && cd "$1/w" || exit 1
+shift
+mount -t overlay overlay -o "lowerdir=$PWD,upperdir=$o/u,workdir=$o/k" "$PWD" && cd "$PWD" && "$@"
+code=$?
+cd / && rm -rf "$o" 2>/dev/null
+exit $code
+EOF
+chmod +x "$work/bin/overlay"
+
+# launch NAME: sets prefix to what stands before the command; false when it is not there
+launch() {
+	case $1 in
+	native) prefix=() ;;
+	vsandbox)
+		# shellcheck disable=SC2206
+		prefix=("$VSANDBOX" run $VSANDBOX_RUN --)
+		;;
+	bwrap)
+		command -v bwrap >/dev/null || return 1
+		prefix=(bwrap --ro-bind / / --bind "$work" "$work" --proc /proc --dev /dev --unshare-user
+			--unshare-pid --unshare-ipc --unshare-uts --unshare-net --die-with-parent --)
+		;;
+	overlay)
+		[ "$(id -u)" = 0 ] || return 1
+		prefix=(unshare -mpinu --fork --mount-proc "$work/bin/overlay" "$work")
+		;;
+	strace)
+		command -v strace >/dev/null || return 1
+		prefix=(strace -f --seccomp-bpf -e "trace=%file,%network,%process" -o /dev/null)
+		;;
+	esac
+}
+
+median() {
+	sort -n | awk '{ a[NR] = $1 } END { if (NR) printf "%.3f", NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'
+}
+
+best() {
+	sort -n | head -n 1
+}
+
+heading() {
+	printf '\n%-18s %10s %10s' row native best
+	local l
+	for l in "${launchers[@]}"; do
+		[ "$l" = native ] || printf ' %18s' "$l"
+	done
+	printf '\n'
+}
+
+# row NAME ROUNDS SETUP COMMAND...: SETUP is shell, untimed, before each run
+row() {
+	local name=$1 rounds=$2 setup=$3 l i prefix
+	shift 3
+	rm -f "$work"/t.*
+	for ((i = 0; i < rounds; i++)); do
+		for l in "${launchers[@]}"; do
+			launch "$l" || continue
+			[ -z "$setup" ] || (eval "$setup") >/dev/null 2>&1
+			if ! "$work/bin/timed" ${exit_mode:+--exit} "$work/out" "${prefix[@]}" "$@" >"$work/us"; then
+				echo "$l" >>"$work/failed"
+				cp "$work/out" "$work/failed.$l"
+				continue
+			fi
+			cat "$work/us" >>"$work/t.$l"
+		done
+	done
+	report "$name" ms 1000
+}
+
+# From $work/t.LAUNCHER, a figure a line: medians, and ratios of medians (of best runs in brackets).
+report() {
+	local name=$1 unit=$2 divide=$3 l base m first
+	if [ ! -s "$work/t.native" ]; then
+		printf '%-18s failed natively\n' "$name"
+		sed 's/^/  | /' "$work/failed.native" 2>/dev/null | tail -n 5
+		return
+	fi
+	base=$(median <"$work/t.native")
+	first=$(best <"$work/t.native")
+	printf '%-18s %7s %s %7s %s' "$name" "$(awk "BEGIN { printf \"%.2f\", $base / $divide }")" "$unit" \
+		"$(awk "BEGIN { printf \"%.2f\", $first / $divide }")" "$unit"
+	for l in "${launchers[@]}"; do
+		[ "$l" != native ] || continue
+		if [ -s "$work/t.$l" ]; then
+			m=$(median <"$work/t.$l")
+			printf ' %18s' "$(awk -v m="$m" -v b="$base" -v x="$(best <"$work/t.$l")" -v f="$first" -v d="$divide" \
+				'BEGIN { printf "%.2f x%.2f (%.2f)", m / d, m / b, x / f }')"
+		else
+			printf ' %18s' failed
+			[ ! -s "$work/failed.$l" ] || failures+="$name under $l: $(tail -n 1 "$work/failed.$l" | LC_ALL=C tr -c '[:print:]' ' ')"$'\n'
+		fi
+	done
+	printf '\n'
+}
+
+want() {
+	case $wanted in *" $1 "*) return 0 ;; *) return 1 ;; esac
+}
+
+failures=
+launchers=(native vsandbox bwrap overlay)
+"$top/tests/workloads/prepare.sh" "$fixtures" >/dev/null || exit 1
+echo "vsandbox run $VSANDBOX_RUN; $(uname -r), $(nproc) CPUs, load $(cut -d' ' -f1-3 /proc/loadavg)"
+echo 'median of a launcher, ratio of medians, (ratio of best runs)'
+heading
+want start && row start "$ROUNDS" '' true
+want python && row python3-pass "$ROUNDS" '' /usr/bin/python3 -c pass
+# shellcheck disable=SC2016
+want spawn && row spawn300 5 '' sh -c 'i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done'
+if want make; then
+	tar xf "$fixtures/cproject.tar" && (cd cproject-1.0 && ./configure >/dev/null 2>&1)
+	row make-j2 "$LONG" 'make -C cproject-1.0 clean' make -s -j2 -C cproject-1.0
+	rm -rf cproject-1.0
+fi
+if want git; then
+	git clone -q "$fixtures/repo.git" repo
+	git config --global --add safe.directory '*'
+	row git-status "$ROUNDS" '' git -C repo status --short
+	row git-clone-local 5 'rm -rf clone' git clone -q --local repo clone
+	row git-checkout 5 'git -C repo checkout -q main' git -C repo checkout -q HEAD~300
+	rm -rf repo clone
+fi
+if want npm; then
+	cp -r "$fixtures/npm/project" p && cp -r "$fixtures/npm/cache" cache
+	row npm-ci "$LONG" 'rm -rf p/node_modules' sh -c \
+		'cd p && exec npm ci --offline --cache ../cache --no-audit --no-fund --loglevel=error --no-update-notifier'
+	rm -rf p cache
+fi
+if want stat; then
+	mkdir s && (cd s && for ((d = 0; d < 200; d++)); do mkdir $d && (cd $d && touch {0..99}); done)
+	row stat20k 5 '' sh -c 'find s -type f -print0 | xargs -0 stat -c %s | wc -l'
+	rm -rf s
+fi
+if want files; then
+	row files5k 5 '' "$work/bin/ops" files 5000
+	row files20k "$LONG" '' "$work/bin/ops" files 20000
+fi
+if want exit; then
+	exit_mode=1
+	row exit-latency "$ROUNDS" '' "$work/bin/ops" now
+	exit_mode=
+fi
+if want ops; then
+	launchers=(native vsandbox bwrap overlay strace)
+	printf '\nper call, microseconds'
+	heading
+	rm -f "$work"/ops.*
+	for round in 1 2 3; do
+		for l in "${launchers[@]}"; do
+			launch "$l" || continue
+			"${prefix[@]}" "$work/bin/ops" all 200 >>"$work/ops.$l" 2>"$work/failed.$l" || : "$round"
+		done
+	done
+	for name in open-read open-write stat create-unlink rename mkdir-rmdir fork-exec connect; do
+		rm -f "$work"/t.*
+		for l in "${launchers[@]}"; do
+			awk -v n="$name" '$1 == n { print $2 }' "$work/ops.$l" 2>/dev/null >"$work/t.$l"
+		done
+		report "$name" us 1
+	done
+	launchers=(native vsandbox bwrap overlay)
+fi
+if want floor; then
+	printf '\nkernel floor: a bare notify round trip, microseconds per call\n'
+	"$work/bin/floor" | sed 's/^/  /'
+fi
+
+# hundred LAUNCHER N: starts N sandboxes of sleep, prints PSS of the launcher's processes in KiB, ends them
+pss_of() {
+	local l=$1 n=$2 prefix i pids=() tag=1$RANDOM.$RANDOM
+	launch "$l" || return 1
+	for ((i = 0; i < n; i++)); do
+		"${prefix[@]}" sleep "$tag" </dev/null >/dev/null 2>&1 &
+		pids+=($!)
+		children+=($!)
+	done
+	for ((i = 0; i < 100; i++)); do
+		[ "$(pgrep -cxf "sleep $tag")" -ge "$n" ] && break
+		sleep 0.1
+	done
+	for i in $(descendants "${pids[@]}"); do
+		# The sleep itself is not ours.
+		[ "$(tr '\0' ' ' <"/proc/$i/cmdline" 2>/dev/null)" = "sleep $tag " ] ||
+			awk '/^Pss:/ { print $2 }' "/proc/$i/smaps_rollup" 2>/dev/null
+	done | awk -v n="$n" '{ s += $1 } END { printf "%.0f", s / n }'
+	kill "${pids[@]}" 2>/dev/null
+	wait "${pids[@]}" 2>/dev/null
+	children=()
+}
+
+descendants() {
+	local all=("$@") next=("$@")
+	while [ ${#next[@]} -gt 0 ]; do
+		mapfile -t next < <(for p in "${next[@]}"; do pgrep -P "$p"; done)
+		all+=("${next[@]}")
+	done
+	printf '%s\n' "${all[@]}"
+}
+
+if want memory; then
+	printf '\nPSS of our processes, KiB a sandbox\n'
+	for l in vsandbox bwrap; do
+		launch "$l" || continue
+		printf '  %-10s 1: %s   100: %s\n' "$l" "$(pss_of "$l" 1)" "$(pss_of "$l" 100)"
+	done
+fi
+if want many; then
+	printf '\n100 at once'
+	heading
+	rm -f "$work"/t.*
+	for round in 1 2 3; do
+		for l in "${launchers[@]}"; do
+			launch "$l" || continue
+			start=${EPOCHREALTIME/./}
+			pids=()
+			for ((i = 0; i < 100; i++)); do
+				"${prefix[@]}" true </dev/null >/dev/null 2>&1 &
+				pids+=($!)
+			done
+			wait "${pids[@]}"
+			echo $((${EPOCHREALTIME/./} - start + 0 * round)) >>"$work/t.$l"
+		done
+	done
+	report many100 ms 1000
+fi
+[ -z "$failures" ] || printf '\nfailed:\n%s' "$failures"
