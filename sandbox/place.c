@@ -102,10 +102,11 @@ static const char *leaf_of(const char *path)
 	return end;
 }
 
-static bool is_dots(const char *leaf)
+/* "." or nothing but slashes: there is no name in a parent. (".." is one, which the kernel refuses.) */
+static bool is_itself(const char *leaf)
 {
 	size_t len = strcspn(leaf, "/");
-	return len == 0 || (leaf[0] == '.' && (len == 1 || (len == 2 && leaf[1] == '.')));
+	return len == 0 || (len == 1 && leaf[0] == '.');
 }
 
 /* The place that a descriptor of ours names, without a parent to act in. */
@@ -164,7 +165,7 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 		return -ENAMETOOLONG;
 
 	const char *leaf = leaf_of(path);
-	if (is_dots(leaf)) { /* the directory itself, by a name the kernel knows not to remove */
+	if (is_itself(leaf)) { /* the directory itself, by a name the kernel knows not to remove */
 		int fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, path, O_PATH);
 		if (fd < 0)
 			return fd;
