@@ -40,6 +40,7 @@ enum {
 	RING_HEADER_SIZE = 4096,
 	CACHE_LINE = 64,
 	SESSION_MAX = 256,
+	WAIT_MS = 5000, /* a reader that is alive and starved makes room long before */
 };
 #define RING_FILE_SIZE (RING_HEADER_SIZE + EVENTLOG_RING_SIZE)
 
@@ -67,6 +68,7 @@ struct eventlog_ring {
 	_Atomic uint64_t refused;                    /* writer */
 	_Alignas(CACHE_LINE) _Atomic uint64_t tail;  /* reader */
 	_Atomic uint32_t sleeping;                   /* set by the reader, cleared by either */
+	_Atomic uint32_t stuck;                      /* reader: what is published cannot be written */
 	_Alignas(CACHE_LINE) _Atomic uint64_t seq;   /* last number given out, by either */
 	_Alignas(RING_HEADER_SIZE) unsigned char data[];
 };
@@ -221,6 +223,21 @@ void eventlog_publish(struct eventlog_writer *w)
 		ssize_t ignored = write(w->wake_fd, &one, sizeof(one));
 		(void)ignored;
 	}
+}
+
+bool eventlog_wait(struct eventlog_writer *w)
+{
+	struct eventlog_ring *ring = w->ring;
+	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+
+	for (unsigned ms = 0; ms < WAIT_MS; ms++) {
+		if (atomic_load_explicit(&ring->stuck, memory_order_relaxed))
+			return false;
+		if (atomic_load_explicit(&ring->tail, memory_order_acquire) != tail)
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	return false;
 }
 
 uint64_t eventlog_take_refused(struct eventlog_writer *w)
@@ -450,6 +467,7 @@ static int drain_to(struct eventlog_reader *r, uint64_t head,
 				   "the event segment is damaged; records in it are lost");
 	while (r->tail != head) {
 		int res = drain_one(r, head, seen, arg);
+		atomic_store_explicit(&r->ring->stuck, res < 0, memory_order_relaxed);
 		if (res < 0)
 			return res;
 		count += res;

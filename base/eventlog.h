@@ -43,6 +43,11 @@ void eventlog_writer_close(struct eventlog_writer *w);
  */
 unsigned char *eventlog_begin(struct eventlog_writer *w, struct event *e);
 void eventlog_publish(struct eventlog_writer *w);
+/*
+ * After a NULL of eventlog_begin: waits until the reader has made room. false when it never will:
+ * it cannot write (the disk is full), or it is stopped or gone for seconds.
+ */
+bool eventlog_wait(struct eventlog_writer *w);
 /* Number of events refused for want of space since the last call. */
 uint64_t eventlog_take_refused(struct eventlog_writer *w);
 

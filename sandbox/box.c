@@ -396,10 +396,16 @@ int box_signal(struct box *b, int signum)
 	return 0;
 }
 
+void box_end(struct box *b)
+{
+	if (b->init_pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, b->init_pidfd, SIGKILL, NULL, 0);
+}
+
 void box_kill(struct box *b)
 {
+	box_end(b);
 	if (b->init_pidfd >= 0) {
-		syscall(SYS_pidfd_send_signal, b->init_pidfd, SIGKILL, NULL, 0);
 		/* the namespace is empty when its first process can be waited for */
 		siginfo_t info;
 		int rc;

@@ -82,6 +82,8 @@ int box_receive(struct box *b, struct box_message *ret);
 /* A signal for the agent, through init. */
 int box_signal(struct box *b, int signum);
 
-/* Ends everything inside at once (SIGKILL to pid 1), removes cgroups. Idempotent. */
+/* Ends everything inside at once (SIGKILL to pid 1) without waiting for it. Idempotent. */
+void box_end(struct box *b);
+/* box_end, waits until nothing is left, removes cgroups. Idempotent. */
 void box_kill(struct box *b);
 void box_finish(struct box *b);

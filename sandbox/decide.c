@@ -85,6 +85,8 @@ int watch_decide(struct worker *w)
 	e->result = denied ? -d->deny_errno : EVENT_RESULT_PENDING;
 	pthread_mutex_lock(&watch->log_lock);
 	w->record = eventlog_begin(&watch->log, e);
+	while (!w->record && eventlog_wait(&watch->log)) /* the reader is behind, not stuck */
+		w->record = eventlog_begin(&watch->log, e);
 	if (!w->record) {
 		pthread_mutex_unlock(&watch->log_lock);
 		return denied ? -d->deny_errno : -ENOSPC; /* nothing happens that is not written */

@@ -317,6 +317,23 @@ static void raise_limits(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Waits for the leader to see that nobody is left. false: it did not within a second. */
+static bool lead_at_end(struct watch *watch)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	return pthread_mutex_timedlock(&watch->leader, &until) == 0;
+}
+
+/* Whoever reads our standard output must not wait for us when the agent has closed it. */
+static void leave_streams(void)
+{
+	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null > 2 && fd < 3; fd++)
+		dup2(null, fd);
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
 	struct err err = {0};
@@ -331,6 +348,7 @@ int monitor_main(const struct monitor_plan *plan)
 		return 1;
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
+	leave_streams();
 	raise_limits(); /* after the agent was forked: its limits are the user's */
 	r = box_enter(plan->box, &box, &err);
 	if (r == 0)
@@ -352,12 +370,17 @@ int monitor_main(const struct monitor_plan *plan)
 	sampler_init(&sampler, plan->box->policy, &box);
 	r = box_release(&box, &err);
 	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
-	box_kill(&box);
-	pthread_mutex_lock(&watch->leader);
-	if (plan->agents_dirfd >= 0 && history_save(plan->history, plan->agents_dirfd, plan->agent, &err) < 0)
-		watch_notice(watch, "%s", err.text);
-	pthread_mutex_unlock(&watch->leader);
+	/*
+	 * The exit is told as soon as no task inside can act any more, which the listener's
+	 * hang-up says; taking the mounts and the network down goes on behind it.
+	 */
+	box_end(&box);
+	if (!lead_at_end(watch))
+		box_kill(&box);
 	tell(plan, MONITOR_EXIT, status, "");
+	box_kill(&box);
+	if (plan->agents_dirfd >= 0)
+		history_save(plan->history, plan->agents_dirfd, plan->agent, &err);
 	box_finish(&box);
 	return 0;
 }
