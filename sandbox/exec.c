@@ -328,12 +328,23 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	snprintf(path, sizeof(path), "%s", w->place[0].path);
 	if (ptrace(PTRACE_SEIZE, tid, NULL,
 		   (void *)(uintptr_t)(PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)) < 0) {
-		/* Traced by a debugger inside (--allow-ptrace): nobody can verify for us. */
 		int r = errno == ESRCH ? -ENOENT : -EACCES;
-		watch_done(w, r);
-		worker_answer(w, r);
+		/*
+		 * Traced already. By a debugger inside, that is what --allow-ptrace was given for: the
+		 * judged exec goes on unverified, and the log says so. By anybody else: refused.
+		 */
+		bool debugger = r == -EACCES && watch->plan->box->allow_ptrace &&
+				tracee_traced_inside(w->task);
+		watch_done(w, debugger ? EVENT_RESULT_PENDING : r);
+		tracee_execing(watch->tracees, w->task->tgid);
+		if (debugger)
+			listener_continue(&watch->listener, id);
+		else
+			worker_answer(w, r);
 		if (r == -EACCES)
-			watch_notice(watch, "exec of %s refused: its task is already traced", path);
+			watch_notice(watch, debugger ? "exec of %s runs unverified under a debugger"
+						     : "exec of %s refused: its task is already traced",
+				     path);
 		return;
 	}
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);

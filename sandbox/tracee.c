@@ -328,6 +328,18 @@ bool tracee_signalled(const struct tracee *task)
 	return pending & ~field_number(status, "SigBlk", 16) & ~field_number(status, "SigIgn", 16);
 }
 
+bool tracee_traced_inside(const struct tracee *task)
+{
+	char status[STATUS_SIZE], name[32], own[64], other[64];
+	if (read_file(task, "status", status, sizeof(status)) < 0)
+		return false;
+	unsigned long tracer = field_number(status, "TracerPid", 10);
+	snprintf(name, sizeof(name), "../%lu/ns/pid", tracer);
+	ssize_t a = readlinkat(task->dir_fd, "ns/pid", own, sizeof(own));
+	ssize_t b = readlinkat(task->dir_fd, name, other, sizeof(other));
+	return tracer > 0 && a > 0 && a == b && memcmp(own, other, (size_t)a) == 0;
+}
+
 int tracee_tty(const struct tracee *task)
 {
 	return (int)stat_field(task, 7);

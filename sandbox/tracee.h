@@ -56,6 +56,8 @@ int tracee_umask(struct tracees *t, struct tracee *task);
 int tracee_creds(const struct tracee *task, struct tracee_creds *ret);
 /* Is a signal pending that the task would act on? Then a held call may answer ERESTARTSYS. */
 bool tracee_signalled(const struct tracee *task);
+/* Is its tracer one of the sandbox's own processes? */
+bool tracee_traced_inside(const struct tracee *task);
 /* Device number of the controlling terminal, 0 none, -errno. */
 int tracee_tty(const struct tracee *task);
 
