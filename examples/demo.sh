@@ -22,11 +22,15 @@ show() {
 	"$VSANDBOX" "$@"
 }
 
-show run --policy strict -- ./agent
-echo "(exit $?)"
+show run --policy strict -- ./agent >"$work/out"
+cat "$work/out"
+if grep -q not-for-agents "$work/out"; then
+	echo 'The agent has read the secret.'
+	exit 1
+fi
 show ps
-show logs --decision deny
-event=$("$VSANDBOX" logs --decision deny --json 2>/dev/null | sed -n 's/.*"seq": *\([0-9]*\).*/\1/p' | head -n 1)
+show logs --decision block
+event=$("$VSANDBOX" logs --decision block --json 2>/dev/null | sed -n 's/.*"seq": *\([0-9]*\).*/\1/p' | head -n 1)
 [ -z "$event" ] || show why --event "$event"
 show diff --name-status
 show discard --yes

@@ -14,7 +14,7 @@ bash -c 'kill -SEGV $$' 2>/dev/null; echo "signal $?"
 timeout 0.2 sleep 5; echo "timeout $?"
 coproc cat; echo hello >&"${COPROC[1]}"; read -r l <&"${COPROC[0]}"; echo "$l"
 EOF
-script -qec 'bash --norc inner.sh' /dev/null </dev/null | tr -d '\r' | grep -v '^\[' | sed 's/: [0-9]* Segm/: Segm/'
+script -qec 'bash --norc inner.sh' /dev/null </dev/null | tr -d '\r' | grep -v '^\[' | sed 's/: *[0-9]* Segm/: Segm/'
 script -qec 'bash --norc inner.sh' /dev/null </dev/null | tr -d '\r' | grep -cE '^\[1\]'
 setsid -w sh -c 'exit 7'; echo "setsid $?"
 nice -n 5 nice
