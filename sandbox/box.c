@@ -1,7 +1,7 @@
 /*
  * Theory of operation. Three tasks build the box:
  *
- *   caller (the monitor)    filter, layers and limits; clone3 of init with all namespaces; writes root's
+ *   caller (the monitor)    layers and limits; clone3 of init with all namespaces; filter; writes root's
  *                           id maps; takes the listener out of the agent's task with pidfd_getfd
  *   init (pid 1)            maps itself when rootless; loopback; mounts; pivot_root; forks the agent's
  *                           task; then sheds descriptors, capabilities and readability, and only reaps
@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -287,6 +288,21 @@ static int clone_init(struct box_setup *s, struct box *b, struct err *err)
 	return 0;
 }
 
+static int give_filter(struct box_setup *s, const struct box *b, struct err *err)
+{
+	struct sock_fprog program;
+	int rc = filter_build(s->plan, &program, err);
+	if (rc < 0)
+		return rc;
+	s->filter->len = program.len;
+	memcpy(s->filter->insns, program.filter, program.len * sizeof(*program.filter));
+	filter_free(&program);
+	char permit = PERMIT_FILTER;
+	if (write(b->gate_fd, &permit, 1) != 1)
+		return err_sys(err, errno, "box: the agent's task is gone");
+	return 0;
+}
+
 static int start(struct box_setup *s, struct box *b, struct err *err)
 {
 	const struct box_plan *plan = s->plan;
@@ -301,6 +317,8 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 		rc = box_limits_join(b, b->init_pid, err);
 	if (rc == 0 && b->overlay.rootful)
 		rc = map_root(b->init_pid, b->gate_fd, err);
+	if (rc == 0)
+		rc = give_filter(s, b, err);
 	if (rc == 0)
 		rc = overlay_save(&b->overlay, plan->session_dirfd, err);
 	if (rc == 0)
@@ -323,8 +341,10 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 		return err_set(err, ENAMETOOLONG, "box: the session's path is too long");
 	ret->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc = ret->proc_fd < 0 ? err_sys(err, errno, "box: cannot open /proc") : 0;
-	if (rc == 0)
-		rc = filter_build(plan, &s.filter, err);
+	s.filter = mmap(NULL, sizeof(*s.filter), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	if (s.filter == MAP_FAILED)
+		return err_sys(err, errno, "box: no memory for the filter");
 	if (rc == 0)
 		rc = fill_request(plan, &s.request, err);
 	if (rc == 0 && mkdirat(plan->session_dirfd, "root", 0700) < 0 && errno != EEXIST)
@@ -335,7 +355,7 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 		rc = box_limits_create(plan, ret, err);
 	if (rc == 0)
 		rc = start(&s, ret, err);
-	filter_free(&s.filter);
+	munmap(s.filter, sizeof(*s.filter));
 	finish_request(&s.request);
 	if (rc < 0) {
 		box_kill(ret);

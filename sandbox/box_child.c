@@ -136,7 +136,10 @@ _Noreturn void box_agent_main(struct box_setup *s)
 	sigprocmask(SIG_SETMASK, &s->sigmask, NULL);
 
 	struct gate_report report = { .type = GATE_READY, .degraded = s->degraded };
-	int listener = load_filter(&s->filter, &err);
+	if (wait_permit(s) != PERMIT_FILTER)
+		_exit(125);
+	const struct sock_fprog program = { .len = s->filter->len, .filter = s->filter->insns };
+	int listener = load_filter(&program, &err);
 	if (listener < 0)
 		box_gate_fail(s, listener, &err);
 	/* From here on every call but read, write, close and exit_group may be notified. */
