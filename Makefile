@@ -208,7 +208,7 @@ demo: ## build, then the main job on the example agent under strict
 .PHONY: install uninstall compile_commands
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
-	for p in $(wildcard policies/*.json policies/common/*.json); do \
+	for p in $(wildcard policies/*.json policies/common/*.json policies/schema/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
 	for m in $(wildcard man/*.[1-8]); do \

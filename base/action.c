@@ -17,26 +17,13 @@ static const char *const type_names[] = {
 _Static_assert(sizeof(type_names) / sizeof(type_names[0]) == ACTION_TYPE_COUNT, "a name each");
 
 static const char *const op_names[] = {
-	[OP_NONE] = "none",
-	[OP_READ] = "read",
-	[OP_CREATE] = "create",
-	[OP_WRITE] = "write",
-	[OP_TRUNCATE] = "truncate",
-	[OP_DELETE] = "delete",
-	[OP_RENAME] = "rename",
-	[OP_LINK] = "link",
-	[OP_SYMLINK] = "symlink",
-	[OP_MKDIR] = "mkdir",
-	[OP_MKNOD] = "mknod",
-	[OP_CHMOD] = "chmod",
-	[OP_CHOWN] = "chown",
-	[OP_UTIME] = "utime",
-	[OP_XATTR] = "xattr",
-	[OP_EXEC] = "exec",
-	[OP_CONNECT] = "connect",
-	[OP_BIND] = "bind",
-	[OP_SEND] = "send",
-	[OP_QUERY] = "query",
+	[OP_NONE] = "none",     [OP_READ] = "read",         [OP_CREATE] = "create",
+	[OP_WRITE] = "write",   [OP_TRUNCATE] = "truncate", [OP_DELETE] = "delete",
+	[OP_RENAME] = "rename", [OP_LINK] = "link",         [OP_SYMLINK] = "symlink",
+	[OP_MKDIR] = "mkdir",   [OP_MKNOD] = "mknod",       [OP_CHMOD] = "chmod",
+	[OP_CHOWN] = "chown",   [OP_UTIME] = "utime",       [OP_XATTR] = "xattr",
+	[OP_EXEC] = "exec",     [OP_CONNECT] = "connect",   [OP_BIND] = "bind",
+	[OP_SEND] = "send",     [OP_QUERY] = "query",
 };
 _Static_assert(sizeof(op_names) / sizeof(op_names[0]) == OP_COUNT, "a name each");
 

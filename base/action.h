@@ -54,7 +54,7 @@ enum provenance {
 
 enum {
 	ACTION_PATH_SIZE = 4096,
-	ACTION_ARGV_SIZE = 4096,   /* bytes of argv kept for policy and log */
+	ACTION_ARGV_SIZE = 4096, /* bytes of argv kept for policy and log */
 	ACTION_ANCESTRY_MAX = 8,
 };
 
@@ -85,9 +85,9 @@ struct action {
 	uint32_t mode;         /* file: mode as asked, or of the found object */
 
 	/* who */
-	pid_t pid, tid;           /* as the sandbox numbers them */
-	uint64_t start_ticks;     /* of the process, clock ticks since boot */
-	const char *program;      /* canonical path of its executable; "" unknown */
+	pid_t pid, tid;       /* as the sandbox numbers them */
+	uint64_t start_ticks; /* of the process, clock ticks since boot */
+	const char *program;  /* canonical path of its executable; "" unknown */
 	const char *ancestry[ACTION_ANCESTRY_MAX]; /* programs, parent first; NULL ends */
 
 	/* when; evaluators have no clock of their own */
@@ -98,7 +98,7 @@ struct action {
 	uint32_t syscall_nr; /* native number; UINT32_MAX for API callers */
 };
 
-const char *action_type_name(enum action_type type);     /* "file_read" … */
+const char *action_type_name(enum action_type type);                 /* "file_read" … */
 int action_type_parse(const char *name, enum action_type *ret_type); /* 0, -EINVAL */
-const char *action_op_name(enum action_op op);           /* "rename" … */
-const char *provenance_name(enum provenance provenance); /* "created" … */
+const char *action_op_name(enum action_op op);                       /* "rename" … */
+const char *provenance_name(enum provenance provenance);             /* "created" … */

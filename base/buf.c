@@ -151,8 +151,10 @@ static bool is_deceptive(uint32_t code)
 static void put_json_unit(struct buf *b, uint32_t unit)
 {
 	static const char hex[] = "0123456789abcdef";
-	char text[6] = { '\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15],
-			 hex[unit & 15] };
+	char text[6] = {
+		'\\',          'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15],
+		hex[unit & 15]
+	};
 	put_whole(b, text, sizeof(text));
 }
 

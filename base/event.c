@@ -424,8 +424,7 @@ static void json_time(struct buf *b, const char *name, uint64_t wall_ns)
 	gmtime_r(&seconds, &tm);
 	json_name(b, name);
 	buf_printf(b, "\"%04d-%02d-%02dT%02d:%02d:%02d.%09uZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
-		   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		   (unsigned)(wall_ns % 1000000000u));
+		   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ns % 1000000000u));
 }
 
 static void json_list_text(struct buf *b, const char *text, size_t len)

@@ -25,9 +25,10 @@ enum event_kind {
 
 enum {
 	EVENT_SCHEMA_VERSION = 1,
-	EVENT_PACKED_MAX = 32768, /* a packed event never exceeds this; strings are cut, and say so */
+	EVENT_PACKED_MAX =
+		32768, /* a packed event never exceeds this; strings are cut, and say so */
 	EVENT_JSON_MAX = 262144,
-	EVENT_HASH_HEX = 65,      /* SHA-256 in hex with its NUL */
+	EVENT_HASH_HEX = 65, /* SHA-256 in hex with its NUL */
 };
 
 /* result of an action: 0 or a positive value succeeded, -errno failed */
@@ -35,15 +36,15 @@ enum { EVENT_RESULT_PENDING = INT32_MIN }; /* carried out by the kernel, or lost
 
 struct event {
 	enum event_kind kind;
-	uint64_t seq;     /* 1, 2, … within a session */
+	uint64_t seq; /* 1, 2, … within a session */
 	uint64_t mono_ns, wall_ns;
 	int32_t result;
-	const char *syscall;  /* name; NULL none */
-	const char *text;     /* notice, sample: what; NULL none */
-	uint64_t ambient_count; /* session_end and notices: ambient actions so far */
-	int32_t status;       /* process exit, session end: wait status */
-	struct action action;       /* kind ACTION and PROCESS_EXIT (pid, program) */
-	struct decision decision;   /* kind ACTION */
+	const char *syscall;      /* name; NULL none */
+	const char *text;         /* notice, sample: what; NULL none */
+	uint64_t ambient_count;   /* session_end and notices: ambient actions so far */
+	int32_t status;           /* process exit, session end: wait status */
+	struct action action;     /* kind ACTION and PROCESS_EXIT (pid, program) */
+	struct decision decision; /* kind ACTION */
 };
 
 const char *event_kind_name(enum event_kind kind);

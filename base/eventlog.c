@@ -68,8 +68,8 @@ struct eventlog_ring {
 	_Atomic uint64_t refused;                    /* writer */
 	_Alignas(CACHE_LINE) _Atomic uint64_t tail;  /* reader */
 	_Atomic uint32_t sleeping;                   /* set by the reader, cleared by either */
-	_Atomic uint32_t stuck;                      /* reader: what is published cannot be written */
-	_Alignas(CACHE_LINE) _Atomic uint64_t seq;   /* last number given out, by either */
+	_Atomic uint32_t stuck;                    /* reader: what is published cannot be written */
+	_Alignas(CACHE_LINE) _Atomic uint64_t seq; /* last number given out, by either */
 	_Alignas(RING_HEADER_SIZE) unsigned char data[];
 };
 _Static_assert(sizeof(struct eventlog_ring) == RING_HEADER_SIZE, "the data begin on a page");
@@ -101,8 +101,8 @@ static uint64_t to_end(uint64_t position)
 
 int eventlog_create(int dirfd, struct err *err)
 {
-	cleanup_fd int fd = openat(dirfd, ring_name,
-				   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	cleanup_fd int fd =
+		openat(dirfd, ring_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot create %s", ring_name);
 
@@ -216,8 +216,7 @@ void eventlog_publish(struct eventlog_writer *w)
 	/* Pairs with eventlog_reader_sleep: one of the two sees what the other wrote. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&ring->sleeping, memory_order_relaxed) &&
-	    atomic_exchange_explicit(&ring->sleeping, 0, memory_order_relaxed) &&
-	    w->wake_fd >= 0) {
+	    atomic_exchange_explicit(&ring->sleeping, 0, memory_order_relaxed) && w->wake_fd >= 0) {
 		uint64_t one = 1;
 		/* A full counter means that the reader is being woken already. */
 		ssize_t ignored = write(w->wake_fd, &one, sizeof(one));
@@ -355,8 +354,7 @@ static int write_line(struct eventlog_reader *r, const struct event *e)
 	buf_putc(&line, '\n');
 
 	for (size_t done = 0; done < line.len;) {
-		ssize_t n =
-			pwrite(r->fd, line.data + done, line.len - done, r->size + (off_t)done);
+		ssize_t n = pwrite(r->fd, line.data + done, line.len - done, r->size + (off_t)done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
@@ -438,8 +436,7 @@ static int drain_one(struct eventlog_reader *r, uint64_t head,
 	uint32_t size = take_frame(r, tail, head, &kind);
 
 	if (size == 0)
-		return skip_damage(r, head,
-				   "the event segment is damaged; records in it are lost");
+		return skip_damage(r, head, "the event segment is damaged; records in it are lost");
 	if (kind == FRAME_PAD) {
 		move_tail(r, tail + size);
 		return 0;
@@ -542,14 +539,14 @@ int eventlog_reader_open(int dirfd, const char *session, struct eventlog_reader 
 	memcpy(r->session, session, strlen(session));
 
 	int res;
-	r->fd = openat(dirfd, log_name,
-		       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	r->fd = openat(dirfd, log_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		       0600);
 	if (r->fd < 0)
 		res = err_sys(err, errno, "cannot open %s", log_name);
 	else if (flock(r->fd, LOCK_EX | LOCK_NB) < 0)
-		res = errno == EWOULDBLOCK ?
-			      err_set(err, EBUSY, "another process reads this session's log") :
-			      err_sys(err, errno, "cannot lock %s", log_name);
+		res = errno == EWOULDBLOCK
+			      ? err_set(err, EBUSY, "another process reads this session's log")
+			      : err_sys(err, errno, "cannot lock %s", log_name);
 	else
 		res = ring_map(dirfd, &r->ring, err);
 	if (res == 0)

@@ -35,9 +35,9 @@ static inline void scope_closedir(DIR **d)
 }
 
 #define cleanup_free __attribute__((cleanup(scope_free)))
-#define cleanup_fd __attribute__((cleanup(scope_close)))
+#define cleanup_fd   __attribute__((cleanup(scope_close)))
 #define cleanup_file __attribute__((cleanup(scope_fclose)))
-#define cleanup_dir __attribute__((cleanup(scope_closedir)))
+#define cleanup_dir  __attribute__((cleanup(scope_closedir)))
 
 /* Hands a descriptor over: the variable no longer owns it. */
 static inline int take_fd(int *fd)

@@ -15,9 +15,9 @@
 #include "base/syscalls.h"
 
 #include <errno.h>
-#include <string.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1179,29 +1179,17 @@ enum how syscall_how(const struct syscall_row *row, const uint64_t args[static S
 }
 
 static const char *const how_names[] = {
-	[HOW_UNKNOWN] = "unknown",
-	[HOW_ALLOW] = "allow",
-	[HOW_ERRNO] = "errno",
-	[HOW_KILL] = "kill",
-	[HOW_EMULATE] = "emulate",
-	[HOW_OPEN] = "open",
-	[HOW_EXEC] = "exec",
-	[HOW_CONNECT] = "connect",
-	[HOW_SEND] = "send",
+	[HOW_UNKNOWN] = "unknown", [HOW_ALLOW] = "allow",     [HOW_ERRNO] = "errno",
+	[HOW_KILL] = "kill",       [HOW_EMULATE] = "emulate", [HOW_OPEN] = "open",
+	[HOW_EXEC] = "exec",       [HOW_CONNECT] = "connect", [HOW_SEND] = "send",
 	[HOW_CREDS] = "creds",
 };
 _Static_assert(sizeof(how_names) / sizeof(how_names[0]) == HOW_COUNT, "a name each");
 
 static const char *const undo_names[] = {
-	[UNDO_NONE] = "none",
-	[UNDO_OPEN] = "open",
-	[UNDO_UNLINK] = "unlink",
-	[UNDO_RMDIR] = "rmdir",
-	[UNDO_MAKE] = "make",
-	[UNDO_RENAME] = "rename",
-	[UNDO_CONTENT] = "content",
-	[UNDO_META] = "meta",
-	[UNDO_EXTERNAL] = "external",
+	[UNDO_NONE] = "none",       [UNDO_OPEN] = "open", [UNDO_UNLINK] = "unlink",
+	[UNDO_RMDIR] = "rmdir",     [UNDO_MAKE] = "make", [UNDO_RENAME] = "rename",
+	[UNDO_CONTENT] = "content", [UNDO_META] = "meta", [UNDO_EXTERNAL] = "external",
 };
 _Static_assert(sizeof(undo_names) / sizeof(undo_names[0]) == UNDO_COUNT, "a name each");
 

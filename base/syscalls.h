@@ -16,32 +16,32 @@ enum {
 
 /* How the filter and the monitor carry a call out. */
 enum how {
-	HOW_UNKNOWN,  /* no row: the filter answers ENOSYS */
-	HOW_ALLOW,    /* the kernel runs it, unseen */
-	HOW_ERRNO,    /* the filter refuses with deny_errno */
-	HOW_KILL,     /* the filter kills the process */
-	HOW_EMULATE,  /* notified; the monitor makes the call on its copies */
-	HOW_OPEN,     /* notified; the monitor opens and injects the descriptor */
-	HOW_EXEC,     /* notified; seized, continued, verified before the first instruction */
-	HOW_CONNECT,  /* notified; decided on the copied address */
-	HOW_SEND,     /* notified where it names an address and the network is the host's; else allowed */
-	HOW_CREDS,    /* notified, continued: changes only what the monitor caches of the task */
+	HOW_UNKNOWN, /* no row: the filter answers ENOSYS */
+	HOW_ALLOW,   /* the kernel runs it, unseen */
+	HOW_ERRNO,   /* the filter refuses with deny_errno */
+	HOW_KILL,    /* the filter kills the process */
+	HOW_EMULATE, /* notified; the monitor makes the call on its copies */
+	HOW_OPEN,    /* notified; the monitor opens and injects the descriptor */
+	HOW_EXEC,    /* notified; seized, continued, verified before the first instruction */
+	HOW_CONNECT, /* notified; decided on the copied address */
+	HOW_SEND, /* notified where it names an address and the network is the host's; else allowed */
+	HOW_CREDS, /* notified, continued: changes only what the monitor caches of the task */
 	HOW_COUNT,
 };
 
 /* What an argument is. The decoder has one reader for each kind. */
 enum arg {
 	ARG_NONE,
-	ARG_INT,      /* a number of no further meaning to us */
-	ARG_FD,       /* a descriptor acted upon */
-	ARG_DIRFD,    /* directory for the next ARG_PATH; AT_FDCWD where a row has none */
-	ARG_PATH,     /* NUL-terminated path, at most PATH_MAX */
-	ARG_TARGET,   /* text of a symbolic link, not resolved */
-	ARG_OFLAGS,   /* open flags */
-	ARG_ATFLAGS,  /* AT_* (or RENAME_*) flags */
+	ARG_INT,     /* a number of no further meaning to us */
+	ARG_FD,      /* a descriptor acted upon */
+	ARG_DIRFD,   /* directory for the next ARG_PATH; AT_FDCWD where a row has none */
+	ARG_PATH,    /* NUL-terminated path, at most PATH_MAX */
+	ARG_TARGET,  /* text of a symbolic link, not resolved */
+	ARG_OFLAGS,  /* open flags */
+	ARG_ATFLAGS, /* AT_* (or RENAME_*) flags */
 	ARG_MODE,
 	ARG_DEV,
-	ARG_OPENHOW,  /* struct open_how, its size in the next argument */
+	ARG_OPENHOW, /* struct open_how, its size in the next argument */
 	ARG_SIZE,
 	ARG_UID,
 	ARG_GID,
@@ -51,23 +51,23 @@ enum arg {
 	ARG_XATTR_NAME,
 	ARG_XATTR_VALUE, /* bytes, their size in the next argument */
 	ARG_XATTR_ARGS,  /* struct xattr_args, its size in the next argument */
-	ARG_ARGV,      /* NULL-terminated vector */
+	ARG_ARGV,        /* NULL-terminated vector */
 	ARG_ENVP,
-	ARG_SOCKADDR,  /* its length in the next argument */
-	ARG_BYTES,     /* data, its size in the next argument */
+	ARG_SOCKADDR, /* its length in the next argument */
+	ARG_BYTES,    /* data, its size in the next argument */
 	ARG_MSGHDR,
-	ARG_MMSGHDR,   /* struct mmsghdr[], their number in the next argument */
-	ARG_POINTER,   /* memory that no decision needs */
+	ARG_MMSGHDR, /* struct mmsghdr[], their number in the next argument */
+	ARG_POINTER, /* memory that no decision needs */
 	ARG_KIND_COUNT,
 };
 
 /* What the journal must keep to undo the call. */
 enum undo {
-	UNDO_NONE,     /* changes nothing that can be undone */
-	UNDO_OPEN,     /* content of a file opened for writing, or the name it made */
-	UNDO_UNLINK,   /* the file and its name */
+	UNDO_NONE,   /* changes nothing that can be undone */
+	UNDO_OPEN,   /* content of a file opened for writing, or the name it made */
+	UNDO_UNLINK, /* the file and its name */
 	UNDO_RMDIR,
-	UNDO_MAKE,     /* remove the name it made (mkdir, symlink, link, mknod) */
+	UNDO_MAKE, /* remove the name it made (mkdir, symlink, link, mknod) */
 	UNDO_RENAME,
 	UNDO_CONTENT,  /* truncate */
 	UNDO_META,     /* mode, owner, times, extended attributes */
@@ -77,25 +77,25 @@ enum undo {
 
 /* An argument condition the filter tests. All compares are 32-bit masked unless wide is set. */
 struct arg_rule {
-	uint8_t arg;        /* index 0..5 */
-	uint8_t set;        /* 1: the rule is in use */
-	uint8_t wide;       /* compare 64 bits (pointers) */
-	uint8_t negate;     /* holds when (value & mask) != datum */
-	uint8_t how;        /* enum how when the condition holds */
+	uint8_t arg;         /* index 0..5 */
+	uint8_t set;         /* 1: the rule is in use */
+	uint8_t wide;        /* compare 64 bits (pointers) */
+	uint8_t negate;      /* holds when (value & mask) != datum */
+	uint8_t how;         /* enum how when the condition holds */
 	uint16_t deny_errno; /* with HOW_ERRNO */
 	uint64_t mask, datum;
 };
 
 struct syscall_row {
-	const char *name;        /* NULL: no such number */
-	enum action_type type;   /* what it is to a policy; open rows: by flags */
+	const char *name;      /* NULL: no such number */
+	enum action_type type; /* what it is to a policy; open rows: by flags */
 	enum action_op op;
 	uint8_t args[SYSCALL_ARGS]; /* enum arg */
 	enum undo undo;
-	enum how how;            /* when no rule below holds */
-	uint16_t deny_errno;     /* with HOW_ERRNO */
+	enum how how;                         /* when no rule below holds */
+	uint16_t deny_errno;                  /* with HOW_ERRNO */
 	struct arg_rule rules[SYSCALL_RULES]; /* first that holds decides */
-	const char *note;        /* why it is carried out this way; never NULL */
+	const char *note;                     /* why it is carried out this way; never NULL */
 };
 
 /* Native architecture. NULL when the number has no row. */

@@ -1,11 +1,8 @@
 #include "base/verdict.h"
 
 static const char *const verdict_names[] = {
-	[VERDICT_ALLOW] = "allow",
-	[VERDICT_ALERT] = "alert",
-	[VERDICT_PAUSE] = "pause",
-	[VERDICT_ROLLBACK] = "rollback",
-	[VERDICT_BLOCK] = "block",
+	[VERDICT_ALLOW] = "allow",       [VERDICT_ALERT] = "alert", [VERDICT_PAUSE] = "pause",
+	[VERDICT_ROLLBACK] = "rollback", [VERDICT_BLOCK] = "block",
 };
 _Static_assert(sizeof(verdict_names) / sizeof(verdict_names[0]) == VERDICT_COUNT, "a name each");
 
@@ -25,10 +22,8 @@ static const char *const reason_names[] = {
 _Static_assert(sizeof(reason_names) / sizeof(reason_names[0]) == REASON_COUNT, "a name each");
 
 static const char *const dimension_names[] = {
-	[DIMENSION_SEVERITY] = "action_severity",
-	[DIMENSION_SENSITIVITY] = "resource_sensitivity",
-	[DIMENSION_PAYLOAD] = "payload_anomaly",
-	[DIMENSION_FREQUENCY] = "frequency",
+	[DIMENSION_SEVERITY] = "action_severity", [DIMENSION_SENSITIVITY] = "resource_sensitivity",
+	[DIMENSION_PAYLOAD] = "payload_anomaly",  [DIMENSION_FREQUENCY] = "frequency",
 	[DIMENSION_CONTEXT] = "context",
 };
 _Static_assert(sizeof(dimension_names) / sizeof(dimension_names[0]) == DIMENSION_COUNT,

@@ -15,17 +15,17 @@ enum verdict {
 
 /* The step of policy-and-scoring.md that decided. */
 enum reason {
-	REASON_NONE,         /* step 5 */
-	REASON_AGENT_STATE,  /* 1: agent terminated or paused */
-	REASON_TYPE,         /* 2: action type not allowed */
-	REASON_BLOCKED,      /* 2: resource blocked */
-	REASON_NOT_ALLOWED,  /* 2: resource not allowed */
-	REASON_MAX_RISK,     /* 2: score above max_risk_score */
-	REASON_SPAWN,        /* 2: this policy lets the agent start no program */
-	REASON_RULE,         /* 3: a rule */
-	REASON_THRESHOLD,    /* 4: score at or above risk_threshold */
-	REASON_RATE,         /* 4: more actions a minute than allowed */
-	REASON_INTERNAL,     /* an error of ours; always a block */
+	REASON_NONE,        /* step 5 */
+	REASON_AGENT_STATE, /* 1: agent terminated or paused */
+	REASON_TYPE,        /* 2: action type not allowed */
+	REASON_BLOCKED,     /* 2: resource blocked */
+	REASON_NOT_ALLOWED, /* 2: resource not allowed */
+	REASON_MAX_RISK,    /* 2: score above max_risk_score */
+	REASON_SPAWN,       /* 2: this policy lets the agent start no program */
+	REASON_RULE,        /* 3: a rule */
+	REASON_THRESHOLD,   /* 4: score at or above risk_threshold */
+	REASON_RATE,        /* 4: more actions a minute than allowed */
+	REASON_INTERNAL,    /* an error of ours; always a block */
 	REASON_COUNT,
 };
 
@@ -48,12 +48,13 @@ struct score {
 struct decision {
 	enum verdict verdict;
 	enum reason reason;
-	bool observed;   /* --mode observe turned a block into this alert */
-	bool ambient;    /* counted, not logged one by one, not scored */
-	int deny_errno;  /* positive; what a blocked call returns */
-	const char *rule;   /* rule name, or the pattern that bit; NULL: none. Borrowed from the policy */
-	const char *file;   /* policy file that holds it; NULL: none */
-	unsigned line;      /* in that file; 0: none */
+	bool observed;  /* --mode observe turned a block into this alert */
+	bool ambient;   /* counted, not logged one by one, not scored */
+	int deny_errno; /* positive; what a blocked call returns */
+	const char *
+		rule; /* rule name, or the pattern that bit; NULL: none. Borrowed from the policy */
+	const char *file; /* policy file that holds it; NULL: none */
+	unsigned line;    /* in that file; 0: none */
 	struct score score;
 };
 

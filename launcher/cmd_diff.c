@@ -14,11 +14,11 @@
 
 enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_JSON, DIFF_PATCH };
 const struct option_spec diff_options[] = {
-	[DIFF_NAME_STATUS] = {"name-status", 0, NULL, "one letter and the path, a tab between"},
-	[DIFF_STAT] = {"stat", 0, NULL, "with sizes"},
-	[DIFF_JSON] = {"json", 0, NULL, "as JSON"},
-	[DIFF_PATCH] = {"patch", 'p', NULL, "", "compare the files with diff(1)"},
-	{NULL},
+	[DIFF_NAME_STATUS] = { "name-status", 0, NULL, "one letter and the path, a tab between" },
+	[DIFF_STAT] = { "stat", 0, NULL, "with sizes" },
+	[DIFF_JSON] = { "json", 0, NULL, "as JSON" },
+	[DIFF_PATCH] = { "patch", 'p', NULL, "", "compare the files with diff(1)" },
+	{ NULL },
 };
 
 struct row {
@@ -69,7 +69,8 @@ static int collect(const struct change *c, void *arg)
 static int order(const void *a, const void *b)
 {
 	static const int rank[CHANGE_KIND_COUNT] = {
-		[CHANGE_DELETED] = 0, [CHANGE_MODIFIED] = 1, [CHANGE_ADDED] = 2};
+		[CHANGE_DELETED] = 0, [CHANGE_MODIFIED] = 1, [CHANGE_ADDED] = 2
+	};
 	const struct row *x = a, *y = b;
 	return rank[x->kind] != rank[y->kind] ? rank[x->kind] - rank[y->kind]
 					      : strcmp(x->path, y->path);
@@ -137,10 +138,10 @@ static void print_stat(const struct row *row)
 
 static void print_text(const struct rows *rows, const struct options *o)
 {
-	static const char *const colors[CHANGE_KIND_COUNT] = {
-		[CHANGE_DELETED] = TERM_RED, [CHANGE_MODIFIED] = TERM_YELLOW,
-		[CHANGE_ADDED] = TERM_GREEN};
-	size_t count[CHANGE_KIND_COUNT] = {0};
+	static const char *const colors[CHANGE_KIND_COUNT] = { [CHANGE_DELETED] = TERM_RED,
+							       [CHANGE_MODIFIED] = TERM_YELLOW,
+							       [CHANGE_ADDED] = TERM_GREEN };
+	size_t count[CHANGE_KIND_COUNT] = { 0 };
 	bool color = term_color(1);
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct row *row = &rows->items[i];
@@ -163,7 +164,7 @@ static int diff(const struct session *s, const char *below, const struct options
 		struct err *err)
 {
 	static struct overlay overlay; /* large for a stack */
-	struct rows rows = {.below = below};
+	struct rows rows = { .below = below };
 	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
 		log_info("session %s holds no changes: discarded, or never any", s->id);
 		if (options_has(o, DIFF_JSON))

@@ -11,8 +11,8 @@
 
 enum { DISCARD_YES };
 const struct option_spec discard_options[] = {
-	[DISCARD_YES] = {"yes", 'y', NULL, "do not ask"},
-	{NULL},
+	[DISCARD_YES] = { "yes", 'y', NULL, "do not ask" },
+	{ NULL },
 };
 
 static bool confirmed(const struct options *o, const struct session *s, const struct digest *d)
@@ -33,7 +33,7 @@ static bool confirmed(const struct options *o, const struct session *s, const st
 
 static int discard(const struct options *o, const struct session *s)
 {
-	struct digest d = {0};
+	struct digest d = { 0 };
 	struct err err;
 	int code = EXIT_USAGE;
 	if (s->state == SESSION_RUNNING) {

@@ -12,8 +12,8 @@
 
 enum { DOCTOR_JSON };
 const struct option_spec doctor_options[] = {
-	[DOCTOR_JSON] = {"json", 0, NULL, "as JSON"},
-	{NULL},
+	[DOCTOR_JSON] = { "json", 0, NULL, "as JSON" },
+	{ NULL },
 };
 
 static void print_json(const struct probe *p, const struct probe_result *r, bool first)
@@ -30,7 +30,8 @@ static void print_json(const struct probe *p, const struct probe_result *r, bool
 static void print_text(const struct probe *p, const struct probe_result *r)
 {
 	static const char *const colors[PROBE_LEVEL_COUNT] = {
-		[PROBE_OK] = TERM_GREEN, [PROBE_WARN] = TERM_YELLOW, [PROBE_FAIL] = TERM_RED};
+		[PROBE_OK] = TERM_GREEN, [PROBE_WARN] = TERM_YELLOW, [PROBE_FAIL] = TERM_RED
+	};
 	bool color = term_color(1);
 	printf("%s%-4s%s  %-16s ", color ? colors[r->level] : "", probe_level_name(r->level),
 	       color ? TERM_RESET : "", p->name);
@@ -47,7 +48,7 @@ int cmd_doctor(const struct options *o)
 {
 	char path[STATE_PATH_SIZE];
 	struct err err;
-	unsigned count[PROBE_LEVEL_COUNT] = {0};
+	unsigned count[PROBE_LEVEL_COUNT] = { 0 };
 	bool json = options_has(o, DOCTOR_JSON);
 	cleanup_fd int state = -1;
 	int r = options_want_args(o, 0, 0, &err);
@@ -60,7 +61,7 @@ int cmd_doctor(const struct options *o)
 	if (json)
 		fputs("{\"schema_version\":1,\"layers\":[", stdout);
 	for (const struct probe *p = probe_table; p->name; p++) {
-		struct probe_result result = {.level = PROBE_FAIL};
+		struct probe_result result = { .level = PROBE_FAIL };
 		fflush(stdout); /* the probes fork */
 		p->run(path, &result);
 		count[result.level]++;

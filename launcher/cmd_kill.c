@@ -13,7 +13,7 @@
 #include "launcher/verb.h"
 
 enum { POLL_MS = 5, PATIENCE_MS = 3000 };
-const struct option_spec kill_options[] = {{NULL}};
+const struct option_spec kill_options[] = { { NULL } };
 
 /*
  * A pidfd of a process that session.json names, or -ESRCH. The start time is compared
@@ -38,7 +38,7 @@ static int ask_gateway(const struct session *s)
 	cleanup_fd int fd = open_process(s, "gateway", &pid);
 	if (fd < 0)
 		return fd;
-	siginfo_t info = {.si_signo = SIGTERM, .si_code = SI_QUEUE};
+	siginfo_t info = { .si_signo = SIGTERM, .si_code = SI_QUEUE };
 	info.si_pid = getpid();
 	info.si_uid = getuid();
 	info.si_value.sival_int = SESSION_KILL_VALUE;
@@ -57,7 +57,7 @@ static int kill_monitor(const struct session *s)
 static bool ended_within(struct session *s, int ms)
 {
 	for (; ms > 0; ms -= POLL_MS) {
-		struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+		struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
 		session_refresh(s);
 		if (s->state != SESSION_RUNNING)
 			return true;

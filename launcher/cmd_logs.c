@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/nearest.h"
 #include "base/action.h"
+#include "base/nearest.h"
 #include "base/verdict.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
@@ -18,12 +18,14 @@
 
 enum { LOGS_FOLLOW, LOGS_JSON, LOGS_TYPE, LOGS_DECISION, LOGS_SINCE };
 const struct option_spec logs_options[] = {
-	[LOGS_FOLLOW] = {"follow", 'f', NULL, "go on until the session ends"},
-	[LOGS_JSON] = {"json", 0, NULL, "the lines as they are kept: vsandbox-events(5)"},
-	[LOGS_TYPE] = {"type", 0, "TYPE", "only this action type: file_write, network_request, …"},
-	[LOGS_DECISION] = {"decision", 0, "VERDICT", "only this decision: block, alert, allow"},
-	[LOGS_SINCE] = {"since", 0, "TIME", "only since 10m, 2h, 1d ago, or a UTC time 2026-01-31T12:00"},
-	{NULL},
+	[LOGS_FOLLOW] = { "follow", 'f', NULL, "go on until the session ends" },
+	[LOGS_JSON] = { "json", 0, NULL, "the lines as they are kept: vsandbox-events(5)" },
+	[LOGS_TYPE] = { "type", 0, "TYPE",
+			"only this action type: file_write, network_request, …" },
+	[LOGS_DECISION] = { "decision", 0, "VERDICT", "only this decision: block, alert, allow" },
+	[LOGS_SINCE] = { "since", 0, "TIME",
+			 "only since 10m, 2h, 1d ago, or a UTC time 2026-01-31T12:00" },
+	{ NULL },
 };
 
 struct filter {
@@ -36,7 +38,7 @@ static int parse_since(const char *text, char since[static 40], struct err *err)
 	char *end;
 	long n = strtol(text, &end, 10);
 	const char *units = "smhd";
-	static const long seconds[] = {1, 60, 3600, 86400};
+	static const long seconds[] = { 1, 60, 3600, 86400 };
 	const char *unit = *end ? strchr(units, *end) : NULL;
 	if (end != text && n >= 0 && n < 100000000 && unit && !end[1]) {
 		time_t at = time(NULL) - n * seconds[unit - units];
@@ -50,16 +52,17 @@ static int parse_since(const char *text, char since[static 40], struct err *err)
 		snprintf(since, 40, "%s", text);
 		return 0;
 	}
-	return err_set(err, EINVAL, "--since '%.40s': give 30s, 10m, 2h, 1d or 2026-01-31T12:00", text);
+	return err_set(err, EINVAL, "--since '%.40s': give 30s, 10m, 2h, 1d or 2026-01-31T12:00",
+		       text);
 }
 
 static int parse_filter(const struct options *o, struct filter *ret, struct err *err)
 {
 	enum action_type type;
-	*ret = (struct filter){.type = options_value(o, LOGS_TYPE),
-			       .decision = options_value(o, LOGS_DECISION)};
+	*ret = (struct filter){ .type = options_value(o, LOGS_TYPE),
+				.decision = options_value(o, LOGS_DECISION) };
 	if (ret->type && action_type_parse(ret->type, &type) < 0) {
-		const char *names[ACTION_TYPE_COUNT] = {NULL};
+		const char *names[ACTION_TYPE_COUNT] = { NULL };
 		for (int i = ACTION_NONE + 1; i < ACTION_TYPE_COUNT; i++)
 			names[i - 1] = action_type_name((enum action_type)i);
 		const char *near = nearest_word(ret->type, names, sizeof(names[0]));
@@ -68,8 +71,10 @@ static int parse_filter(const struct options *o, struct filter *ret, struct err 
 	}
 	for (int v = 0; ret->decision && strcmp(ret->decision, verdict_name((enum verdict)v));) {
 		if (++v == VERDICT_COUNT)
-			return err_set(err, EINVAL, "--decision '%.40s': one of allow, alert, pause, "
-						    "rollback, block", ret->decision);
+			return err_set(err, EINVAL,
+				       "--decision '%.40s': one of allow, alert, pause, "
+				       "rollback, block",
+				       ret->decision);
 	}
 	const char *since = options_value(o, LOGS_SINCE);
 	return since ? parse_since(since, ret->since, err) : 0;
@@ -86,8 +91,9 @@ static void print_action(const struct json_object *event)
 {
 	const char *decision = event_text(event, "decision");
 	bool color = term_color(1);
-	const char *style = !strcmp(decision, "block") ? TERM_RED
-			    : !strcmp(decision, "allow") ? "" : TERM_YELLOW;
+	const char *style = !strcmp(decision, "block")   ? TERM_RED
+			    : !strcmp(decision, "allow") ? ""
+							 : TERM_YELLOW;
 	printf("%s%-6s%s %-16s %-8s %4.2f  ", color ? style : "", decision, color ? TERM_RESET : "",
 	       event_text(event, "type"), event_text(event, "op"), event_real(event, "score"));
 	char text[6000];
@@ -158,7 +164,7 @@ static int print_log(struct session *s, const struct filter *filter, const struc
 	bool json = options_has(o, LOGS_JSON);
 	print_new(&f, filter, json);
 	while (options_has(o, LOGS_FOLLOW) && s->state == SESSION_RUNNING && !ferror(stdout)) {
-		struct timespec pause = {.tv_nsec = 100000000};
+		struct timespec pause = { .tv_nsec = 100000000 };
 		fflush(stdout);
 		nanosleep(&pause, NULL);
 		/* Looked at before the log is, so that its last lines are not missed. */

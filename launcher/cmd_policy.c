@@ -18,9 +18,9 @@
 
 enum { POLICY_RESOLVED, POLICY_NAMES };
 const struct option_spec policy_options[] = {
-	[POLICY_RESOLVED] = {"resolved", 0, NULL, "show: as loaded, with all it extends"},
-	[POLICY_NAMES] = {"names", 0, NULL, "list: the names alone"},
-	{NULL},
+	[POLICY_RESOLVED] = { "resolved", 0, NULL, "show: as loaded, with all it extends" },
+	[POLICY_NAMES] = { "names", 0, NULL, "list: the names alone" },
+	{ NULL },
 };
 
 static void policy_environment(struct policy_env *env)
@@ -140,11 +140,11 @@ static const struct {
 	const char *name;
 	int (*run)(const struct options *o, struct err *err);
 } subverbs[] = {
-	{"list", policy_list},
-	{"show", policy_show},
-	{"check", policy_check},
-	{"schema", policy_schema},
-	{NULL},
+	{ "list", policy_list },
+	{ "show", policy_show },
+	{ "check", policy_check },
+	{ "schema", policy_schema },
+	{ NULL },
 };
 
 int cmd_policy(const struct options *o)

@@ -13,8 +13,8 @@
 
 enum { PS_JSON };
 const struct option_spec ps_options[] = {
-	[PS_JSON] = {"json", 0, NULL, "as JSON"},
-	{NULL},
+	[PS_JSON] = { "json", 0, NULL, "as JSON" },
+	{ NULL },
 };
 
 static uint64_t denied(const struct session *s)
@@ -37,7 +37,8 @@ static void print_json(const struct session *s)
 		printf(",\"start\":%s",
 		       json_object_to_json_string_ext(s->start, JSON_C_TO_STRING_PLAIN));
 	if (s->end)
-		printf(",\"end\":%s", json_object_to_json_string_ext(s->end, JSON_C_TO_STRING_PLAIN));
+		printf(",\"end\":%s",
+		       json_object_to_json_string_ext(s->end, JSON_C_TO_STRING_PLAIN));
 	putchar('}');
 }
 
@@ -49,9 +50,9 @@ static void command_text(const struct session *s, struct buf *b)
 		return;
 	size_t count = json_object_array_length(argv);
 	for (size_t i = 0; i < count && !b->overflow; i++) {
-		char *const one[] = {
-			(char *)(uintptr_t)json_object_get_string(json_object_array_get_idx(argv, i)),
-			NULL};
+		char *const one[] = { (char *)(uintptr_t)json_object_get_string(
+					      json_object_array_get_idx(argv, i)),
+				      NULL };
 		if (i)
 			buf_putc(b, ' ');
 		term_argv(b, one);
@@ -109,7 +110,8 @@ int cmd_ps(const struct options *o)
 		}
 		puts("]}");
 	} else if (count) {
-		puts("SESSION          STATE    STARTED        EXIT DENIED  AGENT        POLICY     COMMAND");
+		puts("SESSION          STATE    STARTED        EXIT DENIED  AGENT        POLICY    "
+		     " COMMAND");
 		for (int i = 0; i < count; i++)
 			print_row(&list[i]);
 	}

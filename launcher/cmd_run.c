@@ -17,55 +17,93 @@
 #include "launcher/verb.h"
 
 enum {
-	RUN_POLICY, RUN_NAME, RUN_MODE, RUN_ALLOW, RUN_BLOCK, RUN_ALLOW_HOSTS, RUN_BLOCK_HOSTS,
-	RUN_MAX_RISK, RUN_NO_FS, RUN_NO_NET, RUN_NO_PROC, RUN_NO_CPU, RUN_NO_MEM, RUN_NO_DB,
-	RUN_ON_EXIT, RUN_WORKSPACE, RUN_NET, RUN_ENV, RUN_CLEAN_ENV, RUN_MEM, RUN_CPU, RUN_PIDS,
-	RUN_TIMEOUT, RUN_APPROVE, RUN_STATUS_FD, RUN_DRY_RUN, RUN_ALLOW_DEGRADED,
-	RUN_NO_READ_EVENTS, RUN_ALLOW_PTRACE, RUN_QUIET, RUN_VERBOSE, RUN_JSON, RUN_ROOTFS,
-	RUN_HOST_PORT, RUN_PUBLISH, RUN_APPROVAL_TIMEOUT,
+	RUN_POLICY,
+	RUN_NAME,
+	RUN_MODE,
+	RUN_ALLOW,
+	RUN_BLOCK,
+	RUN_ALLOW_HOSTS,
+	RUN_BLOCK_HOSTS,
+	RUN_MAX_RISK,
+	RUN_NO_FS,
+	RUN_NO_NET,
+	RUN_NO_PROC,
+	RUN_NO_CPU,
+	RUN_NO_MEM,
+	RUN_NO_DB,
+	RUN_ON_EXIT,
+	RUN_WORKSPACE,
+	RUN_NET,
+	RUN_ENV,
+	RUN_CLEAN_ENV,
+	RUN_MEM,
+	RUN_CPU,
+	RUN_PIDS,
+	RUN_TIMEOUT,
+	RUN_APPROVE,
+	RUN_STATUS_FD,
+	RUN_DRY_RUN,
+	RUN_ALLOW_DEGRADED,
+	RUN_NO_READ_EVENTS,
+	RUN_ALLOW_PTRACE,
+	RUN_QUIET,
+	RUN_VERBOSE,
+	RUN_JSON,
+	RUN_ROOTFS,
+	RUN_HOST_PORT,
+	RUN_PUBLISH,
+	RUN_APPROVAL_TIMEOUT,
 };
 
 const struct option_spec run_options[] = {
-	[RUN_POLICY] = {"policy", 'p', "NAME|FILE", "the policy (default dev)"},
-	[RUN_NAME] = {"name", 0, "AGENT", "whose baseline to use (default: the command's name)"},
-	[RUN_MODE] = {"mode", 0, "MODE", "observe or alert: what a risky action meets"},
-	[RUN_ALLOW] = {"allow", 0, "PATTERN", "allow a path as well; repeatable"},
-	[RUN_BLOCK] = {"block", 0, "PATTERN", "block a path; always wins; repeatable"},
-	[RUN_ALLOW_HOSTS] = {"allow-hosts", 0, "HOST", "allow a host as well; repeatable"},
-	[RUN_BLOCK_HOSTS] = {"block-hosts", 0, "HOST", "block a host; always wins; repeatable"},
-	[RUN_MAX_RISK] = {"max-risk", 0, "0..1", "block what scores above"},
-	[RUN_NO_FS] = {"no-fs", 0, NULL, "do not report or score file actions; still enforced"},
-	[RUN_NO_NET] = {"no-net", 0, NULL, "do not report or score network actions; still enforced"},
-	[RUN_NO_PROC] = {"no-proc", 0, NULL, "do not report or score program starts; still enforced"},
-	[RUN_NO_CPU] = {"no-cpu", 0, NULL, "no alert on CPU use; limits still hold"},
-	[RUN_NO_MEM] = {"no-mem", 0, NULL, "no alert on memory use; limits still hold"},
-	[RUN_NO_DB] = {"no-db", 0, NULL, "do not report or score database actions; still enforced"},
-	[RUN_ON_EXIT] = {"on-exit", 0, "keep|discard", "what happens to the changes at the end"},
-	[RUN_WORKSPACE] = {"workspace", 0, "overlay|direct|read-only",
-			   "how the current directory is shown"},
-	[RUN_NET] = {"net", 0, "none|host", "the network inside"},
-	[RUN_ENV] = {"env", 0, "K[=V]", "set a variable, or pass it on; repeatable"},
-	[RUN_CLEAN_ENV] = {"clean-env", 0, NULL, "pass only PATH, HOME, TERM, the locale and the like"},
-	[RUN_MEM] = {"mem", 0, "SIZE", "memory limit: 512M, 2G"},
-	[RUN_CPU] = {"cpu", 0, "N", "CPU limit, in processors: 1.5"},
-	[RUN_PIDS] = {"pids", 0, "N", "limit of processes and threads"},
-	[RUN_TIMEOUT] = {"timeout", 0, "SECONDS", "end the run after that time, with exit code 124"},
-	[RUN_APPROVE] = {"approve", 0, "none", "who answers held actions"},
-	[RUN_STATUS_FD] = {"status-fd", 0, "N", "write start and end as JSON lines to this descriptor"},
-	[RUN_DRY_RUN] = {"dry-run", 0, NULL, "print the plan as JSON and start nothing"},
-	[RUN_ALLOW_DEGRADED] = {"allow-degraded", 0, "LAYER",
-				"run although this layer is missing; repeatable"},
-	[RUN_NO_READ_EVENTS] = {"no-read-events", 0, NULL,
-				"faster reads: not logged where the box alone enforces them"},
-	[RUN_ALLOW_PTRACE] = {"allow-ptrace", 0, NULL, "let debuggers work inside"},
-	[RUN_QUIET] = {"quiet", 'q', NULL, "only errors on stderr"},
-	[RUN_VERBOSE] = {"verbose", 'v', NULL, "more on stderr"},
-	[RUN_JSON] = {"json", 0, NULL, "start, denials and end as JSON lines on stderr"},
-	[RUN_ROOTFS] = {"rootfs", 0, "DIR", "", "runs use the host's file tree under an overlay"},
-	[RUN_HOST_PORT] = {"host-port", 0, "P", "", "use --net host to reach services of this host"},
-	[RUN_PUBLISH] = {"publish", 0, "P", "", "use --net host to be reachable"},
-	[RUN_APPROVAL_TIMEOUT] = {"approval-timeout", 0, "S", "", "nothing is held for approval yet"},
-	{NULL},
+	[RUN_POLICY] = { "policy", 'p', "NAME|FILE", "the policy (default dev)" },
+	[RUN_NAME] = { "name", 0, "AGENT", "whose baseline to use (default: the command's name)" },
+	[RUN_MODE] = { "mode", 0, "MODE", "observe or alert: what a risky action meets" },
+	[RUN_ALLOW] = { "allow", 0, "PATTERN", "allow a path as well; repeatable" },
+	[RUN_BLOCK] = { "block", 0, "PATTERN", "block a path; always wins; repeatable" },
+	[RUN_ALLOW_HOSTS] = { "allow-hosts", 0, "HOST", "allow a host as well; repeatable" },
+	[RUN_BLOCK_HOSTS] = { "block-hosts", 0, "HOST", "block a host; always wins; repeatable" },
+	[RUN_MAX_RISK] = { "max-risk", 0, "0..1", "block what scores above" },
+	[RUN_NO_FS] = { "no-fs", 0, NULL, "do not report or score file actions; still enforced" },
+	[RUN_NO_NET] = { "no-net", 0, NULL,
+			 "do not report or score network actions; still enforced" },
+	[RUN_NO_PROC] = { "no-proc", 0, NULL,
+			  "do not report or score program starts; still enforced" },
+	[RUN_NO_CPU] = { "no-cpu", 0, NULL, "no alert on CPU use; limits still hold" },
+	[RUN_NO_MEM] = { "no-mem", 0, NULL, "no alert on memory use; limits still hold" },
+	[RUN_NO_DB] = { "no-db", 0, NULL,
+			"do not report or score database actions; still enforced" },
+	[RUN_ON_EXIT] = { "on-exit", 0, "keep|discard", "what happens to the changes at the end" },
+	[RUN_WORKSPACE] = { "workspace", 0, "overlay|direct|read-only",
+			    "how the current directory is shown" },
+	[RUN_NET] = { "net", 0, "none|host", "the network inside" },
+	[RUN_ENV] = { "env", 0, "K[=V]", "set a variable, or pass it on; repeatable" },
+	[RUN_CLEAN_ENV] = { "clean-env", 0, NULL,
+			    "pass only PATH, HOME, TERM, the locale and the like" },
+	[RUN_MEM] = { "mem", 0, "SIZE", "memory limit: 512M, 2G" },
+	[RUN_CPU] = { "cpu", 0, "N", "CPU limit, in processors: 1.5" },
+	[RUN_PIDS] = { "pids", 0, "N", "limit of processes and threads" },
+	[RUN_TIMEOUT] = { "timeout", 0, "SECONDS",
+			  "end the run after that time, with exit code 124" },
+	[RUN_APPROVE] = { "approve", 0, "none", "who answers held actions" },
+	[RUN_STATUS_FD] = { "status-fd", 0, "N",
+			    "write start and end as JSON lines to this descriptor" },
+	[RUN_DRY_RUN] = { "dry-run", 0, NULL, "print the plan as JSON and start nothing" },
+	[RUN_ALLOW_DEGRADED] = { "allow-degraded", 0, "LAYER",
+				 "run although this layer is missing; repeatable" },
+	[RUN_NO_READ_EVENTS] = { "no-read-events", 0, NULL,
+				 "faster reads: not logged where the box alone enforces them" },
+	[RUN_ALLOW_PTRACE] = { "allow-ptrace", 0, NULL, "let debuggers work inside" },
+	[RUN_QUIET] = { "quiet", 'q', NULL, "only errors on stderr" },
+	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
+	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
+	[RUN_ROOTFS] = { "rootfs", 0, "DIR", "", "runs use the host's file tree under an overlay" },
+	[RUN_HOST_PORT] = { "host-port", 0, "P", "",
+			    "use --net host to reach services of this host" },
+	[RUN_PUBLISH] = { "publish", 0, "P", "", "use --net host to be reachable" },
+	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "S", "",
+				   "nothing is held for approval yet" },
+	{ NULL },
 };
 
 /* Flags that are said to the policy. */
@@ -73,13 +111,19 @@ static const struct {
 	unsigned id;
 	enum policy_flag flag;
 } policy_flags[] = {
-	{RUN_ALLOW, POLICY_FLAG_ALLOW}, {RUN_BLOCK, POLICY_FLAG_BLOCK},
-	{RUN_ALLOW_HOSTS, POLICY_FLAG_ALLOW_HOSTS}, {RUN_BLOCK_HOSTS, POLICY_FLAG_BLOCK_HOSTS},
-	{RUN_MAX_RISK, POLICY_FLAG_MAX_RISK}, {RUN_MODE, POLICY_FLAG_MODE},
-	{RUN_NET, POLICY_FLAG_NET}, {RUN_ON_EXIT, POLICY_FLAG_ON_EXIT},
-	{RUN_WORKSPACE, POLICY_FLAG_WORKSPACE}, {RUN_MEM, POLICY_FLAG_MEM},
-	{RUN_CPU, POLICY_FLAG_CPU}, {RUN_PIDS, POLICY_FLAG_PIDS},
-	{RUN_TIMEOUT, POLICY_FLAG_TIMEOUT},
+	{ RUN_ALLOW, POLICY_FLAG_ALLOW },
+	{ RUN_BLOCK, POLICY_FLAG_BLOCK },
+	{ RUN_ALLOW_HOSTS, POLICY_FLAG_ALLOW_HOSTS },
+	{ RUN_BLOCK_HOSTS, POLICY_FLAG_BLOCK_HOSTS },
+	{ RUN_MAX_RISK, POLICY_FLAG_MAX_RISK },
+	{ RUN_MODE, POLICY_FLAG_MODE },
+	{ RUN_NET, POLICY_FLAG_NET },
+	{ RUN_ON_EXIT, POLICY_FLAG_ON_EXIT },
+	{ RUN_WORKSPACE, POLICY_FLAG_WORKSPACE },
+	{ RUN_MEM, POLICY_FLAG_MEM },
+	{ RUN_CPU, POLICY_FLAG_CPU },
+	{ RUN_PIDS, POLICY_FLAG_PIDS },
+	{ RUN_TIMEOUT, POLICY_FLAG_TIMEOUT },
 };
 
 static int apply_policy_flags(struct run *run, const struct options *o, struct err *err)
@@ -111,7 +155,8 @@ static int refuse_unbuilt(const struct policy *p, struct err *err)
 		return err_set(err, ENOSYS, "mode %s is not built yet; use --mode alert or observe",
 			       policy_mode_name(p->mode));
 	if (p->on_exit == ON_EXIT_COMMIT || p->on_exit == ON_EXIT_ASK)
-		return err_set(err, ENOSYS, "on-exit %s is not built yet; use --on-exit keep or discard",
+		return err_set(err, ENOSYS,
+			       "on-exit %s is not built yet; use --on-exit keep or discard",
 			       policy_on_exit_name(p->on_exit));
 	if (p->host_port_count)
 		return err_set(err, ENOSYS, "%s: host_ports are not built yet", p->origin.file);
@@ -126,8 +171,9 @@ static int agent_name(struct run *run, const char *given, struct err *err)
 	const char *name = given ? given : slash ? slash + 1 : run->argv[0];
 	if (given && (strlen(name) >= AGENT_NAME_SIZE || !*name || *name == '.' || *name == '-' ||
 		      strspn(name, allowed) != strlen(name)))
-		return err_set(err, EINVAL, "--name '%.80s': letters, digits and ._- only, at most %d",
-			       name, AGENT_NAME_SIZE - 1);
+		return err_set(err, EINVAL,
+			       "--name '%.80s': letters, digits and ._- only, at most %d", name,
+			       AGENT_NAME_SIZE - 1);
 	snprintf(run->agent, sizeof(run->agent), "%s", *name ? name : "agent");
 	for (char *c = run->agent; *c; c++)
 		if (!strchr(allowed, *c) || (c == run->agent && (*c == '.' || *c == '-')))
@@ -155,12 +201,14 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	const char *approve = options_value(o, RUN_APPROVE);
 	const char *fd = options_value(o, RUN_STATUS_FD);
 	if (approve && strcmp(approve, "none"))
-		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is", approve);
+		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is",
+			       approve);
 	if (fd) {
 		char *end;
 		long n = strtol(fd, &end, 10);
 		if (!*fd || *end || n < 0 || n > INT_MAX || fcntl((int)n, F_GETFD) < 0)
-			return err_set(err, EINVAL, "--status-fd %.20s is not an open descriptor", fd);
+			return err_set(err, EINVAL, "--status-fd %.20s is not an open descriptor",
+				       fd);
 		run->status_fd = (int)n;
 		fcntl(run->status_fd, F_SETFD, FD_CLOEXEC); /* it is ours, not the agent's */
 	}
@@ -259,8 +307,8 @@ static int prepare(struct run *run, const struct options *o, const char **env_se
 int cmd_run(const struct options *o)
 {
 	const char *env_set[OPTIONS_GIVEN_MAX + 1];
-	struct run run = {.argv = o->args, .agents_dirfd = -1, .status_fd = -1};
-	struct err err = {""};
+	struct run run = { .argv = o->args, .agents_dirfd = -1, .status_fd = -1 };
+	struct err err = { "" };
 	int code = EXIT_USAGE;
 	if (options_has(o, RUN_QUIET))
 		log_set_level(LOG_QUIET);

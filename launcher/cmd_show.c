@@ -12,8 +12,8 @@
 
 enum { SHOW_JSON };
 const struct option_spec show_options[] = {
-	[SHOW_JSON] = {"json", 0, NULL, "as JSON"},
-	{NULL},
+	[SHOW_JSON] = { "json", 0, NULL, "as JSON" },
+	{ NULL },
 };
 
 static void line(const char *name, const char *text)
@@ -39,7 +39,8 @@ static void line_counts(const char *name, struct json_object *counts)
 {
 	const char *comma = "";
 	printf("%-11s", name);
-	json_object_object_foreach(counts, key, value) {
+	json_object_object_foreach(counts, key, value)
+	{
 		if (!json_object_get_int64(value))
 			continue;
 		printf("%s", comma);
@@ -62,7 +63,7 @@ static void print_text(const struct session *s)
 		buf_init(&b, text, sizeof(text));
 		for (size_t i = 0; i < json_object_array_length(o); i++) {
 			const char *arg = json_object_get_string(json_object_array_get_idx(o, i));
-			char *const one[] = {(char *)(uintptr_t)arg, NULL};
+			char *const one[] = { (char *)(uintptr_t)arg, NULL };
 			buf_puts(&b, i ? " " : "");
 			term_argv(&b, one);
 		}
@@ -87,7 +88,7 @@ static void print_text(const struct session *s)
 		if (json_object_object_get_ex(s->end, "types", &o))
 			line_counts("actions", o);
 	}
-	struct digest d = {0};
+	struct digest d = { 0 };
 	if (digest_collect(s->dirfd, &d) == 0)
 		printf("%-11s%llu deleted, %llu modified, %llu added\n", "changes",
 		       (unsigned long long)d.count[CHANGE_DELETED],

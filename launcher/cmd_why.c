@@ -25,15 +25,15 @@
 
 enum { WHY_EVENT, WHY_PATH, WHY_OP, WHY_HOST, WHY_EXEC, WHY_POLICY, WHY_NAME, WHY_JSON };
 const struct option_spec why_options[] = {
-	[WHY_EVENT] = {"event", 0, "N", "the event of that number"},
-	[WHY_PATH] = {"path", 0, "PATH", "what a file action on PATH would meet"},
-	[WHY_OP] = {"op", 0, "read|write|delete", "with --path (default read)"},
-	[WHY_HOST] = {"host", 0, "HOST[:PORT]", "what a connection would meet (port 443)"},
-	[WHY_EXEC] = {"exec", 0, NULL, "what starting the command that follows would meet"},
-	[WHY_POLICY] = {"policy", 'p', "NAME|FILE", "the policy that is asked (default dev)"},
-	[WHY_NAME] = {"name", 0, "AGENT", "with this agent's baseline (default: a fresh one)"},
-	[WHY_JSON] = {"json", 0, NULL, "as JSON"},
-	{NULL},
+	[WHY_EVENT] = { "event", 0, "N", "the event of that number" },
+	[WHY_PATH] = { "path", 0, "PATH", "what a file action on PATH would meet" },
+	[WHY_OP] = { "op", 0, "read|write|delete", "with --path (default read)" },
+	[WHY_HOST] = { "host", 0, "HOST[:PORT]", "what a connection would meet (port 443)" },
+	[WHY_EXEC] = { "exec", 0, NULL, "what starting the command that follows would meet" },
+	[WHY_POLICY] = { "policy", 'p', "NAME|FILE", "the policy that is asked (default dev)" },
+	[WHY_NAME] = { "name", 0, "AGENT", "with this agent's baseline (default: a fresh one)" },
+	[WHY_JSON] = { "json", 0, NULL, "as JSON" },
+	{ NULL },
 };
 
 static void from_event(const struct json_object *event, struct explanation *ret)
@@ -142,9 +142,9 @@ static int file_action(const struct options *o, struct action *a, char path[stat
 		enum action_op op, op_absent;
 		uint32_t flags;
 	} ops[] = {
-		{"read", ACTION_FILE_READ, OP_READ, OP_READ, 0},
-		{"write", ACTION_FILE_WRITE, OP_WRITE, OP_CREATE, 1},
-		{"delete", ACTION_FILE_DELETE, OP_DELETE, OP_DELETE, 0},
+		{ "read", ACTION_FILE_READ, OP_READ, OP_READ, 0 },
+		{ "write", ACTION_FILE_WRITE, OP_WRITE, OP_CREATE, 1 },
+		{ "delete", ACTION_FILE_DELETE, OP_DELETE, OP_DELETE, 0 },
 	};
 	const char *op = options_value(o, WHY_OP);
 	struct stat st;
@@ -218,8 +218,8 @@ static int host_action(const struct options *o, struct action *a, char host[stat
 	long port = has_port ? strtol(colon + 1, &end, 10) : 443;
 	if (port < 1 || port > 65535 || (end && *end) || !*given)
 		return err_set(err, EINVAL, "--host '%.80s': HOST or HOST:PORT", given);
-	snprintf(host, PATH_MAX, "%.*s:%ld", (int)(has_port ? (size_t)(colon - given) : strlen(given)),
-		 given, port);
+	snprintf(host, PATH_MAX, "%.*s:%ld",
+		 (int)(has_port ? (size_t)(colon - given) : strlen(given)), given, port);
 	a->type = ACTION_NETWORK_REQUEST;
 	a->op = OP_CONNECT;
 	a->resource = host;
@@ -233,8 +233,10 @@ static int ask(const struct options *o, const struct action *a, struct err *err)
 {
 	char cwd[PATH_MAX], state_path[STATE_PATH_SIZE];
 	const char *name = options_value(o, WHY_POLICY), *agent = options_value(o, WHY_NAME);
-	struct policy_env env = {.home = state_home(), .workspace = getcwd(cwd, sizeof(cwd)),
-				 .tmpdir = "/tmp", .dirs = state_policy_dirs()};
+	struct policy_env env = { .home = state_home(),
+				  .workspace = getcwd(cwd, sizeof(cwd)),
+				  .tmpdir = "/tmp",
+				  .dirs = state_policy_dirs() };
 	struct policy *policy = NULL;
 	struct history *history = history_new();
 	int r = history ? policy_load(name ? name : "dev", &env, &policy, err)
@@ -245,7 +247,7 @@ static int ask(const struct options *o, const struct action *a, struct err *err)
 		r = agents < 0 ? agents : history_load(history, agents, agent, err);
 	}
 	if (r == 0) {
-		struct decision d = {0};
+		struct decision d = { 0 };
 		struct explanation e;
 		judge(policy, AGENT_RUNNING, history, a, &d);
 		explanation_of(a, &d, &e);
@@ -264,8 +266,9 @@ static int why_action(const struct options *o, struct err *err)
 {
 	static char resource[PATH_MAX], argv[ACTION_ARGV_SIZE];
 	struct timespec t;
-	struct action a = {.resource = "", .program = "", .size_bytes = -1,
-			   .syscall_nr = UINT32_MAX};
+	struct action a = {
+		.resource = "", .program = "", .size_bytes = -1, .syscall_nr = UINT32_MAX
+	};
 	struct tm tm;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	a.mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
@@ -295,7 +298,8 @@ int cmd_why(const struct options *o)
 	else if (!options_has(o, WHY_EXEC))
 		r = options_want_args(o, 0, options_has(o, WHY_EVENT) ? 1 : 0, &err);
 	else if (!o->arg_count)
-		r = err_set(&err, EINVAL, "--exec wants a command: vsandbox why --exec -- CMD ARG…");
+		r = err_set(&err, EINVAL,
+			    "--exec wants a command: vsandbox why --exec -- CMD ARG…");
 	if (r == 0)
 		r = options_has(o, WHY_EVENT) ? why_event(o, &err) : why_action(o, &err);
 	if (r < 0) {

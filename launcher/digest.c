@@ -21,7 +21,7 @@ static int count_change(const struct change *c, void *arg)
 int digest_collect(int session_dirfd, struct digest *ret)
 {
 	static struct overlay overlay; /* large for a stack */
-	*ret = (struct digest){0};
+	*ret = (struct digest){ 0 };
 	int r = overlay_load(session_dirfd, &overlay, NULL);
 	if (r < 0)
 		return r;
@@ -37,15 +37,16 @@ void digest_print(const struct digest *d, int fd)
 		char letter;
 		const char *color;
 	} order[] = {
-		{CHANGE_DELETED, 'D', TERM_RED},
-		{CHANGE_MODIFIED, 'M', TERM_YELLOW},
-		{CHANGE_ADDED, 'A', TERM_GREEN},
+		{ CHANGE_DELETED, 'D', TERM_RED },
+		{ CHANGE_MODIFIED, 'M', TERM_YELLOW },
+		{ CHANGE_ADDED, 'A', TERM_GREEN },
 	};
 	bool color = term_color(fd);
 	uint64_t room = DIGEST_LISTED, total = 0;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		total += d->count[order[i].kind];
-		for (uint64_t n = 0; n < d->count[order[i].kind] && n < DIGEST_LISTED && room; n++) {
+		for (uint64_t n = 0; n < d->count[order[i].kind] && n < DIGEST_LISTED && room;
+		     n++) {
 			char text[5000];
 			struct buf b;
 			if (!d->listed[order[i].kind][n])

@@ -28,7 +28,8 @@ static void dump_patterns(FILE *f, const char *name, const struct policy_pattern
 static void dump_rules(FILE *f, const struct policy *p)
 {
 	static const char *const effects[EFFECT_COUNT] = {
-		[EFFECT_BLOCK] = "block", [EFFECT_PAUSE] = "pause", [EFFECT_ALLOW] = "allow"};
+		[EFFECT_BLOCK] = "block", [EFFECT_PAUSE] = "pause", [EFFECT_ALLOW] = "allow"
+	};
 	fputs(",\"rules\":[", f);
 	for (unsigned i = 0; i < p->rule_count; i++) {
 		const struct policy_rule *rule = &p->rules[i];
@@ -49,13 +50,15 @@ static void dump_rules(FILE *f, const struct policy *p)
 
 static void dump_box(FILE *f, const struct policy *p)
 {
-	static const char *const workspaces[WORKSPACE_COUNT] = {
-		[WORKSPACE_OVERLAY] = "overlay", [WORKSPACE_DIRECT] = "direct",
-		[WORKSPACE_READ_ONLY] = "read-only"};
+	static const char *const workspaces[WORKSPACE_COUNT] = { [WORKSPACE_OVERLAY] = "overlay",
+								 [WORKSPACE_DIRECT] = "direct",
+								 [WORKSPACE_READ_ONLY] =
+									 "read-only" };
 	const struct policy_monitors *m = &p->monitors;
 	const struct policy_limits *l = &p->limits;
-	fprintf(f, ",\"monitors\":{\"file_system\":%s,\"network\":%s,\"processes\":%s,\"database\":%s,"
-		   "\"cpu\":%s,\"memory\":%s}",
+	fprintf(f,
+		",\"monitors\":{\"file_system\":%s,\"network\":%s,\"processes\":%s,\"database\":%s,"
+		"\"cpu\":%s,\"memory\":%s}",
 		m->file_system ? "true" : "false", m->network ? "true" : "false",
 		m->processes ? "true" : "false", m->database ? "true" : "false",
 		m->cpu ? "true" : "false", m->memory ? "true" : "false");
@@ -68,8 +71,9 @@ static void dump_box(FILE *f, const struct policy *p)
 	json_member(f, true, "mode", policy_net_name(p->net));
 	dump_patterns(f, "allow_hosts", &p->allow_hosts);
 	dump_patterns(f, "block_hosts", &p->block_hosts);
-	fprintf(f, "},\"limits\":{\"memory\":%llu,\"pids\":%llu,\"cpu\":%.2f,\"open_files\":%llu,"
-		   "\"wall_seconds\":%llu}",
+	fprintf(f,
+		"},\"limits\":{\"memory\":%llu,\"pids\":%llu,\"cpu\":%.2f,\"open_files\":%llu,"
+		"\"wall_seconds\":%llu}",
 		(unsigned long long)l->memory_bytes, (unsigned long long)l->pids, l->cpus,
 		(unsigned long long)l->open_files, (unsigned long long)l->wall_seconds);
 	json_member(f, false, "on_exit", policy_on_exit_name(p->on_exit));
@@ -99,8 +103,9 @@ void dump_policy(FILE *f, const struct policy *p)
 	dump_patterns(f, "blocked_resources", &p->blocked);
 	fprintf(f, ",\"spawn\":%s", p->spawn ? "true" : "false");
 	dump_patterns(f, "spawn_allowed", &p->spawn_allowed);
-	fprintf(f, ",\"max_actions_per_minute\":%u,\"max_risk_score\":%.2f,\"risk_threshold\":%.2f,"
-		   "\"rollback_limit\":%u",
+	fprintf(f,
+		",\"max_actions_per_minute\":%u,\"max_risk_score\":%.2f,\"risk_threshold\":%.2f,"
+		"\"rollback_limit\":%u",
 		p->rate_general, (double)p->max_risk, (double)p->risk_threshold, p->rollback_limit);
 	dump_rules(f, p);
 	dump_box(f, p);

@@ -14,8 +14,9 @@ enum { DATA_SIZE = EVENT_JSON_MAX + 4096 };
 
 int eventfile_open(int session_dirfd, struct eventfile *ret, struct err *err)
 {
-	*ret = (struct eventfile){.fd = -1};
-	cleanup_fd int fd = openat(session_dirfd, "events.jsonl", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	*ret = (struct eventfile){ .fd = -1 };
+	cleanup_fd int fd =
+		openat(session_dirfd, "events.jsonl", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot open the session's log");
 	ret->data = malloc(DATA_SIZE + 1);
@@ -29,7 +30,7 @@ void eventfile_close(struct eventfile *f)
 {
 	scope_close(&f->fd);
 	free(f->data);
-	*f = (struct eventfile){.fd = -1};
+	*f = (struct eventfile){ .fd = -1 };
 }
 
 /* Next complete line in @ret_line; 0 when there is none yet. */
@@ -85,7 +86,7 @@ int eventfile_next(struct eventfile *f, struct eventfile_line *ret, struct err *
 		return err_set(err, EBADMSG, "events.jsonl:%llu is damaged, skipped",
 			       (unsigned long long)f->line);
 	}
-	*ret = (struct eventfile_line){.json = json, .text = text};
+	*ret = (struct eventfile_line){ .json = json, .text = text };
 	return 1;
 }
 

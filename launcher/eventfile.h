@@ -13,8 +13,8 @@
 struct json_object;
 
 struct eventfile {
-	int fd;        /* owned */
-	char *data;    /* owned */
+	int fd;     /* owned */
+	char *data; /* owned */
 	size_t start, end;
 	uint64_t line; /* number of the line last returned */
 	bool skipping; /* inside a line that is too long */

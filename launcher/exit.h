@@ -7,8 +7,8 @@ enum {
 	EXIT_CONFLICT = 122, /* commit conflict */
 	EXIT_DOCTOR = 123,   /* doctor found a missing layer */
 	EXIT_TIMEOUT = 124,
-	EXIT_USAGE = 125,    /* usage or set-up failure; nothing ran */
+	EXIT_USAGE = 125, /* usage or set-up failure; nothing ran */
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,
-	EXIT_SIGNAL = 128,   /* plus the signal that ended the agent */
+	EXIT_SIGNAL = 128, /* plus the signal that ended the agent */
 };

@@ -44,22 +44,23 @@ static const struct {
 	enum reason reason;
 	const char *meaning, *fix;
 } reasons[] = {
-	{REASON_AGENT_STATE, "the agent is paused or terminated", "let it go on, or start it again"},
-	{REASON_TYPE, "the policy does not allow this type of action",
-	 "add the type to \"allowed_action_types\""},
-	{REASON_BLOCKED, "a blocked pattern matches; a block wins over everything else",
-	 "take the pattern out where it stands, or narrow it"},
-	{REASON_NOT_ALLOWED, "nothing the policy allows matches", NULL},
-	{REASON_MAX_RISK, "the score is above the policy's \"max_risk_score\"", NULL},
-	{REASON_SPAWN, "under this policy the agent may start no other program",
-	 "set \"spawn\": true, or add the program to \"spawn_allowed\""},
-	{REASON_RULE, "a rule of the policy decided",
-	 "change the rule's effect, or give an allow rule a higher priority"},
-	{REASON_THRESHOLD, "the score reached the policy's \"risk_threshold\"", NULL},
-	{REASON_RATE, "more actions in a minute than \"max_actions_per_minute\"",
-	 "raise \"max_actions_per_minute\""},
-	{REASON_INTERNAL, "an error inside vsandbox; what cannot be judged is refused",
-	 "none by policy: please report it, with vsandbox logs"},
+	{ REASON_AGENT_STATE, "the agent is paused or terminated",
+	  "let it go on, or start it again" },
+	{ REASON_TYPE, "the policy does not allow this type of action",
+	  "add the type to \"allowed_action_types\"" },
+	{ REASON_BLOCKED, "a blocked pattern matches; a block wins over everything else",
+	  "take the pattern out where it stands, or narrow it" },
+	{ REASON_NOT_ALLOWED, "nothing the policy allows matches", NULL },
+	{ REASON_MAX_RISK, "the score is above the policy's \"max_risk_score\"", NULL },
+	{ REASON_SPAWN, "under this policy the agent may start no other program",
+	  "set \"spawn\": true, or add the program to \"spawn_allowed\"" },
+	{ REASON_RULE, "a rule of the policy decided",
+	  "change the rule's effect, or give an allow rule a higher priority" },
+	{ REASON_THRESHOLD, "the score reached the policy's \"risk_threshold\"", NULL },
+	{ REASON_RATE, "more actions in a minute than \"max_actions_per_minute\"",
+	  "raise \"max_actions_per_minute\"" },
+	{ REASON_INTERNAL, "an error inside vsandbox; what cannot be judged is refused",
+	  "none by policy: please report it, with vsandbox logs" },
 };
 
 static bool is_network(const struct explanation *e)
@@ -158,7 +159,8 @@ void explain_json(FILE *f, const struct explanation *e)
 	json_member(f, false, "reason", known(e->reason) ? e->reason : NULL);
 	json_member(f, false, "rule", e->rule);
 	json_member(f, false, "policy_file", e->file);
-	fprintf(f, ",\"policy_line\":%lld,\"score\":%.4f,\"scores\":{", (long long)e->line, e->score);
+	fprintf(f, ",\"policy_line\":%lld,\"score\":%.4f,\"scores\":{", (long long)e->line,
+		e->score);
 	for (int i = 0; i < DIMENSION_COUNT; i++) {
 		fprintf(f, "%s\"%s\":{\"x\":%.4f", i ? "," : "", dimension_name((enum dimension)i),
 			e->x[i]);

@@ -34,7 +34,7 @@
 #include "sandbox/monitor.h"
 
 enum {
-	DRAIN_DELAY_MS = 20,    /* while busy: large batches, and the CPU to the monitor */
+	DRAIN_DELAY_MS = 20,     /* while busy: large batches, and the CPU to the monitor */
 	KILL_PATIENCE_MS = 2000, /* from MONITOR_KILL to SIGKILL for the monitor */
 	INTERRUPT_TWICE_MS = 1000,
 };
@@ -48,11 +48,11 @@ struct gateway {
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
-	bool busy;     /* a drain is due; the ring's wake-ups do not matter until then */
+	bool busy; /* a drain is due; the ring's wake-ups do not matter until then */
 	bool started, exited, monitor_gone, deadline_passed;
 	const char *reason; /* why the tree was ended by us; NULL it was not */
-	int exit_code; /* of a start that failed; -1 none */
-	int status;    /* wait status of the agent */
+	int exit_code;      /* of a start that failed; -1 none */
+	int status;         /* wait status of the agent */
 };
 
 static uint64_t now_ms(void)
@@ -73,7 +73,7 @@ static void stamp(struct event *e)
 
 static void tell_monitor(struct gateway *g, int type, int value)
 {
-	struct monitor_message m = {.type = type, .value = value};
+	struct monitor_message m = { .type = type, .value = value };
 	ssize_t n = send(g->monitor_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
 		log_detail("the monitor takes no message: %s, continuing", strerrordesc_np(errno));
@@ -105,7 +105,8 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		return;
 	}
 	if (!g->started) {
-		if (signum == SIGINT || signum == SIGTERM || signum == SIGHUP || signum == SIGQUIT) {
+		if (signum == SIGINT || signum == SIGTERM || signum == SIGHUP ||
+		    signum == SIGQUIT) {
 			g->exit_code = EXIT_SIGNAL + signum;
 			end_tree(g, "signal");
 		} else if (signum == SIGTSTP && from_terminal) {
@@ -244,10 +245,10 @@ static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
 		struct pollfd fds[] = {
-			{.fd = g->monitor_fd, .events = POLLIN},
-			{.fd = g->signal_fd, .events = POLLIN},
-			{.fd = g->busy ? -1 : g->ring_fd, .events = POLLIN},
-			{.fd = g->pidfd, .events = POLLIN},
+			{ .fd = g->monitor_fd, .events = POLLIN },
+			{ .fd = g->signal_fd, .events = POLLIN },
+			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
+			{ .fd = g->pidfd, .events = POLLIN },
 		};
 		uint64_t now = now_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
@@ -285,7 +286,7 @@ static void supervise(struct gateway *g)
  */
 static void reap_monitor(struct gateway *g, int *ret_status)
 {
-	struct pollfd fd = {.fd = g->pidfd, .events = POLLIN};
+	struct pollfd fd = { .fd = g->pidfd, .events = POLLIN };
 	if (g->monitor_pid <= 0)
 		return;
 	if (poll(&fd, 1, KILL_PATIENCE_MS) == 0)
@@ -333,8 +334,8 @@ static int fork_monitor(struct gateway *g, const sigset_t *mask, struct monitor_
 /* Everything that must be there before the fork; the ring before the monitor that writes to it. */
 static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 {
-	static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
-					SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
+	static const int forwarded[] = { SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
+					 SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP };
 	sigset_t set;
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
@@ -373,29 +374,33 @@ static int finish(struct gateway *g)
 	} else if (crashed) {
 		code = EXIT_POLICY;
 		reason = "monitor died";
-		log_error("the monitor died, and every process of the sandbox with it; the log and the "
+		log_error("the monitor died, and every process of the sandbox with it; the log and "
+			  "the "
 			  "changes are kept");
 	} else {
-		code = g->exit_code >= 0 ? g->exit_code
+		code = g->exit_code >= 0    ? g->exit_code
 		       : g->deadline_passed ? EXIT_TIMEOUT
 					    : EXIT_SIGNAL + SIGKILL;
 	}
 	if (g->log) {
 		n = g->exited ? eventlog_drain(g->log, report_event, &g->report)
 			      : eventlog_recover(g->log, report_event, &g->report);
-		struct event last = {.kind = EVENT_SESSION_END,
-				    .ambient_count = g->report.ambient,
-				    .status = g->status,
-				    .text = reason,
-				    .result = 0,
-				    .action = {.resource = "", .program = "", .size_bytes = -1}};
+		struct event last = { .kind = EVENT_SESSION_END,
+				      .ambient_count = g->report.ambient,
+				      .status = g->status,
+				      .text = reason,
+				      .result = 0,
+				      .action = {
+					      .resource = "", .program = "", .size_bytes = -1 } };
 		stamp(&last);
 		if (n >= 0)
 			n = eventlog_append(g->log, &last);
 	}
 	if (n < 0)
-		log_error("the log of session %s is incomplete: %s; the rest is recovered when it is "
-			  "read", g->session.id, strerrordesc_np(-n));
+		log_error(
+			"the log of session %s is incomplete: %s; the rest is recovered when it is "
+			"read",
+			g->session.id, strerrordesc_np(-n));
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
@@ -411,10 +416,13 @@ static int finish(struct gateway *g)
 static void append_start(struct gateway *g)
 {
 	char argv[ACTION_ARGV_SIZE];
-	struct event e = {.kind = EVENT_SESSION_START,
-			  .text = g->start.policy,
-			  .action = {.resource = "", .program = "", .argv = argv,
-				     .cwd = g->run->cwd, .size_bytes = -1}};
+	struct event e = { .kind = EVENT_SESSION_START,
+			   .text = g->start.policy,
+			   .action = { .resource = "",
+				       .program = "",
+				       .argv = argv,
+				       .cwd = g->run->cwd,
+				       .size_bytes = -1 } };
 	for (char *const *arg = g->run->argv; *arg; arg++) {
 		size_t n = strlen(*arg) + 1;
 		if (e.action.argv_len + n > sizeof(argv)) {
@@ -477,15 +485,21 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 
 static uint64_t wall_ns(void)
 {
-	struct event e = {0};
+	struct event e = { 0 };
 	stamp(&e);
 	return e.wall_ns;
 }
 
 int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 {
-	struct gateway g = {.run = run, .session = {.dirfd = -1}, .lock_fd = -1, .monitor_fd = -1,
-			    .signal_fd = -1, .ring_fd = -1, .pidfd = -1, .exit_code = -1};
+	struct gateway g = { .run = run,
+			     .session = { .dirfd = -1 },
+			     .lock_fd = -1,
+			     .monitor_fd = -1,
+			     .signal_fd = -1,
+			     .ring_fd = -1,
+			     .pidfd = -1,
+			     .exit_code = -1 };
 	char state_path[STATE_PATH_SIZE];
 	struct err err;
 	sigset_t mask;

@@ -21,7 +21,8 @@ enum log_level log_get_level(void)
 }
 
 /* One write, so that lines of ours and of the agent do not mix within a line. */
-static void emit(const char *style, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+static void emit(const char *style, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
 static void emit(const char *style, const char *fmt, va_list ap)
 {
 	int saved = errno;

@@ -83,7 +83,8 @@ static int dispatch(const char *name, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
-		log_error("what is to be done? Try: vsandbox doctor, vsandbox run -- COMMAND, vsandbox help");
+		log_error("what is to be done? Try: vsandbox doctor, vsandbox run -- COMMAND, "
+			  "vsandbox help");
 		return EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))

@@ -26,7 +26,7 @@ static int add(struct options *o, unsigned id, const char *value, struct err *er
 		return err_set(err, EINVAL, "--%s is not built yet: %s", spec->name, spec->unbuilt);
 	if (o->count == OPTIONS_GIVEN_MAX)
 		return err_set(err, EINVAL, "more than %d options", OPTIONS_GIVEN_MAX);
-	o->given[o->count++] = (struct option_given){.id = id, .value = value};
+	o->given[o->count++] = (struct option_given){ .id = id, .value = value };
 	return 0;
 }
 
@@ -46,9 +46,10 @@ static int from_environment(struct options *o, struct err *err)
 			if (!strcmp(value, "0") || !strcasecmp(value, "no") ||
 			    !strcasecmp(value, "false"))
 				continue;
-			if (strcmp(value, "1") && strcasecmp(value, "yes") && strcasecmp(value, "true"))
-				return err_set(err, EINVAL,
-					       "%s is '%.40s'; a switch takes 1 or 0", name, value);
+			if (strcmp(value, "1") && strcasecmp(value, "yes") &&
+			    strcasecmp(value, "true"))
+				return err_set(err, EINVAL, "%s is '%.40s'; a switch takes 1 or 0",
+					       name, value);
 			value = NULL;
 		}
 		int r = add(o, id, value, err);

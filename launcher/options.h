@@ -12,9 +12,9 @@
 
 /* A row; its index in the table is its id. */
 struct option_spec {
-	const char *name;    /* long name without dashes; NULL ends the table */
-	char letter;         /* 0 none */
-	const char *value;   /* what the value is called in help; NULL: a switch */
+	const char *name;  /* long name without dashes; NULL ends the table */
+	char letter;       /* 0 none */
+	const char *value; /* what the value is called in help; NULL: a switch */
 	const char *help;
 	const char *unbuilt; /* not built yet: giving it is refused with this text; NULL built */
 };

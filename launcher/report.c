@@ -1,7 +1,7 @@
 #include "launcher/report.h"
 
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static uint64_t now_ns(clockid_t clock)
 
 void report_init(struct report *r, const struct run *run, const struct session *session)
 {
-	*r = (struct report){.run = run, .session = session, .tokens = REPORT_BURST};
+	*r = (struct report){ .run = run, .session = session, .tokens = REPORT_BURST };
 	r->refilled_ns = now_ns(CLOCK_MONOTONIC);
 }
 
@@ -51,9 +51,12 @@ static void monitors_text(const struct policy *p, struct buf *b)
 		const char *name;
 		bool on;
 	} monitors[] = {
-		{"files", p->monitors.file_system}, {"network", p->monitors.network},
-		{"processes", p->monitors.processes}, {"database", p->monitors.database},
-		{"cpu", p->monitors.cpu}, {"memory", p->monitors.memory},
+		{ "files", p->monitors.file_system },
+		{ "network", p->monitors.network },
+		{ "processes", p->monitors.processes },
+		{ "database", p->monitors.database },
+		{ "cpu", p->monitors.cpu },
+		{ "memory", p->monitors.memory },
 	};
 	for (size_t i = 0; i < sizeof(monitors) / sizeof(monitors[0]); i++)
 		if (monitors[i].on)
@@ -74,13 +77,15 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info("agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
-		 run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
-		 workspace[run->policy->workspace], policy_net_name(run->net),
-		 run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
-		 degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
+	log_info(
+		"agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
+		run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
+		workspace[run->policy->workspace], policy_net_name(run->net),
+		run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
+		degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
-		log_warn("mode observe: what the policy denies is let through and logged as an alert");
+		log_warn("mode observe: what the policy denies is let through and logged as an "
+			 "alert");
 }
 
 void report_started(struct report *r, pid_t agent_pid, const char *degraded)
@@ -272,7 +277,7 @@ int report_save(const struct report *r, int exit_code, int wait_status, const ch
 void report_ended(struct report *r, int exit_code, int wait_status, const char *reason)
 {
 	const struct run *run = r->run;
-	struct digest d = {0};
+	struct digest d = { 0 };
 	uint64_t denied = sum(r->by_verdict, VERDICT_PAUSE, VERDICT_COUNT);
 	bool wants_text = !run->json && log_get_level() > LOG_QUIET;
 	report_flush(r);
@@ -298,18 +303,19 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 	}
 	uint64_t changes = sum(d.count, 0, CHANGE_KIND_COUNT);
 	if (wants_text && (denied || changes)) {
-		log_info("%llu actions: %llu allowed, %llu alerted, %llu denied; changes: %llu added, "
+		log_info("%llu actions: %llu allowed, %llu alerted, %llu denied; changes: %llu "
+			 "added, "
 			 "%llu modified, %llu deleted",
 			 (unsigned long long)sum(r->by_verdict, 0, VERDICT_COUNT),
 			 (unsigned long long)r->by_verdict[VERDICT_ALLOW],
 			 (unsigned long long)r->by_verdict[VERDICT_ALERT],
-			 (unsigned long long)denied,
-			 (unsigned long long)d.count[CHANGE_ADDED],
+			 (unsigned long long)denied, (unsigned long long)d.count[CHANGE_ADDED],
 			 (unsigned long long)d.count[CHANGE_MODIFIED],
 			 (unsigned long long)d.count[CHANGE_DELETED]);
 		digest_print(&d, STDERR_FILENO);
 		if (r->outside)
-			log_info("%llu actions reached outside this machine's files and cannot be undone",
+			log_info("%llu actions reached outside this machine's files and cannot be "
+				 "undone",
 				 (unsigned long long)r->outside);
 		if (run->policy->on_exit == ON_EXIT_DISCARD && changes)
 			log_info("the changes are discarded, as asked");

@@ -12,7 +12,7 @@
 enum { AGENT_NAME_SIZE = 65 };
 
 struct run {
-	struct policy *policy; /* owned; flags applied */
+	struct policy *policy;   /* owned; flags applied */
 	struct history *history; /* owned */
 	int agents_dirfd;        /* owned; -1 none */
 	char agent[AGENT_NAME_SIZE];

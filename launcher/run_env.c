@@ -7,8 +7,9 @@
 /* With --clean-env only what programs need to find their files and speak to the terminal. */
 static bool kept_when_clean(const char *entry)
 {
-	static const char *const names[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM",
-					    "COLORTERM", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PWD"};
+	static const char *const names[] = { "PATH",     "HOME", "USER",      "LOGNAME",
+					     "SHELL",    "TERM", "COLORTERM", "LANG",
+					     "LANGUAGE", "TZ",   "TMPDIR",    "PWD" };
 	size_t len = strcspn(entry, "=");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == len && !strncmp(names[i], entry, len))

@@ -43,8 +43,10 @@ uint64_t process_start_ticks(pid_t pid)
 	const char *at = strrchr(text, ')');
 	unsigned long long ticks = 0;
 	char state = 'X';
-	if (!at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
-				  " %*d %*d %*d %*d %llu", &state, &ticks) != 2)
+	if (!at || sscanf(at + 1,
+			  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
+			  " %*d %*d %*d %*d %llu",
+			  &state, &ticks) != 2)
 		return 0;
 	/* A zombie does nothing any more, however long nobody reaps it. */
 	return state == 'Z' || state == 'X' ? 0 : ticks;
@@ -80,13 +82,14 @@ int session_create(int state_fd, const char *state_path, struct session *ret, in
 	do
 		make_id(id);
 	while (mkdirat(sessions, id, 0700) < 0 && errno == EEXIST);
-	cleanup_fd int dirfd = openat(sessions, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int dirfd =
+		openat(sessions, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dirfd < 0)
 		return err_sys(err, errno, "cannot make the session directory %s", id);
 	cleanup_fd int lock = openat(dirfd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_sys(err, errno, "cannot lock the session directory %s", id);
-	*ret = (struct session){.state = SESSION_RUNNING};
+	*ret = (struct session){ .state = SESSION_RUNNING };
 	memcpy(ret->id, id, sizeof(id));
 	snprintf(ret->path, sizeof(ret->path), "%.*s/sessions/%s", STATE_PATH_SIZE - 64, state_path,
 		 id);
@@ -102,8 +105,7 @@ static void json_process(FILE *f, const char *name, pid_t pid)
 			(unsigned long long)process_start_ticks(pid));
 }
 
-int session_write_start(const struct session *s, const struct session_start *start,
-			struct err *err)
+int session_write_start(const struct session *s, const struct session_start *start, struct err *err)
 {
 	cleanup_free char *text = NULL;
 	size_t len = 0;
@@ -238,7 +240,7 @@ void session_refresh(struct session *s)
 
 static int load(int sessions, const char *state_path, const char *id, struct session *ret)
 {
-	*ret = (struct session){.dirfd = -1};
+	*ret = (struct session){ .dirfd = -1 };
 	if (strlen(id) >= sizeof(ret->id))
 		return -EINVAL;
 	ret->dirfd = openat(sessions, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -257,7 +259,7 @@ void session_close(struct session *s)
 	scope_close(&s->dirfd);
 	json_object_put(s->start);
 	json_object_put(s->end);
-	*s = (struct session){.dirfd = -1};
+	*s = (struct session){ .dirfd = -1 };
 }
 
 static int newest_first(const void *a, const void *b)
@@ -326,8 +328,9 @@ static int choose(const struct session *list, int count, const char *id, struct 
 	char cwd[STATE_PATH_SIZE];
 	if (!id) {
 		if (!count)
-			return err_set(err, ENOENT, "there is no session yet; start one with: "
-						    "vsandbox run -- COMMAND");
+			return err_set(err, ENOENT,
+				       "there is no session yet; start one with: "
+				       "vsandbox run -- COMMAND");
 		if (!getcwd(cwd, sizeof(cwd)))
 			return 0;
 		for (int i = 0; i < count; i++)
@@ -361,7 +364,7 @@ int session_open(int state_fd, const char *state_path, const char *id, struct se
 	int found = choose(list, count, id, err);
 	if (found >= 0) {
 		*ret = list[found];
-		list[found] = (struct session){.dirfd = -1};
+		list[found] = (struct session){ .dirfd = -1 };
 	}
 	session_list_free(list, count);
 	if (found < 0)
@@ -383,7 +386,8 @@ int session_find(const char *id, struct session *ret, struct err *err)
 		return state;
 	int r = session_open(state, path, id, ret, err);
 	if (r == 0 && ret->state == SESSION_CRASHED)
-		session_recover(ret, NULL); /* best effort: what is in the log already still reads */
+		session_recover(ret,
+				NULL); /* best effort: what is in the log already still reads */
 	return r;
 }
 

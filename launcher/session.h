@@ -49,9 +49,9 @@ const char *session_state_name(enum session_state state);
 struct session_start {
 	const char *agent, *policy, *policy_file, *mode, *net, *cwd, *workspace, *on_exit;
 	char *const *argv;
-	uint64_t started_ns; /* wall clock */
+	uint64_t started_ns;                       /* wall clock */
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
-	const char *degraded; /* comma separated; "" none */
+	const char *degraded;                      /* comma separated; "" none */
 };
 
 /* Makes STATE/sessions/ID and takes its lock. @ret_lock is the caller's, and must not be inherited. */

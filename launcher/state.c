@@ -107,10 +107,9 @@ const char *const *state_policy_dirs(void)
 	static const char *dirs[4];
 	unsigned count = 0;
 	const char *xdg = getenv("XDG_CONFIG_HOME");
-	int n = xdg && xdg[0] == '/'
-			? snprintf(config, sizeof(config), "%s/vsandbox/policies", xdg)
-			: snprintf(config, sizeof(config), "%s/.config/vsandbox/policies",
-				   state_home());
+	int n = xdg && xdg[0] == '/' ? snprintf(config, sizeof(config), "%s/vsandbox/policies", xdg)
+				     : snprintf(config, sizeof(config),
+						"%s/.config/vsandbox/policies", state_home());
 	if (n > 0 && (size_t)n < sizeof(config))
 		dirs[count++] = config;
 	/* Run from build/MODE: the policies of the same tree, not those of some other version. */

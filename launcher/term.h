@@ -7,11 +7,11 @@
 
 #include "base/buf.h"
 
-#define TERM_RESET "\033[0m"
-#define TERM_RED "\033[31m"
-#define TERM_GREEN "\033[32m"
+#define TERM_RESET  "\033[0m"
+#define TERM_RED    "\033[31m"
+#define TERM_GREEN  "\033[32m"
 #define TERM_YELLOW "\033[33m"
-#define TERM_DIM "\033[2m"
+#define TERM_DIM    "\033[2m"
 
 /* Colour only on a terminal that can, and never with NO_COLOR. Asked once for each fd. */
 bool term_color(int fd);

@@ -8,8 +8,8 @@
 
 struct verb {
 	const char *name;
-	const char *synopsis; /* what follows the options; "" nothing */
-	const char *help;     /* one line */
+	const char *synopsis;                /* what follows the options; "" nothing */
+	const char *help;                    /* one line */
 	int (*run)(const struct options *o); /* returns the exit code; NULL: not built yet */
 	const struct option_spec *options;   /* ended by a NULL name; NULL none */
 };
@@ -34,9 +34,9 @@ int cmd_show(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec diff_options[], discard_options[], doctor_options[],
-	kill_options[], logs_options[], policy_options[], ps_options[], run_options[],
-	show_options[], why_options[];
+extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
+	logs_options[], policy_options[], ps_options[], run_options[], show_options[],
+	why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

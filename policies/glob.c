@@ -69,9 +69,10 @@ static bool is_cntrl(unsigned char c)
 }
 
 static const struct class_name classes[] = {
-	{ "alpha", is_alpha }, { "digit", is_digit }, { "alnum", is_alnum }, { "upper", is_upper },
-	{ "lower", is_lower }, { "space", is_space }, { "blank", is_blank }, { "punct", is_punct },
-	{ "print", is_print }, { "graph", is_graph }, { "cntrl", is_cntrl }, { "xdigit", is_xdigit },
+	{ "alpha", is_alpha }, { "digit", is_digit }, { "alnum", is_alnum },
+	{ "upper", is_upper }, { "lower", is_lower }, { "space", is_space },
+	{ "blank", is_blank }, { "punct", is_punct }, { "print", is_print },
+	{ "graph", is_graph }, { "cntrl", is_cntrl }, { "xdigit", is_xdigit },
 };
 
 static const struct class_name *find_class(const char *name, size_t len)

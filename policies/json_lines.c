@@ -199,8 +199,10 @@ static int scan_value(struct scan *s, struct json_line *at, unsigned depth)
 		return skip_string(s);
 	/* The word itself is json-c's to judge, but NaN and Infinity are no JSON. */
 	const char *start = s->at;
-	while (s->at < s->end && *s->at && strchr("+-.0123456789abcdefghijklmnopqrstuvwxyz"
-						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", *s->at))
+	while (s->at < s->end && *s->at &&
+	       strchr("+-.0123456789abcdefghijklmnopqrstuvwxyz"
+		      "ABCDEFGHIJKLMNOPQRSTUVWXYZ_",
+		      *s->at))
 		s->at++;
 	size_t len = (size_t)(s->at - start);
 	if (len == 0)
@@ -215,8 +217,9 @@ static int scan_value(struct scan *s, struct json_line *at, unsigned depth)
 int json_lines_scan(char *text, size_t len, const char *file, struct arena *arena,
 		    const struct json_line **ret, struct err *err)
 {
-	struct scan s = { .at = text, .end = text + len, .file = file, .line = 1,
-			  .arena = arena, .err = err };
+	struct scan s = {
+		.at = text, .end = text + len, .file = file, .line = 1, .arena = arena, .err = err
+	};
 	char what[16];
 	if (starts(&s, "\xef\xbb\xbf")) /* a byte order mark */
 		for (int i = 0; i < 3; i++)
@@ -246,8 +249,8 @@ void json_lines_pointer(const struct json_line *at, char *out, size_t size)
 	out[0] = '\0';
 	while (n-- > 0 && used < size) {
 		int more = chain[n]->key
-			? snprintf(out + used, size - used, "/%s", chain[n]->key)
-			: snprintf(out + used, size - used, "/%u", chain[n]->index);
+				   ? snprintf(out + used, size - used, "/%s", chain[n]->key)
+				   : snprintf(out + used, size - used, "/%u", chain[n]->index);
 		used += (size_t)more;
 	}
 }

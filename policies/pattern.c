@@ -217,8 +217,8 @@ bool pattern_as_mount(const struct pattern *p, char *path, size_t size)
 {
 	const char *end = p->text + strlen(p->text);
 	bool self = p->self;
-	if (!p->anchored || (p->kind != PATTERN_EXACT && p->kind != PATTERN_SUBTREE &&
-			     p->kind != PATTERN_GLOB))
+	if (!p->anchored ||
+	    (p->kind != PATTERN_EXACT && p->kind != PATTERN_SUBTREE && p->kind != PATTERN_GLOB))
 		return false;
 	if (p->kind == PATTERN_SUBTREE)
 		end = p->literal + p->literal_len;

@@ -13,14 +13,14 @@
 #include "base/err.h"
 
 enum pattern_kind {
-	PATTERN_ANY,         /* "*" or "**" */
-	PATTERN_EXACT,       /* no wildcard, anchored */
-	PATTERN_SUBTREE,     /* "DIR/" and one star: all below; with two stars DIR itself too */
-	PATTERN_NAME,        /* one component without wildcards, anywhere */
-	PATTERN_SUFFIX,      /* "*.ext": last component ends so */
-	PATTERN_PREFIX,      /* "prod.*": a component begins so */
-	PATTERN_GLOB,        /* fnmatch */
-	PATTERN_HOST,        /* host, *.domain, address or CIDR, with an optional port */
+	PATTERN_ANY,     /* "*" or "**" */
+	PATTERN_EXACT,   /* no wildcard, anchored */
+	PATTERN_SUBTREE, /* "DIR/" and one star: all below; with two stars DIR itself too */
+	PATTERN_NAME,    /* one component without wildcards, anywhere */
+	PATTERN_SUFFIX,  /* "*.ext": last component ends so */
+	PATTERN_PREFIX,  /* "prod.*": a component begins so */
+	PATTERN_GLOB,    /* fnmatch */
+	PATTERN_HOST,    /* host, *.domain, address or CIDR, with an optional port */
 };
 
 struct pattern {
@@ -29,11 +29,11 @@ struct pattern {
 	const char *literal; /* the fixed part; length below */
 	uint32_t literal_len;
 	bool anchored;
-	bool self;           /* it ends in "/" and two stars: the directory itself too */
-	bool wildcard;       /* PATTERN_HOST: "*" or "*." stood before the literal */
+	bool self;     /* it ends in "/" and two stars: the directory itself too */
+	bool wildcard; /* PATTERN_HOST: "*" or "*." stood before the literal */
 	/* PATTERN_HOST */
-	uint16_t port;       /* 0 any */
-	uint8_t family;      /* 0 name, AF_INET, AF_INET6 */
+	uint16_t port;  /* 0 any */
+	uint8_t family; /* 0 name, AF_INET, AF_INET6 */
 	uint8_t prefix_len;
 	uint8_t address[16];
 };
@@ -61,7 +61,7 @@ struct pattern_host {
 	const char *name; /* borrowed, not NUL-terminated; no brackets, no trailing dot */
 	size_t len;
 	uint16_t port;
-	uint8_t family;   /* 0 name, AF_INET, AF_INET6 */
+	uint8_t family; /* 0 name, AF_INET, AF_INET6 */
 	uint8_t address[16];
 };
 void pattern_host_init(struct pattern_host *h, const char *host, size_t len, uint16_t port);

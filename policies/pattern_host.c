@@ -186,8 +186,10 @@ static int check_name(const char *text, const char *name, size_t len, struct err
 			continue;
 		}
 		if (c == '*')
-			return err_set(err, EINVAL, "\"%s\": a '*' stands only first, as in "
-				       "*.example.com", text);
+			return err_set(err, EINVAL,
+				       "\"%s\": a '*' stands only first, as in "
+				       "*.example.com",
+				       text);
 		bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 			    (c >= '0' && c <= '9') || c == '-' || c == '_';
 		if (!good)
@@ -205,8 +207,10 @@ static int compile_address(const char *text, const struct parts *s, const char *
 	if (s->bits) {
 		bits = small_number(s->bits, s->bits_len, max);
 		if (bits < 0)
-			return err_set(err, EINVAL, "\"%s\": the prefix length is no number from "
-				       "0 to %d", text, max);
+			return err_set(err, EINVAL,
+				       "\"%s\": the prefix length is no number from "
+				       "0 to %d",
+				       text, max);
 	}
 	for (int i = bits; i < max; i++)
 		if (p->address[i / 8] & 0x80 >> i % 8)

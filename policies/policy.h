@@ -46,8 +46,9 @@ struct policy_rule {
 	bool has_max_risk;
 	float max_risk;
 	int priority;
-	int16_t start_min, end_min; /* minutes of the local day, -1 any; end < start wraps midnight */
-	uint8_t days;               /* bit 0 Monday … bit 6 Sunday; 0x7f any */
+	int16_t start_min,
+		end_min; /* minutes of the local day, -1 any; end < start wraps midnight */
+	uint8_t days;    /* bit 0 Monday … bit 6 Sunday; 0x7f any */
 	struct policy_origin origin;
 };
 
@@ -70,9 +71,9 @@ struct policy {
 	/* profile */
 	uint32_t allowed_types; /* bit per enum action_type */
 	bool allowed_types_present;
-	struct policy_patterns allowed;  /* allowed_resources, any action type */
+	struct policy_patterns allowed;                     /* allowed_resources, any action type */
 	struct policy_patterns allowed_read, allowed_write; /* narrower, for file types */
-	struct policy_patterns blocked;  /* blocked_resources: always wins */
+	struct policy_patterns blocked;                     /* blocked_resources: always wins */
 	struct policy_patterns blocked_except; /* names that "blocked" misses: system CA bundles */
 	struct policy_patterns ambient;
 	struct policy_patterns allow_hosts, block_hosts;
@@ -125,13 +126,23 @@ void policy_free(struct policy *p);
 
 /* Command-line additions; they count as the last policy extended. Values as in the file. */
 enum policy_flag {
-	POLICY_FLAG_ALLOW, POLICY_FLAG_BLOCK, POLICY_FLAG_ALLOW_HOSTS, POLICY_FLAG_BLOCK_HOSTS,
-	POLICY_FLAG_MAX_RISK, POLICY_FLAG_MODE, POLICY_FLAG_NET, POLICY_FLAG_ON_EXIT,
-	POLICY_FLAG_WORKSPACE, POLICY_FLAG_MEM, POLICY_FLAG_CPU, POLICY_FLAG_PIDS,
+	POLICY_FLAG_ALLOW,
+	POLICY_FLAG_BLOCK,
+	POLICY_FLAG_ALLOW_HOSTS,
+	POLICY_FLAG_BLOCK_HOSTS,
+	POLICY_FLAG_MAX_RISK,
+	POLICY_FLAG_MODE,
+	POLICY_FLAG_NET,
+	POLICY_FLAG_ON_EXIT,
+	POLICY_FLAG_WORKSPACE,
+	POLICY_FLAG_MEM,
+	POLICY_FLAG_CPU,
+	POLICY_FLAG_PIDS,
 	POLICY_FLAG_TIMEOUT,
 	POLICY_FLAG_SPAWN_ALLOWED, /* path of the agent's own program, and of each it is launched by:
 				      may run though spawn is false, and load PREFIX/lib */
-	POLICY_FLAG_HOST_PORT, POLICY_FLAG_PUBLISH,
+	POLICY_FLAG_HOST_PORT,
+	POLICY_FLAG_PUBLISH,
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
@@ -146,7 +157,7 @@ bool policy_key(unsigned index, const char **ret_block, const char **ret_name);
 /* What the patterns say of an action, before any score. Pure; no allocation. */
 struct policy_match {
 	bool type_allowed;
-	const struct policy_pattern *blocked;   /* first blocked pattern that hits; NULL none */
+	const struct policy_pattern *blocked; /* first blocked pattern that hits; NULL none */
 	bool resource_allowed;
 	bool ambient;
 	bool spawn_denied;

@@ -27,7 +27,7 @@ static const char *const flag_names[] = {
 _Static_assert(sizeof(flag_names) / sizeof(flag_names[0]) == POLICY_FLAG_COUNT, "a name each");
 
 /* What a program cannot even start without writing to; no data is kept there. */
-static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/tty",
+static const char *const devices[] = { "/dev/null", "/dev/zero",   "/dev/full", "/dev/tty",
 				       "/dev/ptmx", "/dev/pts/**", "/dev/std*", "/dev/fd/**" };
 
 /*
@@ -43,8 +43,8 @@ static int allow(struct loader *l, const char *value)
 		for (unsigned i = 0; rc == 0 && i < p->ambient.count; i++) {
 			/* Its text is expanded already; wildcards in it were escaped then. */
 			rc = list_append(l, &p->allowed_read, LIST_PATHS,
-					 p->ambient.items[i].pattern.text,
-					 p->ambient.items[i].name, NULL);
+					 p->ambient.items[i].pattern.text, p->ambient.items[i].name,
+					 NULL);
 		}
 	if (!p->allowed.present && !p->allowed_write.present)
 		for (size_t i = 0; rc == 0 && i < sizeof(devices) / sizeof(devices[0]); i++)
@@ -169,7 +169,8 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 		break;
 	case POLICY_FLAG_TIMEOUT:
 		if (seconds_parse(value, &p->limits.wall_seconds))
-			rc = loader_fail(&l, NULL, "\"%s\" is no time, as in 90s, 30m or 2h", value);
+			rc = loader_fail(&l, NULL, "\"%s\" is no time, as in 90s, 30m or 2h",
+					 value);
 		break;
 	case POLICY_FLAG_SPAWN_ALLOWED:
 		rc = program(&l, value);
@@ -187,7 +188,8 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 	if (index_build_all(&l.store->arena, p) && rc == 0)
 		rc = loader_no_memory(&l);
 	if (rc) { /* a person knows the flag, not where its value was put */
-		const char *text = strncmp(why.text, "command line: ", 14) ? why.text : why.text + 14;
+		const char *text =
+			strncmp(why.text, "command line: ", 14) ? why.text : why.text + 14;
 		err_set(err, -rc, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
 			text);
 	}

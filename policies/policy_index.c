@@ -13,8 +13,8 @@ struct rest {
 };
 
 struct policy_index {
-	uint32_t mask;   /* of slots; a power of two less one */
-	uint16_t *slots; /* open addressing: index of an item plus one; 0 free */
+	uint32_t mask;     /* of slots; a power of two less one */
+	uint16_t *slots;   /* open addressing: index of an item plus one; 0 free */
 	struct rest *rest; /* items that have no fixed path, in order */
 	unsigned rest_count;
 };
@@ -175,9 +175,10 @@ int index_build(struct arena *a, struct policy_patterns *list)
 
 int index_build_all(struct arena *a, struct policy *p)
 {
-	struct policy_patterns *const lists[] = { &p->allowed, &p->allowed_read, &p->allowed_write,
-						  &p->blocked, &p->blocked_except, &p->ambient,
-						  &p->spawn_allowed, &p->hide };
+	struct policy_patterns *const lists[] = { &p->allowed,        &p->allowed_read,
+						  &p->allowed_write,  &p->blocked,
+						  &p->blocked_except, &p->ambient,
+						  &p->spawn_allowed,  &p->hide };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
 		rc = index_build(a, lists[i]);

@@ -184,7 +184,7 @@ static int apply_types(struct loader *l, struct value v, const struct key *key, 
 	for (const struct json_line *c = v.at->first; c; c = c->next) {
 		enum action_type type;
 		rc = type_word(l, (struct value){ json_object_array_get_idx(v.json, c->index), c },
-				false, &type);
+			       false, &type);
 		if (rc)
 			return rc;
 		l->p->allowed_types |= UINT32_C(1) << type;
@@ -273,8 +273,8 @@ static int apply_time(struct loader *l, struct value v, const struct key *key, v
 static int apply_days(struct loader *l, struct value v, const struct key *key, void *field)
 {
 	(void)key;
-	static const char *const days[] = { "monday", "tuesday", "wednesday", "thursday",
-					    "friday", "saturday", "sunday", NULL };
+	static const char *const days[] = { "monday", "tuesday",  "wednesday", "thursday",
+					    "friday", "saturday", "sunday",    NULL };
 	uint8_t *mask = field;
 	int rc = value_expect(l, &v, json_type_array, "a list of days");
 	if (rc)
@@ -302,7 +302,7 @@ static int apply_days(struct loader *l, struct value v, const struct key *key, v
 #define R(field) offsetof(struct policy_rule, field)
 #define L(field) offsetof(struct policy_limits, field)
 #define M(field) offsetof(struct policy_monitors, field)
-#define MANY 1e15
+#define MANY     1e15
 
 /* clang-format off */
 static const struct key keys[] = {

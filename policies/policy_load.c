@@ -23,8 +23,14 @@ static const struct policy defaults = {
 	.rollback_limit = 5,
 	.workspace = WORKSPACE_OVERLAY,
 	.net = NET_ALLOWLIST,
-	.monitors = { .file_system = true, .network = true, .processes = true, .database = true,
-		      .cpu = true, .memory = true, .cpu_percent = 90, .cpu_seconds = 5,
+	.monitors = { .file_system = true,
+		      .network = true,
+		      .processes = true,
+		      .database = true,
+		      .cpu = true,
+		      .memory = true,
+		      .cpu_percent = 90,
+		      .cpu_seconds = 5,
 		      .memory_bytes = UINT64_C(2) << 30 },
 	.on_exit = ON_EXIT_KEEP,
 };
@@ -157,7 +163,7 @@ static int find(const struct loader *l, const char *name, const char *from,
 {
 	hint[0] = '\0';
 	if (!is_path(name)) {
-		/* policy.schema.json lies beside the policies and is none. */
+		/* A name with a dot is a file, not a policy. */
 		if (*name && !strchr(name, '.') && find_in_dirs(l, name, ".json", path))
 			return 0;
 		suggest(l, name, hint, 96);
@@ -228,7 +234,8 @@ static int apply(struct loader *l, struct value root)
 		return rc;
 	for (const struct json_line *c = root.at->first; rc == 0 && c; c = c->next)
 		if (strcmp(c->key, "extends") == 0)
-			rc = extend(l, (struct value){ json_object_object_get(root.json, c->key), c });
+			rc = extend(l,
+				    (struct value){ json_object_object_get(root.json, c->key), c });
 	if (rc)
 		return rc;
 	note_inherited_blocks(l);

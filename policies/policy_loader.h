@@ -55,7 +55,7 @@ int value_expect(const struct loader *l, const struct value *v, enum json_type t
 
 /* A set of words an enum is written as; its values are the indices. */
 struct words {
-	const char *what; /* "mode" */
+	const char *what;         /* "mode" */
 	const char *const *names; /* NULL-terminated */
 };
 extern const struct words mode_words, effect_words, net_words, workspace_words, on_exit_words;

@@ -184,9 +184,8 @@ static bool rule_time_holds(const struct policy_rule *r, const struct action *a)
 	int64_t day = minutes / 1440, of_day = minutes % 1440;
 	bool late = r->start_min > r->end_min && of_day < r->end_min;
 	if (r->start_min >= 0) {
-		bool in = r->start_min < r->end_min
-			? of_day >= r->start_min && of_day < r->end_min
-			: of_day >= r->start_min || of_day < r->end_min;
+		bool in = r->start_min < r->end_min ? of_day >= r->start_min && of_day < r->end_min
+						    : of_day >= r->start_min || of_day < r->end_min;
 		if (!in)
 			return false;
 	}
@@ -237,8 +236,8 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 	};
 	if (is_network(a->type)) {
 		if (!match_host(p, a, m))
-			m->resource_allowed =
-				paths_allowed(p, a->resource[0] == '/' ? &p->allowed_write : NULL, &n);
+			m->resource_allowed = paths_allowed(
+				p, a->resource[0] == '/' ? &p->allowed_write : NULL, &n);
 	} else if (a->type == ACTION_CODE_EXECUTION) {
 		bool named = any_target(&p->spawn_allowed, &n);
 		/* "spawn": false is itself the answer to executing; it says which programs may. */
@@ -248,8 +247,8 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 		m->ambient = any_target(&p->ambient, &n);
 	} else if (a->type == ACTION_FILE_READ) {
 		/* An interpreter must read the program it may run. */
-		m->resource_allowed = paths_allowed(p, &p->allowed_read, &n) ||
-				      any_target(&p->spawn_allowed, &n);
+		m->resource_allowed =
+			paths_allowed(p, &p->allowed_read, &n) || any_target(&p->spawn_allowed, &n);
 		m->ambient = any_target(&p->ambient, &n);
 	} else {
 		m->resource_allowed = paths_allowed(p, &p->allowed_write, &n);

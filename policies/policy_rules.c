@@ -15,8 +15,9 @@ static const struct json_line *member(const struct json_line *at, const char *na
 static int rule_read(struct loader *l, struct value v, struct policy_rule *rule)
 {
 	static const char *const needed[] = { "name", "resource_pattern", "effect" };
-	*rule = (struct policy_rule){ .start_min = -1, .end_min = -1, .days = 0x7f,
-				      .origin = { l->file, v.at->line } };
+	*rule = (struct policy_rule){
+		.start_min = -1, .end_min = -1, .days = 0x7f, .origin = { l->file, v.at->line }
+	};
 	int rc = keys_apply(l, v, "rules", rule);
 	if (rc)
 		return rc;
@@ -26,7 +27,8 @@ static int rule_read(struct loader *l, struct value v, struct policy_rule *rule)
 	if ((rule->start_min < 0) != (rule->end_min < 0))
 		return loader_fail(l, v.at, "a rule has time_start and time_end, or neither");
 	if (rule->start_min >= 0 && rule->start_min == rule->end_min)
-		return loader_fail(l, v.at, "time_start equals time_end: leave both out for all day");
+		return loader_fail(l, v.at,
+				   "time_start equals time_end: leave both out for all day");
 	/*
 	 * A block is sticky: what a policy extends decides before any exception made
 	 * here, however high the priority it claims.

@@ -55,8 +55,7 @@ int value_expect(const struct loader *l, const struct value *v, enum json_type t
 		return loader_fail(l, v->at, "expected %s, found %s", what, value_type(v));
 	/* "\u0000" would end the text early and change what it means. */
 	if (type == json_type_string &&
-	    strlen(json_object_get_string(v->json)) !=
-		    (size_t)json_object_get_string_len(v->json))
+	    strlen(json_object_get_string(v->json)) != (size_t)json_object_get_string_len(v->json))
 		return loader_fail(l, v->at, "the text holds a NUL");
 	return 0;
 }
@@ -164,11 +163,16 @@ static int host_pattern(const struct loader *l, const struct json_line *at, cons
 /* An exception to a block is for public certificates alone; any other would be a hole. */
 static bool names_certificates(const char *text)
 {
-	static const char *const places[] = { "/etc/ssl/", "/etc/pki/", "/etc/ca-certificates/",
-					      "/usr/share/ca-certificates/", "/usr/lib/ssl/",
+	static const char *const places[] = { "/etc/ssl/",
+					      "/etc/pki/",
+					      "/etc/ca-certificates/",
+					      "/usr/share/ca-certificates/",
+					      "/usr/lib/ssl/",
 					      "/usr/local/share/ca-certificates/",
-					      "/usr/share/pki/", "/usr/local/ssl/" };
-	static const char *const bundles[] = { "cacert.pem", "ca-bundle.pem", "ca-certificates.pem" };
+					      "/usr/share/pki/",
+					      "/usr/local/ssl/" };
+	static const char *const bundles[] = { "cacert.pem", "ca-bundle.pem",
+					       "ca-certificates.pem" };
 	if (strstr(text, "private"))
 		return false;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
@@ -197,8 +201,7 @@ static void *grown(const struct loader *l, void *items, unsigned count, size_t s
 int list_append(const struct loader *l, struct policy_patterns *list, enum list_kind kind,
 		const char *text, const char *group, const struct json_line *at)
 {
-	struct policy_pattern item = { .name = group,
-				       .origin = { l->file, at ? at->line : 0 } };
+	struct policy_pattern item = { .name = group, .origin = { l->file, at ? at->line : 0 } };
 	int rc = kind == LIST_HOSTS ? host_pattern(l, at, text, &item.pattern)
 				    : path_pattern(l, at, text, &item.pattern);
 	if (rc)
@@ -239,8 +242,9 @@ static int list_group(const struct loader *l, struct value v, struct policy_patt
 			patterns = c;
 		} else {
 			const char *near = nearest_word(c->key, known, sizeof(*known));
-			return loader_fail(l, c, "unknown key%s%s%s", near ? "; did you mean \"" : "",
-					   near ? near : "", near ? "\"?" : "");
+			return loader_fail(l, c, "unknown key%s%s%s",
+					   near ? "; did you mean \"" : "", near ? near : "",
+					   near ? "\"?" : "");
 		}
 	}
 	if (!name || !patterns)

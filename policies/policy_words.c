@@ -79,7 +79,8 @@ static int scaled(const char *text, const char *units, const uint64_t *factors, 
 	const char *rest = text + digits;
 	if (*rest) {
 		const char *unit = strchr(units, *rest);
-		if (!unit || rest[1] || __builtin_mul_overflow(value, factors[unit - units], &value))
+		if (!unit || rest[1] ||
+		    __builtin_mul_overflow(value, factors[unit - units], &value))
 			return -EINVAL;
 	}
 	*ret = value;
@@ -89,8 +90,8 @@ static int scaled(const char *text, const char *units, const uint64_t *factors, 
 int size_parse(const char *text, uint64_t *ret)
 {
 	static const uint64_t k = 1024;
-	const uint64_t factors[] = { k, k * k, k * k * k, k * k * k * k, k, k * k, k * k * k,
-				     k * k * k * k };
+	const uint64_t factors[] = { k, k * k, k * k * k, k * k * k * k,
+				     k, k * k, k * k * k, k * k * k * k };
 	return scaled(text, "KMGTkmgt", factors, ret);
 }
 

@@ -58,7 +58,7 @@ static int copy_attributes(int from, int to)
 	if (fchmod(to, st.st_mode & 07777) < 0)
 		return -errno;
 	int r = copy_xattrs(from, to);
-	struct timespec times[2] = {st.st_atim, st.st_mtim};
+	struct timespec times[2] = { st.st_atim, st.st_mtim };
 	if (r == 0 && futimens(to, times) < 0)
 		r = -errno;
 	return r;
@@ -125,7 +125,7 @@ int move_tree(int from_dir, const char *from, int to_dir, const char *to, unsign
 	if (r >= 0)
 		r = move_entries(old, new);
 	if (r >= 0) { /* the entries' leaving has touched the old one's time: put it back first */
-		struct timespec times[2] = {before.st_atim, before.st_mtim};
+		struct timespec times[2] = { before.st_atim, before.st_mtim };
 		futimens(old, times);
 		r = copy_attributes(old, new);
 	}

@@ -106,8 +106,8 @@ static int make_overlay(const struct overlay_request *req, const struct overlay_
 		rc = -errno;
 	if (rc < 0) {
 		read_context(fsfd, text, sizeof(text));
-		return err_sys(err, -rc, "overlay: cannot layer %s%s%s%s", l->mount, text[0] ? " (" : "",
-			       text, text[0] ? ")" : "");
+		return err_sys(err, -rc, "overlay: cannot layer %s%s%s%s", l->mount,
+			       text[0] ? " (" : "", text, text[0] ? ")" : "");
 	}
 	int mnt = fsmount(fsfd, FSMOUNT_CLOEXEC,
 			  (unsigned)(layer_attr | (l->read_only ? MOUNT_ATTR_RDONLY : 0)));
@@ -243,7 +243,8 @@ static int mount_rootful(const struct overlay_request *req, struct overlay *o, s
 		}
 		/* vfat, some FUSE: no lower of an overlay; seen, but not writable */
 		size_t len = strlen(o->notice);
-		snprintf(o->notice + len, sizeof(o->notice) - len, "%s%s", len ? ", " : "", l->mount);
+		snprintf(o->notice + len, sizeof(o->notice) - len, "%s%s", len ? ", " : "",
+			 l->mount);
 		int rc = overlay_add_entry(o, OVERLAY_ENTRY_BIND, l->mount, NULL, 0755);
 		if (rc < 0)
 			return err_sys(err, -rc, "overlay");
@@ -262,8 +263,8 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 	rc = mount_table_read(&mounts, err);
 	if (rc < 0)
 		return rc;
-	rc = ret->rootful ? overlay_plan_rootful(&mounts, ret, err) :
-			    overlay_plan_forest(&mounts, req->writable, ret, err);
+	rc = ret->rootful ? overlay_plan_rootful(&mounts, ret, err)
+			  : overlay_plan_forest(&mounts, req->writable, ret, err);
 	mount_table_finish(&mounts);
 	if (rc == 0) {
 		number_layers(ret, req->session_dirfd);
@@ -271,7 +272,8 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 		for (unsigned i = 0; rc == 0 && i < ret->count; i++)
 			rc = make_upper(req->session_dirfd, &ret->layers[i], ret->rootful);
 		if (rc < 0)
-			err_sys(err, -rc, "overlay: cannot make the layers in %s", req->session_path);
+			err_sys(err, -rc, "overlay: cannot make the layers in %s",
+				req->session_path);
 	}
 	if (rc == 0 && ret->rootful)
 		rc = mount_rootful(req, ret, err);
@@ -330,8 +332,8 @@ static int make_template(const struct overlay *o, const char *template)
 	/* modes last: a directory without write permission would refuse its entries */
 	for (unsigned i = o->entry_count; i-- > 0;) {
 		const struct overlay_entry *e = &o->entries[i];
-		if (e->kind == OVERLAY_ENTRY_DIR && under(path, sizeof(path), template, e->path) == 0 &&
-		    chmod(path, e->mode) < 0)
+		if (e->kind == OVERLAY_ENTRY_DIR &&
+		    under(path, sizeof(path), template, e->path) == 0 && chmod(path, e->mode) < 0)
 			return -errno;
 	}
 	return 0;
@@ -395,7 +397,8 @@ int overlay_mount(struct overlay *o, const struct overlay_request *req, const ch
 		if (rc == 0)
 			rc = bind_tree(req->direct[i], to, layer_attr);
 		if (rc < 0)
-			return err_sys(err, -rc, "overlay: cannot show %s directly", req->direct[i]);
+			return err_sys(err, -rc, "overlay: cannot show %s directly",
+				       req->direct[i]);
 	}
 	/* from the new root, so that what is read is what the layers say, and host sockets stay dead */
 	for (unsigned i = 0; req->read_only && req->read_only[i]; i++) {
@@ -456,7 +459,8 @@ static int discard_below(int dirfd, unsigned depth)
 		/* overlayfs leaves its private directory with mode 000; agents make such ones too */
 		int fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 && errno == EACCES && fchmodat(dirfd, e->d_name, 0700, 0) == 0)
-			fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			fd = openat(dirfd, e->d_name,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0) {
 			rc = -errno;
 			break;

@@ -21,9 +21,9 @@ enum { OVERLAY_LAYERS_MAX = 256 };
 
 /* One overlay: what is mounted at @mount, and where its two halves are. */
 struct overlay_layer {
-	char *mount;  /* absolute path inside, "/" for the rootful one; owned */
-	char *lower;  /* host directory under it; owned */
-	int upper_fd; /* O_PATH of the upper on the host; owned, -1 none */
+	char *mount;    /* absolute path inside, "/" for the rootful one; owned */
+	char *lower;    /* host directory under it; owned */
+	int upper_fd;   /* O_PATH of the upper on the host; owned, -1 none */
 	unsigned index; /* layers/INDEX/{upper,work} in the session directory */
 	int mount_fd;   /* rootful, but for "/": the detached mount; owned, -1 else */
 	bool read_only; /* the host has it mounted read-only */
@@ -46,7 +46,7 @@ struct overlay {
 	bool rootful;
 	unsigned count;
 	struct overlay_layer layers[OVERLAY_LAYERS_MAX];
-	int detached_fd; /* rootful: the detached mount; owned, -1 else */
+	int detached_fd;               /* rootful: the detached mount; owned, -1 else */
 	struct overlay_entry *entries; /* parents before children; owned */
 	unsigned entry_count;
 	char notice[256]; /* host mounts that are shown read-only for want of a layer; "" none */
@@ -55,12 +55,13 @@ struct overlay {
 struct overlay_request {
 	int session_dirfd;        /* layers/ is made here */
 	const char *session_path; /* absolute path of the same, for mount options */
-	const char *const *direct; /* host directories shown read-write without overlay; NULL-terminated */
+	const char *const
+		*direct; /* host directories shown read-write without overlay; NULL-terminated */
 	const char *const *read_only; /* host directories shown read-only; NULL-terminated */
 	/* host directories in which the caller expects to write (workspace, home, temporary): rootless,
 	 * those below a parent of a foreign owner get a layer of their own; NULL-terminated, may be NULL */
 	const char *const *writable;
-	bool volatile_upper;      /* discard on exit: no fsync reaches the disk */
+	bool volatile_upper; /* discard on exit: no fsync reaches the disk */
 };
 
 /* Outside the namespaces, before clone: directories, plan, rootful mount. */

@@ -29,10 +29,10 @@ bool path_is_fresh(const char *path)
 bool mount_is_pseudo(const struct mount_point *m)
 {
 	static const char *const pseudo[] = {
-		"proc",	   "sysfs",	 "devtmpfs", "devpts",	 "cgroup",     "cgroup2",
-		"debugfs", "tracefs",	 "bpf",	     "mqueue",	 "securityfs", "pstore",
-		"efivarfs", "configfs",	 "fusectl",  "hugetlbfs", "autofs",	"binfmt_misc",
-		"nsfs",	   "rpc_pipefs", "selinuxfs", "nfsd",
+		"proc",     "sysfs",      "devtmpfs",  "devpts",    "cgroup",     "cgroup2",
+		"debugfs",  "tracefs",    "bpf",       "mqueue",    "securityfs", "pstore",
+		"efivarfs", "configfs",   "fusectl",   "hugetlbfs", "autofs",     "binfmt_misc",
+		"nsfs",     "rpc_pipefs", "selinuxfs", "nfsd",
 	};
 	for (size_t i = 0; i < sizeof(pseudo) / sizeof(pseudo[0]); i++)
 		if (strcmp(m->fstype, pseudo[i]) == 0)
@@ -74,7 +74,8 @@ static int parse_line(char *line, struct mount_point *ret)
 	char *fields[64];
 	unsigned count = 0, dash = 0;
 	char *save = NULL;
-	for (char *f = strtok_r(line, " ", &save); f && count < 64; f = strtok_r(NULL, " ", &save)) {
+	for (char *f = strtok_r(line, " ", &save); f && count < 64;
+	     f = strtok_r(NULL, " ", &save)) {
 		if (count >= 6 && !dash && strcmp(f, "-") == 0)
 			dash = count;
 		fields[count++] = f;
@@ -139,7 +140,8 @@ int mount_table_read(struct mount_table *ret, struct err *err)
 	size_t size = 0;
 	errno = 0;
 	if (getdelim(&text, &size, '\0', f) < 0)
-		return err_sys(err, errno ? errno : EIO, "overlay: cannot read /proc/self/mountinfo");
+		return err_sys(err, errno ? errno : EIO,
+			       "overlay: cannot read /proc/self/mountinfo");
 	int rc = mount_table_parse(text, ret);
 	if (rc < 0)
 		return err_sys(err, -rc, "overlay: /proc/self/mountinfo makes no sense");
@@ -197,8 +199,8 @@ static int add_layer(struct overlay *o, const char *path, bool read_only, struct
 static bool mount_is_visible(const struct mount_point *m, mode_t *ret_mode)
 {
 	struct statx sx;
-	if (statx(AT_FDCWD, m->path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MODE | STATX_MNT_ID,
-		  &sx) < 0)
+	if (statx(AT_FDCWD, m->path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_TYPE | STATX_MODE | STATX_MNT_ID, &sx) < 0)
 		return false; /* behind a directory we may not search, or a dead server: not carried over */
 	*ret_mode = sx.stx_mode;
 	return !(sx.stx_mask & STATX_MNT_ID) || sx.stx_mnt_id == m->id;
@@ -215,7 +217,8 @@ int overlay_plan_rootful(const struct mount_table *t, struct overlay *o, struct 
 			continue;
 		if (S_ISDIR(mode))
 			rc = add_layer(o, m->path, m->read_only, err);
-		else if (S_ISREG(mode)) /* as containers do with /etc/resolv.conf; never sockets, devices */
+		else if (
+			S_ISREG(mode)) /* as containers do with /etc/resolv.conf; never sockets, devices */
 			rc = overlay_add_entry(o, OVERLAY_ENTRY_BIND, m->path, NULL, mode & 07777);
 	}
 	return rc;
@@ -281,9 +284,8 @@ static bool needs_no_layer(const char *path)
 		return true; /* nobody gets in: shown as it is */
 	if (may(path, W_OK))
 		return false;
-	static const char *const system_dirs[] = { "/usr", "/bin",   "/sbin",	"/lib",
-						   "/lib32", "/lib64", "/libx32", "/boot",
-						   "/etc" };
+	static const char *const system_dirs[] = { "/usr",   "/bin",    "/sbin", "/lib", "/lib32",
+						   "/lib64", "/libx32", "/boot", "/etc" };
 	bool known = false;
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(system_dirs[0]); i++)
 		known |= strcmp(path, system_dirs[i]) == 0;
@@ -297,7 +299,8 @@ static bool needs_no_layer(const char *path)
 		if (!known)
 			return false;
 		struct stat st;
-		if (e->d_type == DT_LNK || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (e->d_type == DT_LNK ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		/* an access list that lets somebody write shows in the group's bits */
 		if (st.st_uid == geteuid() ||
@@ -324,7 +327,8 @@ static int plan_directory(const struct forest *f, const char *path, const struct
 		return rc < 0 ? rc : plan_children(f, path, depth + 1);
 	}
 	mode_t mode = st->st_mode & 07777;
-	int rc = overlay_add_entry(f->o, needs_no_layer(path) ? OVERLAY_ENTRY_BIND : OVERLAY_ENTRY_DIR,
+	int rc = overlay_add_entry(f->o,
+				   needs_no_layer(path) ? OVERLAY_ENTRY_BIND : OVERLAY_ENTRY_DIR,
 				   path, NULL, mode);
 	if (rc < 0 || f->o->entries[f->o->entry_count - 1].kind == OVERLAY_ENTRY_BIND)
 		return rc;
@@ -338,7 +342,8 @@ static int plan_children(const struct forest *f, const char *path, unsigned dept
 		return err_set(f->err, ELOOP, "overlay: mounts are nested too deeply at %s", path);
 	cleanup_dir DIR *d = opendir(path);
 	if (!d)
-		return errno == EACCES ? 0 : err_sys(f->err, errno, "overlay: cannot list %s", path);
+		return errno == EACCES ? 0
+				       : err_sys(f->err, errno, "overlay: cannot list %s", path);
 	const struct dirent *e;
 	while ((e = readdir(d))) {
 		struct stat st;
@@ -353,12 +358,14 @@ static int plan_children(const struct forest *f, const char *path, unsigned dept
 		if (S_ISDIR(st.st_mode)) {
 			rc = plan_directory(f, child, &st, depth);
 		} else if (S_ISREG(st.st_mode)) {
-			rc = overlay_add_entry(f->o, OVERLAY_ENTRY_BIND, child, NULL, st.st_mode & 07777);
+			rc = overlay_add_entry(f->o, OVERLAY_ENTRY_BIND, child, NULL,
+					       st.st_mode & 07777);
 		} else if (S_ISLNK(st.st_mode)) {
 			ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
 			if (n >= 0) {
 				target[n] = '\0';
-				rc = overlay_add_entry(f->o, OVERLAY_ENTRY_SYMLINK, child, target, 0);
+				rc = overlay_add_entry(f->o, OVERLAY_ENTRY_SYMLINK, child, target,
+						       0);
 			}
 		} /* sockets, fifos and devices of the host stay outside */
 		if (rc < 0)

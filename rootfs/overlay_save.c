@@ -108,7 +108,8 @@ int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
 		return err_sys(err, ENOMEM, "overlay: layers.json");
 	size_t len = 0;
 	ssize_t n;
-	while (len < LAYERS_FILE_MAX - 1 && (n = read(fd, text + len, LAYERS_FILE_MAX - 1 - len)) > 0)
+	while (len < LAYERS_FILE_MAX - 1 &&
+	       (n = read(fd, text + len, LAYERS_FILE_MAX - 1 - len)) > 0)
 		len += (size_t)n;
 	text[len] = '\0';
 	cleanup_json struct json_object *root = json_tokener_parse(text);
@@ -117,7 +118,8 @@ int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
 	struct json_object *rootful = root ? member(root, "rootful", json_type_boolean) : NULL;
 	if (!layers || !version || !rootful || json_object_get_int(version) != LAYERS_VERSION ||
 	    json_object_array_length(layers) > OVERLAY_LAYERS_MAX)
-		return err_set(err, EBADMSG, "overlay: layers.json is damaged or of another version");
+		return err_set(err, EBADMSG,
+			       "overlay: layers.json is damaged or of another version");
 	*ret = (struct overlay){ .detached_fd = -1, .rootful = json_object_get_boolean(rootful) };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < json_object_array_length(layers); i++)

@@ -80,7 +80,8 @@ static int push(struct walk *w, const char *name)
 {
 	size_t n = strlen(name);
 	if (w->len + n + 2 > WALK_PATH_MAX)
-		return err_set(w->err, ENAMETOOLONG, "diff: a path below %.200s is too long", w->path);
+		return err_set(w->err, ENAMETOOLONG, "diff: a path below %.200s is too long",
+			       w->path);
 	w->path[w->len++] = '/';
 	memcpy(w->path + w->len, name, n + 1);
 	w->len += n;
@@ -90,8 +91,9 @@ static int push(struct walk *w, const char *name)
 static int tell(struct walk *w, enum change_kind kind, const struct stat *upper,
 		const struct stat *lower, bool content)
 {
-	struct change c = { .kind = kind, .path = w->path, .upper = upper, .lower = lower,
-			    .content = content };
+	struct change c = {
+		.kind = kind, .path = w->path, .upper = upper, .lower = lower, .content = content
+	};
 	return w->visit(&c, w->arg);
 }
 
@@ -131,7 +133,8 @@ static bool is_opaque(int dirfd, const char *name)
 
 static bool is_overlay_xattr(const char *name)
 {
-	return strncmp(name, "user.overlay.", 13) == 0 || strncmp(name, "trusted.overlay.", 16) == 0;
+	return strncmp(name, "user.overlay.", 13) == 0 ||
+	       strncmp(name, "trusted.overlay.", 16) == 0;
 }
 
 /* Every attribute of @a, but overlayfs's own, is there with the same value in @b. */
@@ -173,8 +176,8 @@ static bool same_meta(const struct walk *w, const struct stat *u, const struct s
 		return true;
 	if (u->st_mode != l->st_mode || u->st_uid != l->st_uid || u->st_gid != l->st_gid)
 		return false;
-	return S_ISDIR(u->st_mode) || (u->st_mtim.tv_sec == l->st_mtim.tv_sec &&
-				       u->st_mtim.tv_nsec == l->st_mtim.tv_nsec);
+	return S_ISDIR(u->st_mode) ||
+	       (u->st_mtim.tv_sec == l->st_mtim.tv_sec && u->st_mtim.tv_nsec == l->st_mtim.tv_nsec);
 }
 
 static ssize_t read_full(int fd, char *bytes, size_t size)
@@ -251,7 +254,8 @@ static int walk_deleted(struct walk *w, int lower_dir, const char *name)
 	int rc = tell(w, CHANGE_DELETED, NULL, &st, true);
 	if (rc != 0 || !S_ISDIR(st.st_mode))
 		return rc;
-	cleanup_fd int dir = openat(lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int dir =
+		openat(lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return errno == EACCES ? 0 : err_sys(w->err, errno, "diff: %.300s", w->path);
 	cleanup_names struct names names = { 0 };
@@ -291,8 +295,8 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, content);
 		/* a directory that became a file took what was in it along */
 		if (rc == 0 && S_ISDIR(l.st_mode)) {
-			cleanup_fd int gone = openat(lower_dir, name, O_RDONLY | O_DIRECTORY |
-									  O_NOFOLLOW | O_CLOEXEC);
+			cleanup_fd int gone = openat(
+				lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			cleanup_names struct names names = { 0 };
 			rc = gone < 0 ? 0 : read_names(gone, &names);
 			for (size_t i = 0; rc == 0 && i < names.count; i++) {
@@ -310,10 +314,10 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 	cleanup_fd int upper = open_upper_dir(upper_dir, name, &restore);
 	if (upper < 0)
 		return err_sys(w->err, -upper, "diff: cannot open %.300s", w->path);
-	cleanup_fd int lower = found && S_ISDIR(l.st_mode) ?
-				       openat(lower_dir, name,
-					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) :
-				       -1;
+	cleanup_fd int lower =
+		found && S_ISDIR(l.st_mode)
+			? openat(lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+			: -1;
 	rc = walk_directory(w, upper, lower, is_opaque(upper_dir, name));
 	if (restore && fchmod(upper, u.st_mode & 07777) < 0 && rc == 0)
 		rc = err_sys(w->err, errno, "diff: cannot give %.300s its mode back", w->path);
@@ -333,15 +337,15 @@ static int walk_directory(struct walk *w, int upper, int lower, bool opaque)
 		return err_sys(w->err, -rc, "diff: cannot list %.300s", w->path);
 	size_t i = 0, j = 0;
 	while (rc == 0 && (i < above.count || j < below.count)) {
-		int order = i == above.count ? 1 :
-			    j == below.count ? -1 :
-					       strcmp(above.items[i], below.items[j]);
+		int order = i == above.count   ? 1
+			    : j == below.count ? -1
+					       : strcmp(above.items[i], below.items[j]);
 		const char *name = order <= 0 ? above.items[i] : below.items[j];
 		size_t len = w->len;
 		rc = push(w, name);
 		if (rc == 0)
-			rc = order <= 0 ? walk_entry(w, upper, lower, name) :
-					  walk_deleted(w, lower, name);
+			rc = order <= 0 ? walk_entry(w, upper, lower, name)
+					: walk_deleted(w, lower, name);
 		w->path[w->len = len] = '\0';
 		i += order <= 0;
 		j += order >= 0;
@@ -355,8 +359,12 @@ int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, voi
 	cleanup_free char *path = calloc(1, WALK_PATH_MAX);
 	if (!path)
 		return err_sys(err, ENOMEM, "diff");
-	struct walk w = { .visit = visit, .arg = arg, .err = err, .rootful = o->rootful,
-			  .uid = geteuid(), .path = path };
+	struct walk w = { .visit = visit,
+			  .arg = arg,
+			  .err = err,
+			  .rootful = o->rootful,
+			  .uid = geteuid(),
+			  .path = path };
 	int rc = 0;
 	for (unsigned i = 0; rc == 0 && i < o->count; i++) {
 		const struct overlay_layer *l = &o->layers[i];

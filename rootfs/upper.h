@@ -17,7 +17,7 @@ enum change_kind {
 
 struct change {
 	enum change_kind kind;
-	const char *path;      /* absolute, as inside; valid during the call */
+	const char *path;         /* absolute, as inside; valid during the call */
 	const struct stat *upper; /* NULL for deletions */
 	const struct stat *lower; /* NULL for additions */
 	bool content; /* MODIFIED: bytes, type or link target differ (not only metadata) */

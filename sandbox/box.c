@@ -30,8 +30,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,8 +46,9 @@
 const char *box_layer_name(enum box_layer layer)
 {
 	static const char *const names[LAYER_COUNT] = {
-		[LAYER_USERNS] = "userns",     [LAYER_NETNS] = "netns",	  [LAYER_OVERLAY] = "overlay",
-		[LAYER_PROC] = "proc",	       [LAYER_LANDLOCK] = "landlock", [LAYER_NOTIFY] = "notify",
+		[LAYER_USERNS] = "userns",     [LAYER_NETNS] = "netns",
+		[LAYER_OVERLAY] = "overlay",   [LAYER_PROC] = "proc",
+		[LAYER_LANDLOCK] = "landlock", [LAYER_NOTIFY] = "notify",
 		[LAYER_CGROUP] = "cgroup",
 	};
 	return (unsigned)layer < LAYER_COUNT ? names[layer] : "unknown";
@@ -85,18 +86,21 @@ static int explain_clone(int errnum, struct err *err)
 			       "userns: unprivileged user namespaces are switched off: sysctl "
 			       "kernel.unprivileged_userns_clone=1");
 	if (errnum == ENOSPC || sysctl_is("/proc/sys/user/max_user_namespaces", "0"))
-		return err_set(err, errnum,
-			       "userns: no further user namespace is allowed: raise sysctl "
-			       "user.max_user_namespaces (inside another vsandbox it is 0 on purpose)");
+		return err_set(
+			err, errnum,
+			"userns: no further user namespace is allowed: raise sysctl "
+			"user.max_user_namespaces (inside another vsandbox it is 0 on purpose)");
 	if (sysctl_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"))
-		return err_set(err, errnum,
-			       "userns: AppArmor restricts unprivileged user namespaces: install the "
-			       "profile that comes with vsandbox, or sysctl "
-			       "kernel.apparmor_restrict_unprivileged_userns=0");
+		return err_set(
+			err, errnum,
+			"userns: AppArmor restricts unprivileged user namespaces: install the "
+			"profile that comes with vsandbox, or sysctl "
+			"kernel.apparmor_restrict_unprivileged_userns=0");
 	if (errnum == ENOSYS)
-		return err_set(err, errnum,
-			       "userns: clone3 is not available (Linux 5.7 is needed; some container "
-			       "profiles hide it: allow clone3 and user namespaces there)");
+		return err_set(
+			err, errnum,
+			"userns: clone3 is not available (Linux 5.7 is needed; some container "
+			"profiles hide it: allow clone3 and user namespaces there)");
 	return err_sys(err, errnum,
 		       "userns: cannot make the namespaces (a container's seccomp profile may "
 		       "forbid it: allow clone with CLONE_NEW*)");
@@ -203,7 +207,9 @@ static int read_gate(const struct box *b, struct gate_report *ret, pid_t *ret_pi
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
 			      .msg_controllen = sizeof(control) };
 	ssize_t n;
 	do
@@ -329,15 +335,25 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 {
 	struct box b = {
-		.init_pidfd = -1, .control_fd = -1, .listener_fd = -1, .proc_fd = -1,
-		.agent_pidfd = -1, .gate_fd = -1, .cgroup_parent_fds = { -1, -1, -1, -1 },
+		.init_pidfd = -1,
+		.control_fd = -1,
+		.listener_fd = -1,
+		.proc_fd = -1,
+		.agent_pidfd = -1,
+		.gate_fd = -1,
+		.cgroup_parent_fds = { -1, -1, -1, -1 },
 		.overlay.detached_fd = -1,
 	};
 	*ret = b;
-	struct box_setup s = { .plan = plan, .box = ret, .gate = -1, .control = -1,
-			       .uid = geteuid(), .gid = getegid() };
+	struct box_setup s = { .plan = plan,
+			       .box = ret,
+			       .gate = -1,
+			       .control = -1,
+			       .uid = geteuid(),
+			       .gid = getegid() };
 	sigprocmask(SIG_SETMASK, NULL, &s.sigmask);
-	if (snprintf(s.stage, sizeof(s.stage), "%s/root", plan->session_path) >= (int)sizeof(s.stage))
+	if (snprintf(s.stage, sizeof(s.stage), "%s/root", plan->session_path) >=
+	    (int)sizeof(s.stage))
 		return err_set(err, ENAMETOOLONG, "box: the session's path is too long");
 	ret->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc = ret->proc_fd < 0 ? err_sys(err, errno, "box: cannot open /proc") : 0;
@@ -440,7 +456,7 @@ void box_kill(struct box *b)
 
 void box_finish(struct box *b)
 {
-	int *const fds[] = { &b->init_pidfd, &b->control_fd, &b->listener_fd,
+	int *const fds[] = { &b->init_pidfd, &b->control_fd,  &b->listener_fd,
 			     &b->proc_fd,    &b->agent_pidfd, &b->gate_fd };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		scope_close(fds[i]);

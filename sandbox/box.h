@@ -17,10 +17,10 @@ enum box_layer {
 	LAYER_USERNS,
 	LAYER_NETNS,
 	LAYER_OVERLAY,
-	LAYER_PROC,     /* a /proc of its own */
+	LAYER_PROC, /* a /proc of its own */
 	LAYER_LANDLOCK,
-	LAYER_NOTIFY,   /* the monitor */
-	LAYER_CGROUP,   /* limits by cgroup, where limits are asked for */
+	LAYER_NOTIFY, /* the monitor */
+	LAYER_CGROUP, /* limits by cgroup, where limits are asked for */
 	LAYER_COUNT,
 };
 const char *box_layer_name(enum box_layer layer);
@@ -35,26 +35,28 @@ struct box_plan {
 	char *const *envp;
 	const char *cwd;       /* absolute host path */
 	const char *workspace; /* absolute; the directory the session was started from */
-	const char *state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
-	uint32_t degraded_ok;  /* bit per box_layer: --allow-degraded */
+	const char *
+		state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
+	uint32_t degraded_ok; /* bit per box_layer: --allow-degraded */
 	enum policy_net net;
-	bool allow_ptrace;     /* --allow-ptrace: debuggers inside work */
-	bool read_events;      /* false: plain read opens are allowed in the filter */
+	bool allow_ptrace; /* --allow-ptrace: debuggers inside work */
+	bool read_events;  /* false: plain read opens are allowed in the filter */
 };
 
 struct box {
 	struct overlay overlay;
-	pid_t init_pid;        /* as the host numbers it */
-	int init_pidfd;        /* owned */
-	int control_fd;        /* socket to init; owned */
-	int listener_fd;       /* owned; -1 until box_listener */
-	int proc_fd;           /* O_PATH of the outer /proc; owned */
-	uint32_t degraded;     /* bits of layers that are missing */
+	pid_t init_pid;           /* as the host numbers it */
+	int init_pidfd;           /* owned */
+	int control_fd;           /* socket to init; owned */
+	int listener_fd;          /* owned; -1 until box_listener */
+	int proc_fd;              /* O_PATH of the outer /proc; owned */
+	uint32_t degraded;        /* bits of layers that are missing */
 	char cgroup_dirs[4][256]; /* ours, to remove at the end; "" none */
-	int cgroup_parent_fds[4]; /* O_PATH of their parents, valid after box_enter too; owned, -1 none */
-	pid_t agent_pid;       /* as the host numbers it */
-	int agent_pidfd;       /* owned */
-	int gate_fd;           /* socket to the agent until its execve; owned */
+	int cgroup_parent_fds
+		[4];     /* O_PATH of their parents, valid after box_enter too; owned, -1 none */
+	pid_t agent_pid; /* as the host numbers it */
+	int agent_pidfd; /* owned */
+	int gate_fd;     /* socket to the agent until its execve; owned */
 };
 
 /*

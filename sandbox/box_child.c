@@ -80,11 +80,12 @@ static int load_filter(const struct sock_fprog *filter, struct err *err)
 		return (int)fd;
 	int errnum = errno;
 	if (errnum == EBUSY)
-		return err_set(err, errnum,
-			       "notify: another supervisor already listens to this process (a vsandbox "
-			       "around this one, or a container runtime whose seccomp profile "
-			       "notifies): run outside of it, or have its profile drop "
-			       "SCMP_ACT_NOTIFY");
+		return err_set(
+			err, errnum,
+			"notify: another supervisor already listens to this process (a vsandbox "
+			"around this one, or a container runtime whose seccomp profile "
+			"notifies): run outside of it, or have its profile drop "
+			"SCMP_ACT_NOTIFY");
 	if (errnum == EINVAL)
 		return err_set(err, errnum,
 			       "notify: the kernel refuses the filter or WAIT_KILLABLE_RECV: Linux "

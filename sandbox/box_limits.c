@@ -60,9 +60,9 @@ static int make_group(struct box *b, const char *parent, const char *session)
 			return -ENAMETOOLONG;
 		}
 		cleanup_fd int up = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		int fd = up < 0 || (mkdirat(up, name, 0755) < 0 && errno != EEXIST) ?
-				 -errno :
-				 openat(up, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int fd = up < 0 || (mkdirat(up, name, 0755) < 0 && errno != EEXIST)
+				 ? -errno
+				 : openat(up, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0) {
 			fd = fd == -1 ? -errno : fd;
 			b->cgroup_dirs[i][0] = '\0';
@@ -127,11 +127,17 @@ int box_limits_create(const struct box_plan *plan, struct box *b, struct err *er
 {
 	const struct policy_limits *l = &plan->policy->limits;
 	struct knob knobs[] = {
-		{ .controller = "memory", .asked = l->memory_bytes > 0,
-		  .v1_file = "memory.limit_in_bytes", .v2_file = "memory.max" },
-		{ .controller = "pids", .asked = l->pids > 0, .v1_file = "pids.max",
+		{ .controller = "memory",
+		  .asked = l->memory_bytes > 0,
+		  .v1_file = "memory.limit_in_bytes",
+		  .v2_file = "memory.max" },
+		{ .controller = "pids",
+		  .asked = l->pids > 0,
+		  .v1_file = "pids.max",
 		  .v2_file = "pids.max" },
-		{ .controller = "cpu", .asked = l->cpus > 0, .v1_file = "cpu.cfs_quota_us",
+		{ .controller = "cpu",
+		  .asked = l->cpus > 0,
+		  .v1_file = "cpu.cfs_quota_us",
 		  .v2_file = "cpu.max" },
 	};
 	enum { KNOBS = sizeof(knobs) / sizeof(knobs[0]) };

@@ -18,8 +18,8 @@ static const uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_
 struct builder {
 	struct box_setup *s;
 	struct err *err;
-	char root[PATH_MAX]; /* the new root, as seen before the pivot */
-	int root_fd;         /* O_PATH of it once it is mounted */
+	char root[PATH_MAX];       /* the new root, as seen before the pivot */
+	int root_fd;               /* O_PATH of it once it is mounted */
 	int empty_dir, empty_file; /* O_PATH: what covers */
 };
 
@@ -63,9 +63,9 @@ static int make_fs(const char *type, const char *const *options, uint64_t attr)
 static int move_to(int mount_fd, int target_fd)
 {
 	return move_mount(mount_fd, "", target_fd, "",
-			  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ?
-		       -errno :
-		       0;
+			  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Mounts a fresh file system on a directory of the new root. -ENOENT when that is not there. */
@@ -105,15 +105,15 @@ static int cover(const struct builder *b, const char *path)
 	cleanup_fd int target = open_inside(b, path, 0);
 	if (target < 0)
 		return target == -ENOENT || target == -ENOTDIR || target == -EACCES ||
-				       target == -ELOOP ?
-			       0 :
-			       target;
+				       target == -ELOOP
+			       ? 0
+			       : target;
 	struct stat st;
 	if (fstat(target, &st) < 0)
 		return -errno;
-	cleanup_fd int mnt = (int)syscall(SYS_open_tree,
-					  S_ISDIR(st.st_mode) ? b->empty_dir : b->empty_file, "",
-					  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	cleanup_fd int mnt =
+		(int)syscall(SYS_open_tree, S_ISDIR(st.st_mode) ? b->empty_dir : b->empty_file, "",
+			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (mnt < 0)
 		return -errno;
 	struct mount_attr set = { .attr_set = inert | MOUNT_ATTR_RDONLY };
@@ -164,20 +164,20 @@ static int mount_proc(struct builder *b)
 					 "paths)");
 		if (denied < 0)
 			return denied;
-		rc = old < 0 ? -errno :
-			       bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/proc");
+		rc = old < 0 ? -errno
+			     : bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/proc");
 		return rc < 0 ? err_sys(b->err, -rc, "mounts: cannot show the host's /proc") : 0;
 	}
 	/* Mustn't nest user namespaces, by count as well as by the filter. */
-	cleanup_fd int max = openat(b->root_fd, "proc/sys/user/max_user_namespaces",
-				    O_WRONLY | O_CLOEXEC);
+	cleanup_fd int max =
+		openat(b->root_fd, "proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
 	if (max >= 0 && write(max, "0", 1) != 1)
 		return err_sys(b->err, errno, "mounts: cannot forbid further user namespaces");
 	static const char *const frozen[] = { "/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs" };
 	static const char *const masked[] = {
-		"/proc/kcore",	     "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
-		"/proc/timer_stats", "/proc/acpi", "/proc/sched_debug",	  "/proc/scsi",
-		"/proc/asound",	     "/proc/kmsg", "/proc/latency_stats", "/proc/vmcore",
+		"/proc/kcore",       "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/acpi", "/proc/sched_debug",   "/proc/scsi",
+		"/proc/asound",      "/proc/kmsg", "/proc/latency_stats", "/proc/vmcore",
 	};
 	for (size_t i = 0; i < sizeof(frozen) / sizeof(frozen[0]); i++) {
 		rc = freeze_path(b, frozen[i]);
@@ -200,8 +200,8 @@ static int mount_sys(struct builder *b)
 		rc = mount_fs(b, "sysfs", NULL, inert | MOUNT_ATTR_RDONLY, "/sys");
 	if (rc == -EPERM) {
 		cleanup_fd int old = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		rc = old < 0 ? -errno :
-			       bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/sys");
+		rc = old < 0 ? -errno
+			     : bind_fd(b, old, AT_RECURSIVE, inert | MOUNT_ATTR_RDONLY, "/sys");
 	}
 	if (rc == 0)
 		rc = cover(b, "/sys/firmware");
@@ -260,8 +260,8 @@ static int fill_dev(const struct builder *b, int dev_fd)
 	if (rc < 0)
 		return rc;
 	static const char *const links[][2] = {
-		{ "/proc/self/fd", "fd" },	  { "/proc/self/fd/0", "stdin" },
-		{ "/proc/self/fd/1", "stdout" },  { "/proc/self/fd/2", "stderr" },
+		{ "/proc/self/fd", "fd" },       { "/proc/self/fd/0", "stdin" },
+		{ "/proc/self/fd/1", "stdout" }, { "/proc/self/fd/2", "stderr" },
 		{ "pts/ptmx", "ptmx" },
 	};
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
@@ -276,7 +276,7 @@ static int fill_dev(const struct builder *b, int dev_fd)
 	static const char *const user_pts[] = { "newinstance", "ptmxmode=0666", "mode=620", NULL };
 	static const char *const shm[] = { "mode=1777", NULL };
 	rc = mount_fs(b, "devpts", b->s->box->overlay.rootful ? root_pts : user_pts,
-			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "/dev/pts");
+		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "/dev/pts");
 	if (rc == 0)
 		rc = mount_fs(b, "tmpfs", shm, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/dev/shm");
 	if (rc == 0)
@@ -319,7 +319,8 @@ static void copy_resolv_conf(int run_fd)
 	ssize_t n = in < 0 ? -1 : read(in, text, sizeof(text));
 	if (n < 0 || make_parents(run_fd, real + 5) < 0)
 		return;
-	cleanup_fd int out = openat(run_fd, real + 5, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	cleanup_fd int out =
+		openat(run_fd, real + 5, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (out >= 0 && write(out, text, (size_t)n) != n)
 		unlinkat(run_fd, real + 5, 0);
 }
@@ -354,8 +355,9 @@ static int mount_run(struct builder *b)
 		rc = run_fd;
 	char user[32];
 	snprintf(user, sizeof(user), "user/%u", b->s->uid);
-	if (rc == 0 && (mkdirat(run_fd, "lock", 01777) < 0 || fchmodat(run_fd, "lock", 01777, 0) < 0 ||
-			mkdirat(run_fd, "user", 0755) < 0 || mkdirat(run_fd, user, 0700) < 0))
+	if (rc == 0 &&
+	    (mkdirat(run_fd, "lock", 01777) < 0 || fchmodat(run_fd, "lock", 01777, 0) < 0 ||
+	     mkdirat(run_fd, "user", 0755) < 0 || mkdirat(run_fd, user, 0700) < 0))
 		rc = -errno;
 	if (rc < 0)
 		return err_sys(b->err, -rc, "mounts: cannot make /run");

@@ -30,8 +30,8 @@ struct box_setup {
 	uint32_t degraded;              /* layers found missing inside */
 	uid_t uid;
 	gid_t gid;
-	sigset_t sigmask;               /* of the caller, given back to the agent */
-	char stage[PATH_MAX];           /* where the new root is put together */
+	sigset_t sigmask;     /* of the caller, given back to the agent */
+	char stage[PATH_MAX]; /* where the new root is put together */
 };
 
 enum gate_type { GATE_READY = 1, GATE_FAILED };

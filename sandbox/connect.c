@@ -47,7 +47,7 @@ static void canonical(union address *a)
 {
 	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
 		return;
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = a->in6.sin6_port};
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = a->in6.sin6_port };
 	memcpy(&v4.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
 	a->in = v4;
 }
@@ -58,7 +58,8 @@ static bool is_loopback(const union address *a)
 		uint32_t ip = ntohl(a->in.sin_addr.s_addr);
 		return ip >> 24 == 127 || ip == INADDR_ANY;
 	}
-	return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+	return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) ||
+	       IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
 /* Ports that speak a database's protocol: seen as such even before statements are. */
@@ -116,7 +117,7 @@ static int wait_ready(struct worker *w, int fd, short events)
 	int r;
 	watch_step_down(w);
 	do {
-		struct pollfd p = {.fd = fd, .events = events};
+		struct pollfd p = { .fd = fd, .events = events };
 		r = poll(&p, 1, WAIT_SLICE_MS);
 		if (r > 0)
 			r = 1;
@@ -233,7 +234,8 @@ static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
 	}
 	for (size_t i = 0; r == 0 && i < h.msg_iovlen; i++) {
 		struct iovec iov;
-		r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)(h.msg_iov + i), &iov, sizeof(iov));
+		r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)(h.msg_iov + i), &iov,
+				sizeof(iov));
 		if (r == 0)
 			r = read_data(w, (uint64_t)(uintptr_t)iov.iov_base, iov.iov_len, m);
 	}
@@ -272,7 +274,8 @@ static ssize_t send_here(struct worker *w, int fd, const struct message *m)
 		if (n >= 0)
 			return n;
 		int flags = fcntl(fd, F_GETFL);
-		if (errno != EAGAIN || (m->flags & MSG_DONTWAIT) || flags < 0 || (flags & O_NONBLOCK))
+		if (errno != EAGAIN || (m->flags & MSG_DONTWAIT) || flags < 0 ||
+		    (flags & O_NONBLOCK))
 			return -errno;
 		int r = wait_ready(w, fd, POLLOUT);
 		if (r < 0)
@@ -283,7 +286,7 @@ static ssize_t send_here(struct worker *w, int fd, const struct message *m)
 void carry_send(struct worker *w)
 {
 	cleanup_free char *data = malloc(SEND_MAX);
-	struct message m = {.data = data};
+	struct message m = { .data = data };
 	int r = data ? read_message(w, &m) : -ENOMEM;
 	if (r < 0) {
 		worker_answer(w, r);

@@ -31,7 +31,7 @@ static void insert(struct created *c, dev_t dev, ino_t ino)
 		i++;
 	struct created_key *k = &c->slots[i & (c->size - 1)];
 	c->used += k->ino == FREE;
-	*k = (struct created_key){.dev = dev, .ino = ino};
+	*k = (struct created_key){ .dev = dev, .ino = ino };
 }
 
 static bool grow(struct created *c)
@@ -46,7 +46,7 @@ static bool grow(struct created *c)
 	struct created_key *slots = calloc(size, sizeof(*slots));
 	if (!slots)
 		return false;
-	*c = (struct created){.slots = slots, .size = size};
+	*c = (struct created){ .slots = slots, .size = size };
 	for (size_t i = 0; i < old.size; i++)
 		if (old.slots[i].ino > TOMBSTONE)
 			insert(c, old.slots[i].dev, old.slots[i].ino);
@@ -78,5 +78,5 @@ bool created_has(const struct created *c, const struct stat *st)
 void created_finish(struct created *c)
 {
 	free(c->slots);
-	*c = (struct created){0};
+	*c = (struct created){ 0 };
 }

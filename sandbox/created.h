@@ -9,9 +9,9 @@ struct created {
 	struct created_key {
 		dev_t dev;
 		ino_t ino; /* 0: free slot, 1: tombstone */
-	} *slots;      /* owned */
-	size_t size;   /* power of two, or 0 */
-	size_t used;   /* tombstones included */
+	} * slots;         /* owned */
+	size_t size;       /* power of two, or 0 */
+	size_t used;       /* tombstones included */
 };
 
 /* Out of memory is not an error: the file then counts as found, which scores higher. */

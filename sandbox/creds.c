@@ -18,13 +18,13 @@ static const uint64_t PTRACE_BIT = 1ull << CAP_SYS_PTRACE;
 /* Raw capget/capset: they act on this thread alone, where libraries act on the process. */
 static int caps_read(struct __user_cap_data_struct data[2])
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	return syscall(SYS_capget, &head, data) < 0 ? -errno : 0;
 }
 
 static int caps_effective(uint64_t wanted)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 	int r = caps_read(data);
 	if (r < 0)
@@ -64,7 +64,8 @@ void creds_drop_ptrace(void)
 {
 	struct __user_cap_data_struct data[2];
 	if (caps_read(data) == 0)
-		caps_effective((data[0].effective | (uint64_t)data[1].effective << 32) & ~PTRACE_BIT);
+		caps_effective((data[0].effective | (uint64_t)data[1].effective << 32) &
+			       ~PTRACE_BIT);
 }
 
 void creds_raise_ptrace(void)

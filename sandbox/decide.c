@@ -109,8 +109,10 @@ void watch_done(struct worker *w, int64_t result)
 
 static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
 {
-	struct event e = {.kind = kind, .text = text, .result = EVENT_RESULT_PENDING,
-			  .ambient_count = watch->ambient_count};
+	struct event e = { .kind = kind,
+			   .text = text,
+			   .result = EVENT_RESULT_PENDING,
+			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
 	stamp(&e);
 	pthread_mutex_lock(&watch->log_lock);
@@ -136,8 +138,8 @@ void watch_sample(struct watch *watch, const char *text)
 
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
-	static const char *const system_dirs[] = {"/usr/", "/lib", "/bin/", "/sbin/", "/etc/",
-						  "/boot/", "/opt/", "/proc/", "/sys/", "/dev/"};
+	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",
+						   "/boot/", "/opt/", "/proc/", "/sys/",  "/dev/" };
 	if (!p->exists || created_has(&watch->created, &p->st))
 		return PROVENANCE_CREATED;
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(*system_dirs); i++)

@@ -347,7 +347,7 @@ static int perform_truncate(struct worker *w, int fixed)
 /* Times in any of the four historical shapes, as two timespecs; NULL means now. */
 static int read_times(struct worker *w, struct timespec ts[2], bool *ret_now)
 {
-	static const enum arg kinds[] = {ARG_TIMESPECS, ARG_TIMEVALS, ARG_UTIMBUF};
+	static const enum arg kinds[] = { ARG_TIMESPECS, ARG_TIMEVALS, ARG_UTIMBUF };
 	struct timeval tv[2];
 	struct utimbuf ub;
 	for (unsigned k = 0; k < 3; k++) {
@@ -362,16 +362,16 @@ static int read_times(struct worker *w, struct timespec ts[2], bool *ret_now)
 			return tracee_read(w->task->tid, addr, ts, 2 * sizeof(*ts));
 		if (kinds[k] == ARG_UTIMBUF) {
 			int r = tracee_read(w->task->tid, addr, &ub, sizeof(ub));
-			ts[0] = (struct timespec){.tv_sec = ub.actime};
-			ts[1] = (struct timespec){.tv_sec = ub.modtime};
+			ts[0] = (struct timespec){ .tv_sec = ub.actime };
+			ts[1] = (struct timespec){ .tv_sec = ub.modtime };
 			return r;
 		}
 		int r = tracee_read(w->task->tid, addr, tv, sizeof(tv));
 		for (unsigned j = 0; r == 0 && j < 2; j++) {
 			if (tv[j].tv_usec < 0 || tv[j].tv_usec >= 1000000)
 				return -EINVAL;
-			ts[j] = (struct timespec){.tv_sec = tv[j].tv_sec,
-						  .tv_nsec = tv[j].tv_usec * 1000};
+			ts[j] = (struct timespec){ .tv_sec = tv[j].tv_sec,
+						   .tv_nsec = tv[j].tv_usec * 1000 };
 		}
 		return r;
 	}
@@ -404,8 +404,8 @@ static int perform_utime(struct worker *w, int fixed)
 static int xattr_name(struct worker *w, char name[static XATTR_NAME_MAX + 2])
 {
 	int i = arg_of(w, ARG_XATTR_NAME, 0);
-	ssize_t len = tracee_read_string(w->task->tid, w->n.notif.data.args[i], name,
-					 XATTR_NAME_MAX + 2);
+	ssize_t len =
+		tracee_read_string(w->task->tid, w->n.notif.data.args[i], name, XATTR_NAME_MAX + 2);
 	if (len == -ENAMETOOLONG || len == 0 || len > XATTR_NAME_MAX)
 		return -ERANGE;
 	if (len < 0)
@@ -423,7 +423,7 @@ static int perform_setxattr(struct worker *w, int fixed)
 	int r = xattr_name(w, name);
 	if (r < 0)
 		return r;
-	struct kernel_xattr_args args = {0};
+	struct kernel_xattr_args args = { 0 };
 	int at = arg_of(w, ARG_XATTR_ARGS, 0);
 	if (at >= 0) { /* setxattrat: value, size and flags come in a structure */
 		if (w->n.notif.data.args[at + 1] < sizeof(args))
@@ -470,7 +470,7 @@ static const struct responder {
 	perform_fn *perform;
 	int fixed;
 } responders[] = {
-	// clang-format off
+// clang-format off
 #ifdef __NR_unlink
 	[__NR_unlink]      = {prepare_name, perform_unlink, 0},
 	[__NR_rmdir]       = {prepare_name, perform_unlink, AT_REMOVEDIR},
@@ -535,7 +535,7 @@ static int emulate(struct worker *w, const struct responder *s)
 void carry_emulate(struct worker *w)
 {
 	size_t nr = (size_t)w->n.notif.data.nr;
-	const struct responder *s = nr < sizeof(responders) / sizeof(*responders) ? &responders[nr]
-										  : NULL;
+	const struct responder *s =
+		nr < sizeof(responders) / sizeof(*responders) ? &responders[nr] : NULL;
 	worker_answer(w, s && s->prepare ? emulate(w, s) : -ENOSYS);
 }

@@ -25,7 +25,7 @@
 #include "sandbox/watch.h"
 
 enum {
-	CHAIN_MAX = 5,   /* the program and four #! levels, as the kernel's limit */
+	CHAIN_MAX = 5, /* the program and four #! levels, as the kernel's limit */
 	SHEBANG_SIZE = 256,
 	ARGV_POINTERS = 512, /* looked at one page of pointers at a time */
 };
@@ -154,7 +154,7 @@ static int follow_chain(struct worker *w, const char *path, struct expected *x)
 	char script[ACTION_PATH_SIZE + 32];
 	const struct place *at = &w->place[0];
 	snprintf(script, sizeof(script), "%s", path);
-	*x = (struct expected){0};
+	*x = (struct expected){ 0 };
 	for (unsigned level = 0;; level++) {
 		char line[SHEBANG_SIZE];
 		char *interp, *arg;
@@ -342,8 +342,9 @@ static void run_guarded(struct worker *w, const struct expected *x)
 		else
 			worker_answer(w, r);
 		if (r == -EACCES)
-			watch_notice(watch, debugger ? "exec of %s runs unverified under a debugger"
-						     : "exec of %s refused: its task is already traced",
+			watch_notice(watch,
+				     debugger ? "exec of %s runs unverified under a debugger"
+					      : "exec of %s refused: its task is already traced",
 				     path);
 		return;
 	}

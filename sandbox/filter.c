@@ -52,7 +52,7 @@ static void emit(struct prelude *p, uint16_t code, uint8_t jt, uint8_t jf, uint3
 		p->overflow = true;
 		return;
 	}
-	p->insns[p->len++] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
+	p->insns[p->len++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
 }
 
 static void emit_load(struct prelude *p, size_t offset)
@@ -142,14 +142,18 @@ static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_
 	 * O_PATH cannot be injected (ADDFD: EBADF) and gives no content; using such a
 	 * descriptor is another, notified call. The flag is a register: nothing to race.
 	 */
-	rules[0] = (struct arg_rule){.arg = (uint8_t)flags_arg, .set = 1, .how = HOW_ALLOW,
-				     .mask = O_PATH, .datum = O_PATH};
+	rules[0] = (struct arg_rule){ .arg = (uint8_t)flags_arg,
+				      .set = 1,
+				      .how = HOW_ALLOW,
+				      .mask = O_PATH,
+				      .datum = O_PATH };
 	if (plan->read_events)
 		return 1;
 	/* __O_TMPFILE alone, O_DIRECTORY is a plain read */
 	uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-	rules[1] = (struct arg_rule){.arg = (uint8_t)flags_arg, .set = 1, .how = HOW_ALLOW,
-				     .mask = writes, .datum = 0};
+	rules[1] = (struct arg_rule){
+		.arg = (uint8_t)flags_arg, .set = 1, .how = HOW_ALLOW, .mask = writes, .datum = 0
+	};
 	return 2;
 }
 
@@ -275,12 +279,12 @@ int filter_build(const struct box_plan *plan, struct sock_fprog *ret, struct err
 		return err_set(err, ENOMEM, "filter: out of memory");
 	memcpy(all, p->insns, p->len * sizeof(*all));
 	memcpy(all + p->len, tree, tree_len * sizeof(*all));
-	*ret = (struct sock_fprog){.len = (unsigned short)total, .filter = all};
+	*ret = (struct sock_fprog){ .len = (unsigned short)total, .filter = all };
 	return 0;
 }
 
 void filter_free(struct sock_fprog *prog)
 {
 	free(prog->filter);
-	*prog = (struct sock_fprog){0};
+	*prog = (struct sock_fprog){ 0 };
 }

@@ -100,13 +100,14 @@ static int allow_policy(int ruleset, const struct policy *p, uint64_t handled, u
 {
 	/* what any program's start needs, and what the box made itself */
 	static const char *const launch[] = {
-		"/usr",	 "/bin",  "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
-		"/proc", "/sys",  "/dev",  "/run", "/etc",
+		"/usr",       "/bin",  "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+		"/nix/store", "/proc", "/sys",  "/dev", "/run",   "/etc",
 	};
 	static const char *const made[] = { "/dev", "/proc", "/run" };
-	const struct policy_patterns *reads = p->allowed_read.present ? &p->allowed_read : &p->allowed;
-	const struct policy_patterns *writes = p->allowed_write.present ? &p->allowed_write :
-									  &p->allowed;
+	const struct policy_patterns *reads =
+		p->allowed_read.present ? &p->allowed_read : &p->allowed;
+	const struct policy_patterns *writes =
+		p->allowed_write.present ? &p->allowed_write : &p->allowed;
 	int rc = 0;
 	*ret_rest = handled;
 	if (reads->present && is_mountable(reads) && is_mountable(&p->ambient)) {
@@ -128,7 +129,8 @@ static int allow_policy(int ruleset, const struct policy *p, uint64_t handled, u
 
 int landlock_fence(const struct box_plan *plan, uint32_t *degraded, struct err *err)
 {
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int abi =
+		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	if (abi < 1)
 		return box_degrade(plan, LAYER_LANDLOCK, degraded, errno, err,
 				   "the kernel has none (needs CONFIG_SECURITY_LANDLOCK and "

@@ -16,9 +16,9 @@ int listener_init(struct listener *l, int fd)
 		return -errno;
 	if (sizes.seccomp_notif > LISTENER_BUFFER || sizes.seccomp_notif_resp > LISTENER_BUFFER)
 		return -EOPNOTSUPP;
-	*l = (struct listener){.fd = fd,
-			       .notif_size = sizes.seccomp_notif,
-			       .resp_size = sizes.seccomp_notif_resp};
+	*l = (struct listener){ .fd = fd,
+				.notif_size = sizes.seccomp_notif,
+				.resp_size = sizes.seccomp_notif_resp };
 	/* The flag is passed by value. Older kernels lack it: slower, not less safe. */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0 &&
 	    errno != EINVAL && errno != ENOTTY)
@@ -51,7 +51,7 @@ static int send_response(const struct listener *l, const struct seccomp_notif_re
 int listener_answer(const struct listener *l, uint64_t id, int64_t value)
 {
 	/* A positive error would be taken for a return value, so the sign is ours to keep. */
-	struct seccomp_notif_resp resp = {.id = id};
+	struct seccomp_notif_resp resp = { .id = id };
 	if (value < 0)
 		resp.error = (int32_t)value;
 	else
@@ -61,7 +61,7 @@ int listener_answer(const struct listener *l, uint64_t id, int64_t value)
 
 int listener_continue(const struct listener *l, uint64_t id)
 {
-	struct seccomp_notif_resp resp = {.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+	struct seccomp_notif_resp resp = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 	return send_response(l, &resp);
 }
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct listener {
-	int fd; /* owned by the box */
+	int fd;                         /* owned by the box */
 	uint16_t notif_size, resp_size; /* what this kernel wants; our buffers are at least that */
 };
 

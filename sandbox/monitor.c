@@ -53,8 +53,8 @@ static void carry_creds(struct worker *w)
 }
 
 static void (*const carriers[HOW_COUNT])(struct worker *w) = {
-	[HOW_EMULATE] = carry_emulate, [HOW_OPEN] = carry_open,   [HOW_EXEC] = carry_exec,
-	[HOW_CONNECT] = carry_connect, [HOW_SEND] = carry_send,   [HOW_CREDS] = carry_creds,
+	[HOW_EMULATE] = carry_emulate, [HOW_OPEN] = carry_open, [HOW_EXEC] = carry_exec,
+	[HOW_CONNECT] = carry_connect, [HOW_SEND] = carry_send, [HOW_CREDS] = carry_creds,
 };
 
 static void clear(struct worker *w)
@@ -79,7 +79,8 @@ static void step(struct worker *w)
 	w->task = tracee_get(watch->tracees, (pid_t)w->n.notif.pid);
 	clear(w);
 	if (!w->task || !w->row || !carriers[w->row->how])
-		worker_answer(w, w->task ? -ENOSYS : -ESRCH); /* a filter that asks more than we know */
+		worker_answer(w, w->task ? -ENOSYS
+					 : -ESRCH); /* a filter that asks more than we know */
 	else
 		carriers[w->row->how](w);
 	if (w->record) /* a carrier that forgot: never leave an event begun */
@@ -163,7 +164,7 @@ static void *worker_main(void *arg)
 		if (r == -EINTR)
 			continue;
 		if (r == -ENOENT) { /* the caller died before we looked, or nobody is left */
-			struct pollfd p = {.fd = watch->listener.fd};
+			struct pollfd p = { .fd = watch->listener.fd };
 			if (poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
 				watch->closing = true;
 			continue;
@@ -206,7 +207,7 @@ static int start_worker(struct watch *watch)
 
 static void tell(const struct monitor_plan *plan, int type, int value, const char *text)
 {
-	struct monitor_message m = {.type = type, .value = value};
+	struct monitor_message m = { .type = type, .value = value };
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	/* A gateway that is gone is noticed by the poll below. */
 	(void)!send(plan->gateway_fd, &m, sizeof(m), MSG_NOSIGNAL);
@@ -228,8 +229,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 {
 	int status = -1;
 	for (;;) {
-		struct pollfd p[] = {{.fd = plan->gateway_fd, .events = POLLIN},
-				     {.fd = box->control_fd, .events = POLLIN}};
+		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
+				      { .fd = box->control_fd, .events = POLLIN } };
 		int ready = poll(p, 2, sampler_interval_ms(sampler));
 		if (ready < 0 && errno != EINTR)
 			break;
@@ -275,8 +276,8 @@ static int16_t utc_offset(void)
 	return localtime_r(&now, &local) ? (int16_t)(local.tm_gmtoff / 60) : 0;
 }
 
-static int prepare_watch(const struct monitor_plan *plan, const struct box *box, struct watch *watch,
-			 struct err *err)
+static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
+			 struct watch *watch, struct err *err)
 {
 	struct stat st;
 	*watch = (struct watch){
@@ -311,7 +312,7 @@ static void raise_limits(void)
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	lim = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+	lim = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
 	setrlimit(RLIMIT_FSIZE, &lim); /* ours must not kill us when we truncate for somebody */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -336,7 +337,7 @@ static void leave_streams(void)
 
 int monitor_main(const struct monitor_plan *plan)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));
 	char text[MONITOR_MESSAGE_TEXT];

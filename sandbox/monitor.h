@@ -18,15 +18,16 @@ enum { MONITOR_MESSAGE_TEXT = 1000 };
 /* Packets on the SOCK_SEQPACKET pair between gateway and monitor. */
 enum monitor_message_type {
 	/* monitor -> gateway */
-	MONITOR_STARTED = 1, /* value: host pid of the agent; text: degraded layers, comma separated */
-	MONITOR_FAILED,      /* value: errno; text: the err; nothing runs */
-	MONITOR_STOPPED,     /* value: signal that stopped the agent (job control) */
+	MONITOR_STARTED =
+		1,       /* value: host pid of the agent; text: degraded layers, comma separated */
+	MONITOR_FAILED,  /* value: errno; text: the err; nothing runs */
+	MONITOR_STOPPED, /* value: signal that stopped the agent (job control) */
 	MONITOR_CONTINUED,
 	MONITOR_EXEC_FAILED, /* value: errno of the agent's first execve */
 	MONITOR_EXIT,        /* value: wait status of the agent; the tree is gone */
 	/* gateway -> monitor */
-	MONITOR_SIGNAL,      /* value: signal for the agent */
-	MONITOR_KILL,        /* end the tree now */
+	MONITOR_SIGNAL, /* value: signal for the agent */
+	MONITOR_KILL,   /* end the tree now */
 };
 
 struct monitor_message {
@@ -37,11 +38,11 @@ struct monitor_message {
 
 struct monitor_plan {
 	const struct box_plan *box;
-	struct history *history;   /* borrowed; saved by the monitor at the end to agents_dirfd */
-	const char *agent;         /* --name */
-	int agents_dirfd;          /* baseline directory; -1: learn nothing */
-	int ring_wake_fd;          /* eventfd that wakes the gateway when events are published */
-	int gateway_fd;            /* monitor's end of the pair */
+	struct history *history; /* borrowed; saved by the monitor at the end to agents_dirfd */
+	const char *agent;       /* --name */
+	int agents_dirfd;        /* baseline directory; -1: learn nothing */
+	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
+	int gateway_fd;          /* monitor's end of the pair */
 };
 
 /*

@@ -28,8 +28,8 @@ enum {
 	TTY_MAJOR_SELF = 5, /* 5:0 /dev/tty */
 	PTS_MAJOR = 136,
 	HOW_SIZE_FIRST = 24, /* struct open_how of 5.6: the kernel's OPEN_HOW_SIZE_VER0 */
-	RESTART = -512,     /* ERESTARTSYS: only while a signal is pending */
-	WAIT_SLICE_MS = 20, /* how often a waiting open looks at its caller */
+	RESTART = -512,      /* ERESTARTSYS: only while a signal is pending */
+	WAIT_SLICE_MS = 20,  /* how often a waiting open looks at its caller */
 };
 
 /* What was asked, copied once. */
@@ -53,7 +53,7 @@ static bool makes(const struct open_how *how)
 static int read_how(struct worker *w, struct open_how *ret)
 {
 	uint64_t addr = w->n.notif.data.args[2], size = w->n.notif.data.args[3];
-	unsigned char bytes[4096] = {0};
+	unsigned char bytes[4096] = { 0 };
 	if (size < HOW_SIZE_FIRST)
 		return -EINVAL;
 	if (size > sizeof(bytes))
@@ -72,7 +72,7 @@ static int read_request(struct worker *w, struct request *ret)
 {
 	const __u64 *args = w->n.notif.data.args;
 	int path_arg = 0;
-	*ret = (struct request){.dirfd = AT_FDCWD};
+	*ret = (struct request){ .dirfd = AT_FDCWD };
 	switch (w->n.notif.data.nr) {
 	case __NR_openat2: {
 		int r = read_how(w, &ret->how);
@@ -89,15 +89,17 @@ static int read_request(struct worker *w, struct request *ret)
 	case __NR_openat:
 		ret->dirfd = worker_int(w, 0);
 		path_arg = 1;
-		ret->how = (struct open_how){.flags = (uint32_t)args[2], .mode = (uint32_t)args[3]};
+		ret->how =
+			(struct open_how){ .flags = (uint32_t)args[2], .mode = (uint32_t)args[3] };
 		break;
 #ifdef __NR_creat
 	case __NR_creat:
-		ret->how = (struct open_how){.flags = O_CREAT | O_WRONLY | O_TRUNC,
-					     .mode = (uint32_t)args[1]};
+		ret->how = (struct open_how){ .flags = O_CREAT | O_WRONLY | O_TRUNC,
+					      .mode = (uint32_t)args[1] };
 		break;
 	case __NR_open:
-		ret->how = (struct open_how){.flags = (uint32_t)args[1], .mode = (uint32_t)args[2]};
+		ret->how =
+			(struct open_how){ .flags = (uint32_t)args[1], .mode = (uint32_t)args[2] };
 		break;
 #endif
 	default:
@@ -260,17 +262,17 @@ static void wake(int signum)
  */
 static void open_waiting(struct worker *w, const struct place *p, const struct request *q)
 {
-	struct sigaction action = {.sa_handler = wake};
+	struct sigaction action = { .sa_handler = wake };
 	sigaction(SIGALRM, &action, NULL);
-	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
 	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	timer_t timer;
 	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
 		worker_answer(w, -errno);
 		return;
 	}
-	struct itimerspec every = {.it_interval = {.tv_nsec = WAIT_SLICE_MS * 1000000},
-				   .it_value = {.tv_nsec = WAIT_SLICE_MS * 1000000}};
+	struct itimerspec every = { .it_interval = { .tv_nsec = WAIT_SLICE_MS * 1000000 },
+				    .it_value = { .tv_nsec = WAIT_SLICE_MS * 1000000 } };
 	timer_settime(timer, 0, &every, NULL);
 	uint64_t id = w->n.notif.id;
 	char name[16];
@@ -337,7 +339,7 @@ static bool foreign_memory(const struct worker *w, const struct place *p)
 /* /proc/self means the caller, and the kernel resolves for us here: say it by number. */
 static void name_self(struct worker *w)
 {
-	static const char *const links[] = {"/proc/self/", "/proc/thread-self/"};
+	static const char *const links[] = { "/proc/self/", "/proc/thread-self/" };
 	char path[ACTION_PATH_SIZE];
 	for (unsigned i = 0; i < 2; i++) {
 		size_t len = strlen(links[i]);
@@ -366,8 +368,8 @@ static int resolve_limited(struct worker *w, const struct request *q)
 				      : tracee_dirfd(w->task, q->dirfd);
 	if (base < 0)
 		return base == -1 ? -errno : base;
-	struct open_how probe = {.flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
-				 .resolve = q->how.resolve & ~(uint64_t)RESOLVE_CACHED};
+	struct open_how probe = { .flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
+				  .resolve = q->how.resolve & ~(uint64_t)RESOLVE_CACHED };
 	int fd = (int)syscall(SYS_openat2, base, w->path[0], &probe, sizeof(probe));
 	if (fd >= 0) {
 		p->object_fd = fd;

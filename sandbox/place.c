@@ -22,8 +22,8 @@ enum { LINKS_MAX = 40, PROC_ROOT_INO = 1 };
 
 static int open_beneath(int dirfd, const char *path, uint64_t flags)
 {
-	struct open_how how = {.flags = flags | O_CLOEXEC,
-			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = { .flags = flags | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
 	int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	return fd < 0 ? -errno : fd;
 }
@@ -124,8 +124,7 @@ static int place_from_object(const struct place_env *env, int fd, struct place *
 /* Must a final link be followed? lookup(2) of removals and renames never does, slash or not. */
 static bool follows(enum place_flags flags, bool slash)
 {
-	return (flags & PLACE_FOLLOW) ||
-	       (slash && (flags & (PLACE_OBJECT | PLACE_SLASH_FOLLOWS)));
+	return (flags & PLACE_FOLLOW) || (slash && (flags & (PLACE_OBJECT | PLACE_SLASH_FOLLOWS)));
 }
 
 /* Is there an object of that name? -ELOOP: a link that must be followed. */
@@ -199,9 +198,9 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 struct walk {
 	const struct place_env *env;
 	const struct tracee *task;
-	int cur;                        /* O_PATH of where we stand; owned */
+	int cur; /* O_PATH of where we stand; owned */
 	unsigned links;
-	bool magic;                     /* cur was reached by a magic link just now */
+	bool magic;                      /* cur was reached by a magic link just now */
 	char rest[2 * ACTION_PATH_SIZE]; /* still to be walked */
 };
 
@@ -326,7 +325,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 		cleanup_fd int fd = openat(w->cur, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 && (errno != ENOENT || !last))
 			return -errno;
-		struct stat st = {0};
+		struct stat st = { 0 };
 		if (fd >= 0 && fstat(fd, &st) < 0)
 			return -errno;
 		bool link = fd >= 0 && S_ISLNK(st.st_mode);
@@ -366,7 +365,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 static int resolve_slow(const struct place_env *env, const struct tracee *task, int dirfd,
 			const char *path, enum place_flags flags, struct place *ret)
 {
-	struct walk w = {.env = env, .task = task, .cur = -1};
+	struct walk w = { .env = env, .task = task, .cur = -1 };
 	if (strlen(path) >= sizeof(w.rest))
 		return -ENAMETOOLONG;
 	strcpy(w.rest, path);

@@ -16,8 +16,8 @@
 #include "sandbox/tracee.h"
 
 struct place {
-	int parent_fd;  /* O_PATH; owned. -1 when the object was reached by descriptor alone */
-	int object_fd;  /* O_PATH; owned; -1 not opened or nothing there (see exists) */
+	int parent_fd; /* O_PATH; owned. -1 when the object was reached by descriptor alone */
+	int object_fd; /* O_PATH; owned; -1 not opened or nothing there (see exists) */
 	bool exists;
 	bool magic;     /* reached through a /proc link: there is no parent and leaf to act on */
 	struct stat st; /* of the object, when it exists */
@@ -27,11 +27,12 @@ struct place {
 };
 
 enum place_flags {
-	PLACE_NOFOLLOW = 0,     /* a final symbolic link is the object */
+	PLACE_NOFOLLOW = 0, /* a final symbolic link is the object */
 	PLACE_FOLLOW = 1,
-	PLACE_EMPTY_PATH = 2,   /* "" names the descriptor itself (AT_EMPTY_PATH) */
-	PLACE_OBJECT = 4,       /* object_fd is wanted */
-	PLACE_SLASH_FOLLOWS = 8, /* a slash after a final link follows it (not so for names to remove) */
+	PLACE_EMPTY_PATH = 2, /* "" names the descriptor itself (AT_EMPTY_PATH) */
+	PLACE_OBJECT = 4,     /* object_fd is wanted */
+	PLACE_SLASH_FOLLOWS =
+		8, /* a slash after a final link follows it (not so for names to remove) */
 };
 
 /* Descriptors of the monitor that every resolution needs; all borrowed. */

@@ -29,7 +29,8 @@
 const char *probe_level_name(enum probe_level level)
 {
 	static const char *const names[PROBE_LEVEL_COUNT] = {
-		[PROBE_OK] = "ok", [PROBE_WARN] = "warn", [PROBE_FAIL] = "fail"};
+		[PROBE_OK] = "ok", [PROBE_WARN] = "warn", [PROBE_FAIL] = "fail"
+	};
 	return level < PROBE_LEVEL_COUNT ? names[level] : "fail";
 }
 
@@ -92,7 +93,8 @@ static void probe_kernel(const char *state_path, struct probe_result *ret)
 	sscanf(u.release, "%u.%u", &major, &minor);
 	if (major < 5 || (major == 5 && minor < 19))
 		found(ret, PROBE_FAIL, "boot a kernel of 5.19 or later",
-		      "Linux %s is too old: notifications that signals cannot cut off came with 5.19",
+		      "Linux %s is too old: notifications that signals cannot cut off came with "
+		      "5.19",
 		      u.release);
 	else
 		found(ret, PROBE_OK, "", "Linux %s", u.release);
@@ -123,7 +125,8 @@ static void probe_userns(const char *state_path, struct probe_result *ret)
 		      "AppArmor lets only profiled programs make user namespaces");
 	else
 		found(ret, PROBE_FAIL,
-		      "in a container: run it with a seccomp profile that allows unshare, or privileged",
+		      "in a container: run it with a seccomp profile that allows unshare, or "
+		      "privileged",
 		      "user namespaces cannot be made: %s", strerrordesc_np(-r));
 }
 
@@ -131,7 +134,9 @@ static int try_namespaces(const char *arg)
 {
 	(void)arg;
 	return unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-		       CLONE_NEWUTS | CLONE_NEWCGROUP) < 0 ? -errno : 0;
+		       CLONE_NEWUTS | CLONE_NEWCGROUP) < 0
+		       ? -errno
+		       : 0;
 }
 
 static void probe_namespaces(const char *state_path, struct probe_result *ret)
@@ -175,7 +180,7 @@ static int try_overlay(const char *dir)
 	return mount("overlay", dir, "overlay", MS_NODEV, options) < 0 ? -errno : 0;
 }
 
-static const char *const overlay_parts[] = {"/work/work", "/work", "/upper", "/lower", ""};
+static const char *const overlay_parts[] = { "/work/work", "/work", "/upper", "/lower", "" };
 enum { OVERLAY_PARTS = sizeof(overlay_parts) / sizeof(overlay_parts[0]) };
 
 static void probe_overlay(const char *state_path, struct probe_result *ret)
@@ -203,7 +208,8 @@ static void probe_overlay(const char *state_path, struct probe_result *ret)
 	else if (r == -EINVAL)
 		found(ret, PROBE_FAIL,
 		      "set XDG_STATE_HOME to a directory on ext4, xfs, btrfs or tmpfs",
-		      "the filesystem of %.120s takes no overlay upper half (an overlay itself, or NFS)",
+		      "the filesystem of %.120s takes no overlay upper half (an overlay itself, or "
+		      "NFS)",
 		      state_path);
 	else
 		found(ret, PROBE_FAIL, r == -ENODEV ? "modprobe overlay" : "see the lines above",
@@ -213,8 +219,8 @@ static void probe_overlay(const char *state_path, struct probe_result *ret)
 /* A listener of our own on a filter that lets everything pass; flags as a run asks for. */
 static int try_notify(const char *arg)
 {
-	struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
-	struct sock_fprog program = {.len = 1, .filter = code};
+	struct sock_filter code[] = { { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW } };
+	struct sock_fprog program = { .len = 1, .filter = code };
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	if (*arg == 'k')
 		flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
@@ -225,7 +231,7 @@ static int try_notify(const char *arg)
 	if (*arg != 'a')
 		return 0;
 	/* Of a request that does not exist: "no such request" proves that the flag is known. */
-	struct seccomp_notif_addfd add = {.id = 1, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = 0};
+	struct seccomp_notif_addfd add = { .id = 1, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = 0 };
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
@@ -240,10 +246,12 @@ static void probe_notify(const char *state_path, struct probe_result *ret)
 	else if (r == -EBUSY)
 		found(ret, PROBE_FAIL,
 		      "run it outside the other sandbox; on WSL2 set networkingMode=nat",
-		      "somebody already listens to this process tree: one listener is all it can have");
+		      "somebody already listens to this process tree: one listener is all it can "
+		      "have");
 	else
-		found(ret, PROBE_FAIL, "boot a kernel with CONFIG_SECCOMP_FILTER, outside a "
-				       "container profile that denies seccomp",
+		found(ret, PROBE_FAIL,
+		      "boot a kernel with CONFIG_SECCOMP_FILTER, outside a "
+		      "container profile that denies seccomp",
 		      "no seccomp listener: %s", strerrordesc_np(-r));
 }
 
@@ -254,8 +262,9 @@ static void probe_killable(const char *state_path, struct probe_result *ret)
 	if (r >= 0)
 		found(ret, PROBE_OK, "", "held calls are cut off by fatal signals only");
 	else
-		found(ret, PROBE_FAIL, r == -EBUSY ? "see the seccomp-notify line"
-						   : "boot a kernel of 5.19 or later",
+		found(ret, PROBE_FAIL,
+		      r == -EBUSY ? "see the seccomp-notify line"
+				  : "boot a kernel of 5.19 or later",
 		      "WAIT_KILLABLE_RECV: %s", strerrordesc_np(-r));
 }
 
@@ -266,8 +275,9 @@ static void probe_addfd(const char *state_path, struct probe_result *ret)
 	if (r >= 0)
 		found(ret, PROBE_OK, "", "files can be opened on behalf of the agent");
 	else
-		found(ret, PROBE_FAIL, r == -EBUSY ? "see the seccomp-notify line"
-						   : "boot a kernel of 5.14 or later",
+		found(ret, PROBE_FAIL,
+		      r == -EBUSY ? "see the seccomp-notify line"
+				  : "boot a kernel of 5.14 or later",
 		      "ADDFD with SEND: %s", strerrordesc_np(-r));
 }
 
@@ -278,14 +288,17 @@ static void probe_landlock(const char *state_path, struct probe_result *ret)
 	if (abi >= 3)
 		found(ret, PROBE_OK, "", "ABI %ld", abi);
 	else if (abi > 0)
-		found(ret, PROBE_WARN, "a kernel of 6.2 or later also fences truncate", "ABI %ld", abi);
+		found(ret, PROBE_WARN, "a kernel of 6.2 or later also fences truncate", "ABI %ld",
+		      abi);
 	else if (errno == EOPNOTSUPP)
-		found(ret, PROBE_FAIL, "add landlock to the lsm= boot parameter, or --allow-degraded "
-				       "landlock",
+		found(ret, PROBE_FAIL,
+		      "add landlock to the lsm= boot parameter, or --allow-degraded "
+		      "landlock",
 		      "Landlock is built in but switched off");
 	else
-		found(ret, PROBE_FAIL, "boot a kernel with CONFIG_SECURITY_LANDLOCK, or "
-				       "--allow-degraded landlock",
+		found(ret, PROBE_FAIL,
+		      "boot a kernel with CONFIG_SECURITY_LANDLOCK, or "
+		      "--allow-degraded landlock",
 		      "no Landlock: %s", strerrordesc_np(errno));
 }
 
@@ -294,8 +307,9 @@ static void probe_yama(const char *state_path, struct probe_result *ret)
 	(void)state_path;
 	long scope = number_in("/proc/sys/kernel/yama/ptrace_scope");
 	if (scope >= 3)
-		found(ret, PROBE_FAIL, "boot with kernel.yama.ptrace_scope below 3 (it cannot be "
-				       "lowered at run time)",
+		found(ret, PROBE_FAIL,
+		      "boot with kernel.yama.ptrace_scope below 3 (it cannot be "
+		      "lowered at run time)",
 		      "yama.ptrace_scope is 3: the arguments of system calls cannot be read");
 	else if (scope < 0)
 		found(ret, PROBE_OK, "", "no yama: processes of ours can be read");
@@ -320,8 +334,9 @@ static void probe_pidfd(const char *state_path, struct probe_result *ret)
 	if (r >= 0)
 		found(ret, PROBE_OK, "", "pidfd_open and pidfd_getfd");
 	else
-		found(ret, PROBE_FAIL, "boot a kernel of 5.6 or later, or allow these calls in the "
-				       "container's seccomp profile",
+		found(ret, PROBE_FAIL,
+		      "boot a kernel of 5.6 or later, or allow these calls in the "
+		      "container's seccomp profile",
 		      "pidfd calls: %s", strerrordesc_np(-r));
 }
 
@@ -393,8 +408,8 @@ static void probe_container(const char *state_path, struct probe_result *ret)
 			filters = strtol(line + 16, NULL, 10);
 	bool nested = getenv("VSANDBOX") != NULL;
 	const char *inside = access("/run/.containerenv", F_OK) == 0 ? "inside a podman container"
-			     : access("/.dockerenv", F_OK) == 0 ? "inside a docker container"
-								: "no outer container seen";
+			     : access("/.dockerenv", F_OK) == 0      ? "inside a docker container"
+								     : "no outer container seen";
 	if (nested)
 		found(ret, PROBE_WARN, "run vsandbox outside of it",
 		      "inside a vsandbox, which holds the one listener there can be");
@@ -406,18 +421,18 @@ static void probe_container(const char *state_path, struct probe_result *ret)
 }
 
 const struct probe probe_table[] = {
-	{"kernel", "everything", probe_kernel},
-	{"user-namespaces", "the box", probe_userns},
-	{"namespaces", "the box", probe_namespaces},
-	{"overlay", "writes that are not final", probe_overlay},
-	{"seccomp-notify", "decisions before system calls", probe_notify},
-	{"wait-killable", "signals that do not cut off held calls", probe_killable},
-	{"addfd", "opens carried out by the monitor", probe_addfd},
-	{"landlock", "a second fence under the mounts", probe_landlock},
-	{"yama", "reading the arguments of calls", probe_yama},
-	{"pidfd", "signals that cannot hit the wrong process", probe_pidfd},
-	{"cgroup", "--mem, --cpu, --pids", probe_cgroup},
-	{"subuid", "files of other users", probe_subuid},
-	{"container", "nesting", probe_container},
-	{NULL},
+	{ "kernel", "everything", probe_kernel },
+	{ "user-namespaces", "the box", probe_userns },
+	{ "namespaces", "the box", probe_namespaces },
+	{ "overlay", "writes that are not final", probe_overlay },
+	{ "seccomp-notify", "decisions before system calls", probe_notify },
+	{ "wait-killable", "signals that do not cut off held calls", probe_killable },
+	{ "addfd", "opens carried out by the monitor", probe_addfd },
+	{ "landlock", "a second fence under the mounts", probe_landlock },
+	{ "yama", "reading the arguments of calls", probe_yama },
+	{ "pidfd", "signals that cannot hit the wrong process", probe_pidfd },
+	{ "cgroup", "--mem, --cpu, --pids", probe_cgroup },
+	{ "subuid", "files of other users", probe_subuid },
+	{ "container", "nesting", probe_container },
+	{ NULL },
 };

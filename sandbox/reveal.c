@@ -16,7 +16,9 @@ struct names {
 
 static bool hidden(const struct policy *p, const char *path)
 {
-	struct action a = {.type = ACTION_FILE_READ, .op = OP_READ, .resource = path, .program = ""};
+	struct action a = {
+		.type = ACTION_FILE_READ, .op = OP_READ, .resource = path, .program = ""
+	};
 	struct policy_match m;
 	policy_match(p, &a, &m);
 	return m.blocked || !m.resource_allowed;

@@ -29,7 +29,7 @@ static uint64_t now_ns(void)
 void sampler_init(struct sampler *s, const struct policy *policy, const struct box *box)
 {
 	(void)box;
-	*s = (struct sampler){.monitors = &policy->monitors, .proc_fd = -1};
+	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1 };
 	if (s->monitors->cpu || s->monitors->memory)
 		s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	s->last_ns = now_ns();
@@ -53,8 +53,10 @@ static void add_process(int proc_fd, const char *pid, struct usage *u)
 	unsigned long long utime, stime, cutime, cstime;
 	long long rss;
 	/* proc_pid_stat(5): 14-17 are the times, 24 the resident pages */
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
-			 "%*d %*d %*d %*u %*u %lld", &utime, &stime, &cutime, &cstime, &rss) != 5)
+	if (!p || sscanf(p + 1,
+			 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
+			 "%*d %*d %*d %*u %*u %lld",
+			 &utime, &stime, &cutime, &cstime, &rss) != 5)
 		return;
 	u->ticks += utime + stime + cutime + cstime;
 	u->rss_pages += rss > 0 ? (uint64_t)rss : 0;
@@ -82,7 +84,7 @@ void sampler_take(struct sampler *s, struct watch *watch)
 	double elapsed = (double)(now - s->last_ns) / 1e9;
 	if (s->proc_fd < 0 || elapsed < 0.9 * INTERVAL_MS / 1000)
 		return;
-	struct usage u = {0};
+	struct usage u = { 0 };
 	scan(s->proc_fd, &u);
 	uint64_t spent = u.ticks > s->last_ticks ? u.ticks - s->last_ticks : 0;
 	double percent = 100.0 * (double)spent / (double)sysconf(_SC_CLK_TCK) / elapsed;
@@ -95,7 +97,8 @@ void sampler_take(struct sampler *s, struct watch *watch)
 		s->cpu_told = false;
 	if (s->monitors->cpu && !s->cpu_told && s->above_s >= s->monitors->cpu_seconds) {
 		s->cpu_told = true;
-		snprintf(text, sizeof(text), "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
+		snprintf(text, sizeof(text),
+			 "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
 			 s->monitors->cpu_percent, s->above_s, percent);
 		watch_sample(watch, text);
 	}
@@ -104,7 +107,8 @@ void sampler_take(struct sampler *s, struct watch *watch)
 		s->memory_told = false;
 	else if (s->monitors->memory && !s->memory_told) {
 		s->memory_told = true;
-		snprintf(text, sizeof(text), "memory above %llu MiB: %llu MiB, most of it in pid %u",
+		snprintf(text, sizeof(text),
+			 "memory above %llu MiB: %llu MiB, most of it in pid %u",
 			 (unsigned long long)(s->monitors->memory_bytes >> 20),
 			 (unsigned long long)(bytes >> 20), u.top_pid);
 		watch_sample(watch, text);

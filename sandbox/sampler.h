@@ -15,10 +15,10 @@ struct watch;
 
 struct sampler {
 	const struct policy_monitors *monitors;
-	int proc_fd;      /* the sandbox's own /proc; owned, -1 nothing to watch */
+	int proc_fd; /* the sandbox's own /proc; owned, -1 nothing to watch */
 	uint64_t last_ns;
 	uint64_t last_ticks; /* user and system time of all tasks, reaped ones included */
-	double above_s;   /* how long CPU has been above its threshold */
+	double above_s;      /* how long CPU has been above its threshold */
 	bool cpu_told, memory_told;
 };
 

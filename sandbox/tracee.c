@@ -15,8 +15,8 @@
 #include "base/scope.h"
 
 enum {
-	CACHE_SIZE = 256,    /* power of two; each entry holds one descriptor */
-	INTERN_SIZE = 2048,  /* distinct program paths remembered; more become "…" */
+	CACHE_SIZE = 256,   /* power of two; each entry holds one descriptor */
+	INTERN_SIZE = 2048, /* distinct program paths remembered; more become "…" */
 	CHANGING_MAX = 16,
 	STATUS_SIZE = 4096,
 	PAGE_MASK = 4095,
@@ -55,7 +55,7 @@ static void slot_clear(struct tracee *s)
 {
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
-	*s = (struct tracee){.dir_fd = -1, .umask = -1};
+	*s = (struct tracee){ .dir_fd = -1, .umask = -1 };
 }
 
 void tracees_free(struct tracees *t)
@@ -177,7 +177,7 @@ static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 	char name[24], status[STATUS_SIZE];
 	slot_clear(slot);
 	snprintf(name, sizeof(name), "%d", tid);
-	struct tracee task = {.tid = tid, .umask = -1};
+	struct tracee task = { .tid = tid, .umask = -1 };
 	task.dir_fd = openat(t->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (task.dir_fd < 0)
 		return NULL;
@@ -221,7 +221,7 @@ struct tracee *tracee_get(struct tracees *t, pid_t tid)
 		}
 	}
 	/* inherit() may load the parent into this very slot; a private copy breaks the tie. */
-	struct tracee fresh = {.dir_fd = -1};
+	struct tracee fresh = { .dir_fd = -1 };
 	if (!load(t, tid, &fresh))
 		return NULL;
 	slot_clear(slot);
@@ -304,7 +304,8 @@ int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 	ssize_t len = read_file(task, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
-	*ret = (struct tracee_creds){.fsuid = fs_id(status, "Uid"), .fsgid = fs_id(status, "Gid")};
+	*ret = (struct tracee_creds){ .fsuid = fs_id(status, "Uid"),
+				      .fsgid = fs_id(status, "Gid") };
 	const char *caps = status_field(status, "CapEff");
 	ret->effective = caps ? strtoull(caps, NULL, 16) : 0;
 	const char *value = status_field(status, "Groups");
@@ -351,10 +352,10 @@ ssize_t tracee_read_some(pid_t tid, uint64_t addr, void *buf, size_t len)
 	size_t first = (PAGE_MASK + 1) - (addr & PAGE_MASK);
 	if (first > len)
 		first = len;
-	struct iovec local = {.iov_base = buf, .iov_len = len};
+	struct iovec local = { .iov_base = buf, .iov_len = len };
 	struct iovec remote[2] = {
-		{.iov_base = (void *)(uintptr_t)addr, .iov_len = first},
-		{.iov_base = (void *)(uintptr_t)(addr + first), .iov_len = len - first},
+		{ .iov_base = (void *)(uintptr_t)addr, .iov_len = first },
+		{ .iov_base = (void *)(uintptr_t)(addr + first), .iov_len = len - first },
 	};
 	ssize_t n = process_vm_readv(tid, &local, 1, remote, len > first ? 2 : 1, 0);
 	return n > 0 ? n : -EFAULT;
@@ -362,8 +363,8 @@ ssize_t tracee_read_some(pid_t tid, uint64_t addr, void *buf, size_t len)
 
 int tracee_read(pid_t tid, uint64_t addr, void *buf, size_t len)
 {
-	struct iovec local = {.iov_base = buf, .iov_len = len};
-	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+	struct iovec local = { .iov_base = buf, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
 	if (len == 0)
 		return 0;
 	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
@@ -372,8 +373,8 @@ int tracee_read(pid_t tid, uint64_t addr, void *buf, size_t len)
 int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
 {
 	/* writev never changes the local bytes; the interface just lacks the const */
-	struct iovec local = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+	struct iovec local = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
 	if (len == 0)
 		return 0;
 	return process_vm_writev(tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;

@@ -17,11 +17,11 @@ struct tracee {
 	pid_t tid, tgid;       /* host numbers */
 	pid_t ns_tid, ns_tgid; /* as the sandbox numbers them */
 	uint64_t start_ticks;
-	uint64_t checked_ns;   /* last time the handle was seen alive, CLOCK_MONOTONIC */
-	int dir_fd;            /* O_PATH of the outer /proc/TID; owned */
-	const char *program;   /* interned; NULL only inside the cache: to be looked up */
+	uint64_t checked_ns; /* last time the handle was seen alive, CLOCK_MONOTONIC */
+	int dir_fd;          /* O_PATH of the outer /proc/TID; owned */
+	const char *program; /* interned; NULL only inside the cache: to be looked up */
 	const char *ancestry[ACTION_ANCESTRY_MAX]; /* interned; NULL ends */
-	int umask;             /* -1: not known */
+	int umask;                                 /* -1: not known */
 };
 
 /* Identity and file creation powers of a task at this moment. */

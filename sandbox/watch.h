@@ -36,15 +36,15 @@ struct watch {
 	struct history *history;
 	enum agent_state state;
 	uint64_t ambient_count;
-	bool creds_vary;      /* a task may have changed who it is: look before acting */
-	bool creds_fixed;     /* one id, no capabilities: nobody ever can */
+	bool creds_vary;  /* a task may have changed who it is: look before acting */
+	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
-	unsigned followers;   /* waiting for `leader`; written under it or atomically */
+	unsigned followers;       /* waiting for `leader`; written under it or atomically */
 	unsigned workers;
-	bool closing;         /* the listener has hung up */
+	bool closing;                    /* the listener has hung up */
 	pid_t execed[WATCH_WORKERS_MAX]; /* under log_lock; 0 free */
 	unsigned execed_count;           /* atomic */
 };
@@ -54,17 +54,17 @@ struct worker {
 	struct watch *watch;
 	union notification n;
 	const struct syscall_row *row;
-	struct tracee *task;  /* in the cache while leading, &held afterwards */
-	struct tracee held;   /* a copy with a handle of its own */
+	struct tracee *task; /* in the cache while leading, &held afterwards */
+	struct tracee held;  /* a copy with a handle of its own */
 	bool leading;
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
 	char text[ACTION_PATH_SIZE]; /* cwd of an exec, address of a connect */
 	struct action action;
-	struct event event;   /* with the decision */
+	struct event event;    /* with the decision */
 	unsigned char *record; /* begun in the log, not published; NULL none */
-	int umask;            /* this thread's, -1 unknown */
+	int umask;             /* this thread's, -1 unknown */
 };
 
 /*

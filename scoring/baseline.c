@@ -107,7 +107,8 @@ void baseline_learn(struct baseline *b, const struct action *a)
 		baseline_add(b, BASELINE_DIRS, resource_hash_dir(a->resource));
 		break;
 	case ACTION_CODE_EXECUTION:
-		baseline_add(b, BASELINE_PROGRAMS, resource_hash(a->resource, __builtin_strlen(a->resource)));
+		baseline_add(b, BASELINE_PROGRAMS,
+			     resource_hash(a->resource, __builtin_strlen(a->resource)));
 		if (a->argv)
 			baseline_moments_add(&b->argv, baseline_bits(a->argv_len));
 		break;

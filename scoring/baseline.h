@@ -40,9 +40,9 @@ struct baseline_moments {
 struct baseline {
 	uint64_t actions;
 	uint64_t by_type[ACTION_TYPE_COUNT];
-	uint64_t hours[BASELINE_HOURS]; /* local hour of the action */
-	struct baseline_moments size[ACTION_TYPE_COUNT]; /* bits of the size in bytes */
-	struct baseline_moments argv;                    /* bits of argv's length */
+	uint64_t hours[BASELINE_HOURS];                    /* local hour of the action */
+	struct baseline_moments size[ACTION_TYPE_COUNT];   /* bits of the size in bytes */
+	struct baseline_moments argv;                      /* bits of argv's length */
 	struct baseline_moments minute[ACTION_TYPE_COUNT]; /* actions in a minute that had any */
 	struct baseline_hashes sets[BASELINE_SET_COUNT];
 	/* the minute being counted; not kept between sessions */

@@ -92,9 +92,10 @@ static const char *const interpreters[] = { "perl", "ruby", "php", "node", "pyth
 static const char *const evaluators[] = { "eval", "source", "." };
 static const char *const downloads[] = { "curl", "wget", "fetch", "aria2c", "http", "https" };
 static const char *const decoders[] = { "base64", "base32", "xxd", "uudecode", "openssl" };
-static const char *const wrappers[] = { "sudo", "doas", "env",  "nohup",  "nice",    "ionice", "time",
-					"exec", "then", "else", "do",     "command", "xargs",  "timeout",
-					"if",   "!",    "stdbuf", "setsid", "while",   "until",  "{", "busybox" };
+static const char *const wrappers[] = { "sudo",  "doas",    "env",  "nohup",  "nice",   "ionice",
+					"time",  "exec",    "then", "else",   "do",     "command",
+					"xargs", "timeout", "if",   "!",      "stdbuf", "setsid",
+					"while", "until",   "{",    "busybox" };
 static const char *const sql_clients[] = { "psql", "mysql", "mariadb", "sqlite3", "sqlite" };
 
 #define ANY(list, word) any_of(list, sizeof(list) / sizeof((list)[0]), word)
@@ -161,9 +162,10 @@ static struct command unwrapped(const struct command *c)
 		const char *name = command_base_name(w);
 
 		if (ANY(wrappers, name)) {
-			for (skip++; skip < c->count && (c->words[skip].text[0] == '-' ||
-							 strspn(c->words[skip].text, "0123456789.smh") ==
-								 c->words[skip].len);)
+			for (skip++;
+			     skip < c->count &&
+			     (c->words[skip].text[0] == '-' ||
+			      strspn(c->words[skip].text, "0123456789.smh") == c->words[skip].len);)
 				skip++;
 		} else if (strchr(w, '=') && w[0] != '-' && w[0] != '=' && !strchr(w, '/')) {
 			skip++;
@@ -189,7 +191,8 @@ static bool is_one_of(const char *const *list, size_t count, const char *text)
 /* "/", "~", "/usr", "/home/x", "..", "*" and what a variable left empty makes of a path. */
 static float target_reach(const char *w)
 {
-	static const char *const all[] = { "/", "/*", "~", "~/", "~/*", "$home", "$home/", "${home}", "/." };
+	static const char *const all[] = { "/",     "/*",     "~",       "~/", "~/*",
+					   "$home", "$home/", "${home}", "/." };
 	static const char *const here[] = { "*", ".", "./", "./*", "..", "../", "../*", ".git" };
 
 	if (is_one_of(all, sizeof(all) / sizeof(all[0]), w) || strncmp(w, "//", 2) == 0)
@@ -205,9 +208,9 @@ static float target_reach(const char *w)
 		if (strncmp(w, "/home/", 6) == 0 && !strchr(second + 1, '/'))
 			return 1;
 		return strncmp(w, "/etc/", 5) == 0 || strncmp(w, "/usr/", 5) == 0 ||
-				       strncmp(w, "/var/", 5) == 0 || strncmp(w, "/boot/", 6) == 0 ?
-			       .80f :
-			       .30f;
+				       strncmp(w, "/var/", 5) == 0 || strncmp(w, "/boot/", 6) == 0
+			       ? .80f
+			       : .30f;
 	}
 	if (is_one_of(here, sizeof(here) / sizeof(here[0]), w))
 		return .60f;
@@ -317,8 +320,9 @@ void command_check(struct command *outer, unsigned depth, struct finding *f)
 	if (!c.count)
 		return;
 	name = command_base_name(c.words[0].text);
-	if (ANY(downloads, name) || (ANY(decoders, name) && (has_flag(&c, 'd') || has_flag(&c, 'r') ||
-							       has_word(&c, "--decode"))))
+	if (ANY(downloads, name) ||
+	    (ANY(decoders, name) &&
+	     (has_flag(&c, 'd') || has_flag(&c, 'r') || has_word(&c, "--decode"))))
 		outer->sends_download = true;
 	if ((outer->piped_download && runs_its_input(&c, name)) ||
 	    (outer->holds_download && runs_its_words(&c, name)))

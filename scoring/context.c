@@ -40,7 +40,8 @@ struct finding context_of(const struct action *a, const struct history *h)
 	case ACTION_FILE_WRITE:
 	case ACTION_FILE_DELETE:
 		/* What the session makes lies where it made it, and libraries lie where they lie. */
-		if (a->provenance == PROVENANCE_CREATED || a->op == OP_CREATE || a->op == OP_MKDIR ||
+		if (a->provenance == PROVENANCE_CREATED || a->op == OP_CREATE ||
+		    a->op == OP_MKDIR ||
 		    (a->provenance == PROVENANCE_SYSTEM && a->type == ACTION_FILE_READ))
 			break;
 		if (!baseline_knows(b, BASELINE_DIRS, resource_hash_dir(a->resource)))

@@ -52,7 +52,8 @@ static_assert(sizeof(window_share) / sizeof(window_share[0]) == WINDOW_COUNT, "s
 static float count_of(const struct history *h, enum window_span span, unsigned counter,
 		      const struct action *a)
 {
-	return 1 + (float)windows_count(&h->windows, span, (enum window_counter)counter, a->mono_ns);
+	return 1 +
+	       (float)windows_count(&h->windows, span, (enum window_counter)counter, a->mono_ns);
 }
 
 static float burst(const struct history *h, enum window_counter counter, const struct action *a)

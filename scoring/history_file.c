@@ -37,7 +37,7 @@ static void tokener_drop(struct json_tokener **t)
 		json_tokener_free(*t);
 }
 
-#define cleanup_json __attribute__((cleanup(json_drop)))
+#define cleanup_json    __attribute__((cleanup(json_drop)))
 #define cleanup_tokener __attribute__((cleanup(tokener_drop)))
 
 /* The agent's name becomes a file name: nothing that could lead elsewhere. */
@@ -47,7 +47,8 @@ static int file_name(const char *agent, const char *suffix, char ret[static NAME
 	size_t len = strlen(agent);
 
 	if (!len || len > AGENT_BYTES_MAX || agent[0] == '.' || strchr(agent, '/'))
-		return err_set(err, EINVAL, "Agent name \"%.64s\" cannot name a baseline file.", agent);
+		return err_set(err, EINVAL, "Agent name \"%.64s\" cannot name a baseline file.",
+			       agent);
 	snprintf(ret, NAME_BYTES, "%s.json%s", agent, suffix);
 	return 0;
 }
@@ -131,7 +132,8 @@ static int write_all(int fd, const char *text, size_t len)
 
 static int write_file(int dirfd, const char *name, const char *text, size_t len)
 {
-	cleanup_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	cleanup_fd int fd =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r;
 
 	if (fd < 0)
@@ -171,9 +173,9 @@ int history_save(const struct history *h, int dirfd, const char *agent, struct e
 		return err_sys(err, -r, "Cannot write baseline %s", name);
 	}
 	/* The new name must be on disk too; the content already is. */
-	return fsync(dirfd) < 0 && errno != EBADF && errno != EINVAL ?
-		       err_sys(err, errno, "Cannot sync the directory of baseline %s", name) :
-		       0;
+	return fsync(dirfd) < 0 && errno != EBADF && errno != EINVAL
+		       ? err_sys(err, errno, "Cannot sync the directory of baseline %s", name)
+		       : 0;
 }
 
 /* --- reading: every value is checked, a damaged file teaches nothing --- */
@@ -261,7 +263,8 @@ static const char *read_baseline(struct json_object *root, struct baseline *b)
 			return "hours";
 	}
 	for (unsigned s = 0; s < BASELINE_SET_COUNT; s++) {
-		if (!read_hashes(json_object_object_get(root, set_names[s]), b, (enum baseline_set)s))
+		if (!read_hashes(json_object_object_get(root, set_names[s]), b,
+				 (enum baseline_set)s))
 			return set_names[s];
 	}
 	return NULL;
@@ -319,7 +322,8 @@ int history_load(struct history *h, int dirfd, const char *agent, struct err *er
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EBADMSG)
-		return err_set(err, EBADMSG, "Baseline %s is not a plain file of at most 1 MiB.", name);
+		return err_set(err, EBADMSG, "Baseline %s is not a plain file of at most 1 MiB.",
+			       name);
 	if (r < 0)
 		return err_sys(err, -r, "Cannot read baseline %s", name);
 
@@ -335,13 +339,14 @@ int history_load(struct history *h, int dirfd, const char *agent, struct err *er
 	    !read_count(json_object_object_get(root, "version"), &version))
 		return err_set(err, EBADMSG, "Baseline %s is damaged: it has no version.", name);
 	if (version != FILE_VERSION)
-		return err_set(err, EBADMSG, "Baseline %s has version %" PRIu64 "; this program reads %d.",
-			       name, version, FILE_VERSION);
+		return err_set(err, EBADMSG,
+			       "Baseline %s has version %" PRIu64 "; this program reads %d.", name,
+			       version, FILE_VERSION);
 	wrong = read_baseline(root, &h->baseline);
 	if (wrong) {
 		memset(h, 0, sizeof(*h));
-		return err_set(err, EBADMSG, "Baseline %s is damaged: \"%s\" is missing or wrong.", name,
-			       wrong);
+		return err_set(err, EBADMSG, "Baseline %s is damaged: \"%s\" is missing or wrong.",
+			       name, wrong);
 	}
 	return 0;
 }

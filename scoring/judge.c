@@ -24,14 +24,10 @@ static_assert(sizeof(by_effect) / sizeof(by_effect[0]) == EFFECT_COUNT, "every e
 
 /* Never EAGAIN or EINTR: tools retry those. */
 static const int errno_of_type[] = {
-	[ACTION_NONE] = EACCES,
-	[ACTION_FILE_READ] = EACCES,
-	[ACTION_FILE_WRITE] = EACCES,
-	[ACTION_FILE_DELETE] = EACCES,
-	[ACTION_API_CALL] = EPERM,
-	[ACTION_DATABASE_QUERY] = EPERM,
-	[ACTION_DATABASE_WRITE] = EPERM,
-	[ACTION_CODE_EXECUTION] = EACCES,
+	[ACTION_NONE] = EACCES,           [ACTION_FILE_READ] = EACCES,
+	[ACTION_FILE_WRITE] = EACCES,     [ACTION_FILE_DELETE] = EACCES,
+	[ACTION_API_CALL] = EPERM,        [ACTION_DATABASE_QUERY] = EPERM,
+	[ACTION_DATABASE_WRITE] = EPERM,  [ACTION_CODE_EXECUTION] = EACCES,
 	[ACTION_NETWORK_REQUEST] = EPERM,
 };
 static_assert(sizeof(errno_of_type) / sizeof(errno_of_type[0]) == ACTION_TYPE_COUNT,
@@ -69,7 +65,8 @@ static bool profile_bites(const struct policy *p, const struct policy_match *m, 
 	if (!m->type_allowed)
 		decide(d, VERDICT_BLOCK, REASON_TYPE, NULL, &p->origin);
 	else if (m->blocked)
-		decide(d, VERDICT_BLOCK, REASON_BLOCKED, m->blocked->pattern.text, &m->blocked->origin);
+		decide(d, VERDICT_BLOCK, REASON_BLOCKED, m->blocked->pattern.text,
+		       &m->blocked->origin);
 	else if (!m->resource_allowed)
 		decide(d, VERDICT_BLOCK, REASON_NOT_ALLOWED, NULL, &p->origin);
 	else if (m->spawn_denied)
@@ -112,7 +109,8 @@ static unsigned minute_of(const struct policy *p, const struct history *h, enum 
 
 static bool too_fast(const struct policy *p, const struct history *h, const struct action *a)
 {
-	unsigned limit = p->rate_per_minute[a->type] ? p->rate_per_minute[a->type] : p->rate_general;
+	unsigned limit =
+		p->rate_per_minute[a->type] ? p->rate_per_minute[a->type] : p->rate_general;
 
 	/* The present action is one more than the history knows of. */
 	return limit && minute_of(p, h, a->type, a->mono_ns) >= limit;

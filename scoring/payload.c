@@ -18,8 +18,9 @@ static void deviation(struct finding *f, const struct baseline_moments *m, int64
 		return;
 	/* Squares compared, so that no root is taken. */
 	float excess = (float)baseline_excess(m, baseline_bits((uint64_t)value));
-	finding_raise(f, deviation_most * finding_ramp(excess, FEW_SIGMA * FEW_SIGMA,
-						       MANY_SIGMA * MANY_SIGMA),
+	finding_raise(f,
+		      deviation_most *
+			      finding_ramp(excess, FEW_SIGMA * FEW_SIGMA, MANY_SIGMA * MANY_SIGMA),
 		      why);
 }
 
@@ -61,7 +62,8 @@ struct finding payload_of(const struct action *a, const struct history *h)
 	case ACTION_FILE_DELETE:
 		of_file(a, &f);
 		if (baseline_ready(b) && a->provenance != PROVENANCE_CREATED)
-			deviation(&f, &b->size[a->type], a->size_bytes, "a size unusual for this agent");
+			deviation(&f, &b->size[a->type], a->size_bytes,
+				  "a size unusual for this agent");
 		break;
 	case ACTION_CODE_EXECUTION:
 		if (!a->argv)

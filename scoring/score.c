@@ -17,7 +17,8 @@ static const float weight[] = {
 	[DIMENSION_FREQUENCY] = 0.45f,
 	[DIMENSION_CONTEXT] = 0.50f,
 };
-static_assert(sizeof(weight) / sizeof(weight[0]) == DIMENSION_COUNT, "every dimension has a weight");
+static_assert(sizeof(weight) / sizeof(weight[0]) == DIMENSION_COUNT,
+	      "every dimension has a weight");
 
 float score_weight(enum dimension d)
 {
@@ -36,10 +37,8 @@ float score_total(const float x[static DIMENSION_COUNT])
 void score_action(const struct action *a, const struct history *h, struct score *ret)
 {
 	const struct finding found[] = {
-		[DIMENSION_SEVERITY] = severity_of(a),
-		[DIMENSION_SENSITIVITY] = sensitivity_of(a),
-		[DIMENSION_PAYLOAD] = payload_of(a, h),
-		[DIMENSION_FREQUENCY] = frequency_of(a, h),
+		[DIMENSION_SEVERITY] = severity_of(a),  [DIMENSION_SENSITIVITY] = sensitivity_of(a),
+		[DIMENSION_PAYLOAD] = payload_of(a, h), [DIMENSION_FREQUENCY] = frequency_of(a, h),
 		[DIMENSION_CONTEXT] = context_of(a, h),
 	};
 

@@ -110,7 +110,8 @@ static uint32_t look_up(struct part p, unsigned places, const struct part *paren
 /* "case-sensitive" is about letters. */
 static bool word_is_neutral(const struct part *before)
 {
-	static const char *const neutral[] = { "case", "context", "locale", "space", "time", "in", "non" };
+	static const char *const neutral[] = { "case", "context", "locale", "space",
+					       "time", "in",      "non" };
 
 	for (size_t i = 0; i < sizeof(neutral) / sizeof(neutral[0]); i++) {
 		if (part_is(before, neutral[i], strlen(neutral[i])))
@@ -125,8 +126,8 @@ static uint32_t look_up_words(struct part file)
 	uint32_t set = 0;
 
 	for (size_t i = 0, start = 0; i <= file.len; i++) {
-		if (i < file.len && file.text[i] != '.' && file.text[i] != '-' && file.text[i] != '_' &&
-		    file.text[i] != ' ')
+		if (i < file.len && file.text[i] != '.' && file.text[i] != '-' &&
+		    file.text[i] != '_' && file.text[i] != ' ')
 			continue;
 		struct part word = { file.text + start, i - start };
 
@@ -161,8 +162,10 @@ static bool is_library(struct part file)
 
 static uint32_t special(const char *path, uint32_t set)
 {
-	static const char *const disks[] = { "/dev/sd", "/dev/nvme", "/dev/vd", "/dev/xvd",
-					     "/dev/mmcblk", "/dev/dm-", "/dev/mapper/", "/dev/loop" };
+	static const char *const disks[] = {
+		"/dev/sd",     "/dev/nvme", "/dev/vd",      "/dev/xvd",
+		"/dev/mmcblk", "/dev/dm-",  "/dev/mapper/", "/dev/loop"
+	};
 
 	if (strncmp(path, "/dev/", 5) == 0) {
 		for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
@@ -174,7 +177,8 @@ static uint32_t special(const char *path, uint32_t set)
 
 		if (strcmp(path, "/proc/kcore") == 0)
 			return set | CLASS(DEVICE);
-		if (strncmp(path, "/proc/self/", 11) == 0 || strncmp(path, "/proc/thread-self/", 18) == 0)
+		if (strncmp(path, "/proc/self/", 11) == 0 ||
+		    strncmp(path, "/proc/thread-self/", 18) == 0)
 			return set & ~CLASS(KERNEL);
 		/* Another process's memory and environment hold its secrets. */
 		if (path[6] >= '0' && path[6] <= '9' &&
@@ -257,8 +261,8 @@ static void of_path(const char *path, const struct action *a, enum effect effect
 		    x > deidentified_most)
 			x = deidentified_most;
 		/* A secret the session made itself is nobody's yet; a hook it made is one. */
-		if (row->nature == NATURE_SECRET && c != CLASS_HOOKS && own && x > own_secret_most &&
-		    !(set & CLASS(CREDENTIALS)))
+		if (row->nature == NATURE_SECRET && c != CLASS_HOOKS && own &&
+		    x > own_secret_most && !(set & CLASS(CREDENTIALS)))
 			x = own_secret_most;
 		finding_raise(f, x, row->why);
 	}
@@ -266,20 +270,22 @@ static void of_path(const char *path, const struct action *a, enum effect effect
 
 static void of_host(const struct action *a, enum effect effect, struct finding *f)
 {
-	static const char *const metadata[] = { "169.254.169.254", "169.254.170.2", "100.100.100.200",
-						"fd00:ec2::254" };
+	static const char *const metadata[] = { "169.254.169.254", "169.254.170.2",
+						"100.100.100.200", "fd00:ec2::254" };
 	struct resource_host host = resource_host(a->resource);
 	uint32_t set = 0;
 
 	for (size_t i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
-		if ((host.len == strlen(metadata[i]) && memcmp(host.text, metadata[i], host.len) == 0) ||
+		if ((host.len == strlen(metadata[i]) &&
+		     memcmp(host.text, metadata[i], host.len) == 0) ||
 		    (a->address && strcmp(a->address, metadata[i]) == 0))
 			set |= CLASS(METADATA);
 	}
 	for (size_t i = 0, start = 0; i <= host.len && !host.numeric; i++) {
 		if (i < host.len && host.text[i] != '.' && host.text[i] != '-')
 			continue;
-		uint32_t label = look_up((struct part){ host.text + start, i - start }, NAME_LABEL, NULL);
+		uint32_t label =
+			look_up((struct part){ host.text + start, i - start }, NAME_LABEL, NULL);
 
 		/* metadata.google.internal, not metadata.example.com */
 		if (label & CLASS(METADATA) && !memmem(host.text, host.len, ".internal", 9))

@@ -20,24 +20,24 @@ enum sensitivity_class {
 	CLASS_BOOT,        /* loaded or run before anybody logs in */
 	CLASS_SETTINGS,    /* the rest of /etc */
 	CLASS_SYSTEM,
-	CLASS_KERNEL,      /* switches of the kernel and other processes */
-	CLASS_DEVICE,      /* raw disks and memory */
+	CLASS_KERNEL, /* switches of the kernel and other processes */
+	CLASS_DEVICE, /* raw disks and memory */
 	CLASS_PRODUCTION,
 	CLASS_PRODUCTION_HOST,
-	CLASS_SENSITIVE,   /* says so itself */
-	CLASS_HEALTH,      /* health, identity and pay */
+	CLASS_SENSITIVE, /* says so itself */
+	CLASS_HEALTH,    /* health, identity and pay */
 	CLASS_CUSTOMERS,
-	CLASS_HOOKS,       /* run by version control */
+	CLASS_HOOKS, /* run by version control */
 	CLASS_VCS_CONFIG,
 	CLASS_SHELL_RC,
 	CLASS_AUTOSTART,
-	CLASS_TOOL_HOOKS,  /* run by editors, agents and CI when a project is opened */
+	CLASS_TOOL_HOOKS, /* run by editors, agents and CI when a project is opened */
 	CLASS_HISTORY,
 	/* not sensitive: what changes the meaning of the rest */
-	CLASS_PACKAGES,      /* third-party code: names there say nothing about data */
+	CLASS_PACKAGES, /* third-party code: names there say nothing about data */
 	CLASS_DEIDENTIFIED,
-	CLASS_SOURCE,        /* code about customers is not customers' data */
-	CLASS_PUBLIC,        /* a key's public half, an example, a sample */
+	CLASS_SOURCE, /* code about customers is not customers' data */
+	CLASS_PUBLIC, /* a key's public half, an example, a sample */
 	CLASS_COUNT,
 };
 
@@ -57,8 +57,8 @@ enum name_place {
 struct sensitivity_name {
 	const char *text; /* lower case */
 	uint8_t len;
-	uint8_t class;    /* enum sensitivity_class */
-	uint16_t places;  /* enum name_place */
+	uint8_t class;      /* enum sensitivity_class */
+	uint16_t places;    /* enum name_place */
 	const char *parent; /* the component before must be this; NULL any */
 };
 

@@ -14,8 +14,10 @@ struct severity_row {
 };
 
 #define BY(unknown, system, existing, created) \
-	{ [PROVENANCE_UNKNOWN] = (unknown), [PROVENANCE_SYSTEM] = (system), \
-	  [PROVENANCE_EXISTING] = (existing), [PROVENANCE_CREATED] = (created) }
+	{ \
+		[PROVENANCE_UNKNOWN] = (unknown), [PROVENANCE_SYSTEM] = (system), \
+		[PROVENANCE_EXISTING] = (existing), [PROVENANCE_CREATED] = (created) \
+	}
 
 /* clang-format off */
 static const struct severity_row by_op[] = {
@@ -70,8 +72,10 @@ static_assert(sizeof(by_statement) / sizeof(by_statement[0]) == SQL_KIND_COUNT, 
 /* clang-format on */
 
 static const struct finding local_peer = { .15f, "talks to this machine" };
-static const struct finding raw_address = { .70f, "connects to an address no name was resolved to" };
-static const struct finding temp_program = { .70f, "runs a program it wrote to a temporary directory" };
+static const struct finding raw_address = { .70f,
+					    "connects to an address no name was resolved to" };
+static const struct finding temp_program = { .70f,
+					     "runs a program it wrote to a temporary directory" };
 static const struct finding temp_unknown = { .45f, "runs a program from a temporary directory" };
 static const struct finding hidden_program = { .70f, "runs a program that has no file" };
 static const struct finding database_write = { .45f, "writes to a database" };
@@ -118,8 +122,8 @@ struct finding severity_of(const struct action *a)
 	const struct severity_row *row = &by_op[a->op == OP_NONE ? op_of_type[a->type] : a->op];
 	struct finding f = {
 		.x = row->x[a->provenance],
-		.why = a->provenance == PROVENANCE_CREATED && row->why_created ? row->why_created :
-										  row->why,
+		.why = a->provenance == PROVENANCE_CREATED && row->why_created ? row->why_created
+									       : row->why,
 	};
 
 	switch (a->type) {

@@ -12,10 +12,11 @@ struct scanner {
 	char closer[COMMAND_DEPTH]; /* what ends the substitution at this level */
 	bool quoted[COMMAND_DEPTH]; /* it began inside double quotes */
 	unsigned level;
-	char bytes[ACTION_ARGV_SIZE + COMMAND_DEPTH * COMMAND_WORDS + 1]; /* words without their quotes */
+	char bytes[ACTION_ARGV_SIZE + COMMAND_DEPTH * COMMAND_WORDS +
+		   1]; /* words without their quotes */
 	size_t used;
-	size_t begun[COMMAND_DEPTH];  /* where the word under way begins */
-	bool open[COMMAND_DEPTH];     /* a word is under way */
+	size_t begun[COMMAND_DEPTH]; /* where the word under way begins */
+	bool open[COMMAND_DEPTH];    /* a word is under way */
 };
 
 static void word_open(struct scanner *s)
@@ -45,7 +46,7 @@ static void word_end(struct scanner *s)
 	s->bytes[s->used++] = '\0';
 	if (c->count < COMMAND_WORDS)
 		c->words[c->count++] = (struct word){ s->bytes + s->begun[s->level],
-						       s->used - 1 - s->begun[s->level] };
+						      s->used - 1 - s->begun[s->level] };
 }
 
 static void command_end(struct scanner *s, bool piped)

@@ -115,8 +115,7 @@ struct sql_token sql_next(const char **cursor, enum sql_dialect dialect)
 static bool word_is(const struct sql_token *t, const char *word)
 {
 	return t->kind == SQL_TOKEN_WORD && !t->quoted && (t->text[0] | 0x20) == word[0] &&
-	       strlen(word) == t->len &&
-	       strncasecmp(t->text, word, t->len) == 0;
+	       strlen(word) == t->len && strncasecmp(t->text, word, t->len) == 0;
 }
 
 static bool punct_is(const struct sql_token *t, char c)
@@ -187,7 +186,8 @@ static const struct { const char *word, *next; float danger; const char *why; } 
 
 struct inspection {
 	struct sql_shape *shape;
-	const struct verb_row *pending[SQL_DEPTH_MAX]; /* verb at this depth that awaits its WHERE */
+	const struct verb_row
+		*pending[SQL_DEPTH_MAX]; /* verb at this depth that awaits its WHERE */
 	unsigned depth;
 	enum sql_dialect dialect;
 };
@@ -254,7 +254,8 @@ static void word_check(struct inspection *in, const struct sql_token *t, const c
 		if (words[i].next) {
 			struct sql_token next = sql_next(&cursor, in->dialect);
 
-			if (*words[i].next == '\'' ? *next.text != '\'' : !word_is(&next, words[i].next))
+			if (*words[i].next == '\'' ? *next.text != '\''
+						   : !word_is(&next, words[i].next))
 				continue;
 		}
 		shape_raise(in->shape, words[i].danger, words[i].why);

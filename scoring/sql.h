@@ -9,16 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum sql_kind { /* larger is graver; a text of several statements has the gravest */
-	SQL_NONE, /* empty */
-	SQL_SESSION, /* BEGIN, SET, SHOW … */
-	SQL_READ,
-	SQL_UNKNOWN,
-	SQL_WRITE,
-	SQL_DEFINE,
-	SQL_DELETE,
-	SQL_DESTROY,
-	SQL_KIND_COUNT,
+enum sql_kind {              /* larger is graver; a text of several statements has the gravest */
+		SQL_NONE,    /* empty */
+		SQL_SESSION, /* BEGIN, SET, SHOW … */
+		SQL_READ,
+		SQL_UNKNOWN,
+		SQL_WRITE,
+		SQL_DEFINE,
+		SQL_DELETE,
+		SQL_DESTROY,
+		SQL_KIND_COUNT,
 };
 
 struct sql_shape {

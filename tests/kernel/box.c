@@ -100,11 +100,11 @@ struct run {
 	const char *cwd;
 	char *const *argv;
 	uint32_t degraded_ok;
-	bool enter, die;       /* the monitor enters; dies when it has read a byte from die_fd */
+	bool enter, die; /* the monitor enters; dies when it has read a byte from die_fd */
 	int die_fd;
-	bool pty;              /* stdin is a terminal, of a session of its own */
-	bool stop_and_go;      /* answers STOPPED with SIGCONT */
-	int signal;            /* sent to the agent after 100 ms */
+	bool pty;         /* stdin is a terminal, of a session of its own */
+	bool stop_and_go; /* answers STOPPED with SIGCONT */
+	int signal;       /* sent to the agent after 100 ms */
 	/* results */
 	int rc;
 	int exec_errno;
@@ -112,7 +112,7 @@ struct run {
 	int status;
 	uint32_t degraded;
 	unsigned layers;
-	bool read_agent;       /* the entered monitor could read the agent's memory */
+	bool read_agent; /* the entered monitor could read the agent's memory */
 	unsigned long long monitor_caps;
 	pid_t init_pid;
 	char text[ERR_TEXT_SIZE];
@@ -153,9 +153,11 @@ static void supervise(struct run *r, struct box *b)
 			if (ioctl(b->listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &req) == 0) {
 				char c;
 				struct iovec to = { .iov_base = &c, .iov_len = 1 };
-				struct iovec from = { .iov_base = (void *)(uintptr_t)req.data.args[0],
+				struct iovec from = { .iov_base =
+							      (void *)(uintptr_t)req.data.args[0],
 						      .iov_len = 1 };
-				r->read_agent = process_vm_readv((pid_t)req.pid, &to, 1, &from, 1, 0) == 1;
+				r->read_agent =
+					process_vm_readv((pid_t)req.pid, &to, 1, &from, 1, 0) == 1;
 				struct seccomp_notif_resp resp = {
 					.id = req.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE
 				};
@@ -188,7 +190,8 @@ static _Noreturn void monitor(struct run *r, int out)
 	char session[128];
 	struct err err = { 0 };
 	static struct box b;
-	if (user && geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0))
+	if (user && geteuid() == 0 &&
+	    (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0))
 		_exit(1);
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	snprintf(session, sizeof(session), "%s/state/s1", base);
@@ -196,9 +199,15 @@ static _Noreturn void monitor(struct run *r, int out)
 		_exit(1);
 	int dir = open(session, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct box_plan plan = {
-		.policy = &r->policy, .session_id = session + sizeof("/tmp/vsandbox-box-") - 1,
-		.session_path = session, .session_dirfd = dir, .argv = r->argv, .envp = environ,
-		.cwd = r->cwd, .workspace = r->cwd, .net = r->policy.net,
+		.policy = &r->policy,
+		.session_id = session + sizeof("/tmp/vsandbox-box-") - 1,
+		.session_path = session,
+		.session_dirfd = dir,
+		.argv = r->argv,
+		.envp = environ,
+		.cwd = r->cwd,
+		.workspace = r->cwd,
+		.net = r->policy.net,
 		.degraded_ok = r->degraded_ok,
 	};
 	char id[32];
@@ -207,9 +216,9 @@ static _Noreturn void monitor(struct run *r, int out)
 	if (r->pty) {
 		int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 		setsid();
-		int tty = master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ?
-				  -1 :
-				  open(ptsname(master), O_RDWR | O_CLOEXEC);
+		int tty = master < 0 || grantpt(master) < 0 || unlockpt(master) < 0
+				  ? -1
+				  : open(ptsname(master), O_RDWR | O_CLOEXEC);
 		if (tty < 0 || dup2(tty, 0) < 0)
 			_exit(1);
 	}
@@ -265,7 +274,8 @@ static int run(struct run *r)
 	close(out[1]);
 	size_t len = 0;
 	ssize_t n;
-	while (len < sizeof(output) - 1 && (n = read(out[0], output + len, sizeof(output) - 1 - len)) > 0)
+	while (len < sizeof(output) - 1 &&
+	       (n = read(out[0], output + len, sizeof(output) - 1 - len)) > 0)
 		len += (size_t)n;
 	output[len] = '\0';
 	close(out[0]);
@@ -300,26 +310,35 @@ static bool exists(const char *name)
 static void what_is_seen_inside(void)
 {
 	struct run r = { .enter = true };
-	int rc = shell(&r,
+	int rc = shell(
+		&r,
 		"echo pids=$(ls /proc | grep -c '^[0-9]'); echo self=$$; echo ppid=$PPID\n"
-		"echo uid=$(id -u); set -- $(cat /proc/self/uid_map); echo map=$*; echo host=$(hostname)\n"
-		"grep -E '^(CapPrm|CapEff|CapBnd|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t '\n"
+		"echo uid=$(id -u); set -- $(cat /proc/self/uid_map); echo map=$*; echo "
+		"host=$(hostname)\n"
+		"grep -E '^(CapPrm|CapEff|CapBnd|CapInh|CapAmb|NoNewPrivs|Seccomp):' "
+		"/proc/self/status | tr -d '\\t '\n"
 		"echo fds=$(ls /proc/self/fd | tr '\\n' ' ')\n"
 		"echo init_env=$(cat /proc/1/environ 2>/dev/null | wc -c)\n"
-		"for n in null zero full random urandom tty; do test -c /dev/$n && echo node=$n; done\n"
-		"test -c /dev/ptmx && echo ptmx; test -d /dev/shm && : >/dev/shm/x && echo shm; test -d /dev/mqueue && echo mqueue\n"
+		"for n in null zero full random urandom tty; do test -c /dev/$n && echo node=$n; "
+		"done\n"
+		"test -c /dev/ptmx && echo ptmx; test -d /dev/shm && : >/dev/shm/x && echo shm; "
+		"test -d /dev/mqueue && echo mqueue\n"
 		"readlink /dev/fd /dev/stdin; echo text | cat /dev/stdin\n"
 		"head -c 4 /dev/zero | wc -c; echo x >/dev/null && echo nullok\n"
 		"grep -c . /proc/net/route; cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' '\n"
 		"(echo 1 >/proc/sys/kernel/core_pattern) 2>/dev/null || echo sysctl-refused\n"
 		"(echo 1 >/proc/sys/vm/drop_caches) 2>/dev/null || echo drop-refused\n"
 		"cat /proc/sys/user/max_user_namespaces\n"
-		"(echo b >/proc/sysrq-trigger) 2>/dev/null || echo sysrq-refused; head -c1 /proc/kcore 2>/dev/null | wc -c\n"
-		"unshare -U true 2>/dev/null || echo unshare-refused; unshare -m true 2>/dev/null || echo unshare-m-refused\n"
-		"mount -t tmpfs x /mnt 2>/dev/null || echo mount-refused; umount /proc/sys 2>/dev/null || echo umount-refused\n"
+		"(echo b >/proc/sysrq-trigger) 2>/dev/null || echo sysrq-refused; head -c1 "
+		"/proc/kcore 2>/dev/null | wc -c\n"
+		"unshare -U true 2>/dev/null || echo unshare-refused; unshare -m true 2>/dev/null "
+		"|| echo unshare-m-refused\n"
+		"mount -t tmpfs x /mnt 2>/dev/null || echo mount-refused; umount /proc/sys "
+		"2>/dev/null || echo umount-refused\n"
 		"mknod /tmp/vsandbox-dev b 254 0 2>/dev/null || echo mknod-refused\n"
 		"grep -c ' / / ' /proc/self/mountinfo; grep -vc -e nosuid /proc/self/mountinfo\n"
-		"ls -A /run/user/$(id -u) | wc -l; ls /sys/class/net; touch /sys/x 2>/dev/null || echo sys-ro\n");
+		"ls -A /run/user/$(id -u) | wc -l; ls /sys/class/net; touch /sys/x 2>/dev/null || "
+		"echo sys-ro\n");
 	check(rc == 0, "a box starts and ends");
 	check(r.layers > 0 && r.degraded == 0, "no layer is missing");
 	check(says("pids=4") || says("pids=5"), "/proc shows the sandbox's processes only");
@@ -345,18 +364,21 @@ static void what_is_seen_inside(void)
 		      says("node=urandom") && says("node=tty") && says("nullok") && says("4"),
 	      "/dev has the six nodes and they work");
 	check(says("ptmx") && says("shm") && says("mqueue"), "/dev has ptmx, shm and mqueue");
-	check(says("/proc/self/fd") && says("/proc/self/fd/0") && says("text"), "/dev/stdin can be opened");
+	check(says("/proc/self/fd") && says("/proc/self/fd/0") && says("text"),
+	      "/dev/stdin can be opened");
 	check(says("lo") && says("1"), "the network is lo without a route");
 	check(says("sysctl-refused") && says("drop-refused") && says("sysrq-refused"),
 	      "/proc/sys and sysrq-trigger cannot be written");
 	check(says("0"), "no further user namespace is allowed");
 	check(says("unshare-refused") && says("unshare-m-refused"), "namespaces cannot be made");
-	check(says("mount-refused") && says("umount-refused"), "nothing can be mounted or unmounted");
+	check(says("mount-refused") && says("umount-refused"),
+	      "nothing can be mounted or unmounted");
 	check(says("mknod-refused"), "no device can be made");
 	check(says("sys-ro"), "/sys is read-only");
 	check(r.read_agent, "the entered monitor reads the agent's memory");
 	check(r.monitor_caps == (0x80000ULL | (user ? 0 : 0x5fbULL)),
-	      "the entered monitor's powers are CAP_SYS_PTRACE and the agent's (%llx)", r.monitor_caps);
+	      "the entered monitor's powers are CAP_SYS_PTRACE and the agent's (%llx)",
+	      r.monitor_caps);
 }
 
 static int count_changes(const struct change *c, void *arg)
@@ -364,7 +386,8 @@ static int count_changes(const struct change *c, void *arg)
 	char *text = arg;
 	size_t len = strlen(text);
 	if (strncmp(c->path, base, strlen(base)) == 0)
-		snprintf(text + len, 4096 - len, "%c%s\n", "AMD"[c->kind], c->path + strlen(base));
+		snprintf(text + len, 4096 - len, "%c%s\n", "AMD"[c->kind],
+			 c -> path + strlen(base));
 	return 0;
 }
 
@@ -374,7 +397,8 @@ static void as_user(void (*f)(void))
 	fflush(stdout);
 	pid_t pid = fork();
 	if (pid == 0) {
-		if (user && geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0))
+		if (user && geteuid() == 0 &&
+		    (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0))
 			_exit(1);
 		f();
 		_exit(0);
@@ -416,8 +440,10 @@ static void make_host_files(void)
 	char command[1024];
 	snprintf(command, sizeof(command),
 		 "cd %s && mkdir -p w/dir state && echo old >w/kept && echo old >w/changed && "
-		 "echo old >w/deleted && echo 1 >w/dir/a && echo s3cret >w/secret && mkdir -p w/keys && "
-		 "echo k >w/keys/k && ln -s secret w/link && cp /bin/true w/noexec && chmod 644 w/noexec",
+		 "echo old >w/deleted && echo 1 >w/dir/a && echo s3cret >w/secret && mkdir -p "
+		 "w/keys && "
+		 "echo k >w/keys/k && ln -s secret w/link && cp /bin/true w/noexec && chmod 644 "
+		 "w/noexec",
 		 base);
 	if (system(command) != 0)
 		printf("# cannot make the host's files\n");
@@ -429,12 +455,15 @@ static void writes_land_in_the_layers(void)
 	char script[2048], path[256];
 	discard();
 	snprintf(script, sizeof(script),
-		 "cd w && echo new >changed && echo new >added && rm deleted && rm -r dir && mkdir dir && "
+		 "cd w && echo new >changed && echo new >added && rm deleted && rm -r dir && mkdir "
+		 "dir && "
 		 "echo 2 >dir/b && chmod 600 kept && ls -A ../state | wc -l && echo done\n"
 		 "touch /tmp/vsandbox-box-tmp /var/tmp/vsandbox-box-tmp && echo tmp-ok\n"
 		 "touch %s/state/x 2>/dev/null || echo state-refused\n"
-		 "ls %s/state/s1 2>/dev/null || echo state-hidden; grep -c upperdir= /proc/self/mountinfo >/dev/null\n"
-		 "d=$(sed -n 's/.*upperdir=\\([^,]*\\).*/\\1/p' /proc/self/mountinfo | head -n 1); ls -d \"$d\" 2>/dev/null || echo upper-hidden",
+		 "ls %s/state/s1 2>/dev/null || echo state-hidden; grep -c upperdir= "
+		 "/proc/self/mountinfo >/dev/null\n"
+		 "d=$(sed -n 's/.*upperdir=\\([^,]*\\).*/\\1/p' /proc/self/mountinfo | head -n 1); "
+		 "ls -d \"$d\" 2>/dev/null || echo upper-hidden",
 		 base, base);
 	int rc = shell(&r, script);
 	check(rc == 0 && says("done"), "the agent writes, deletes and replaces");
@@ -450,7 +479,8 @@ static void writes_land_in_the_layers(void)
 	output[f ? fread(output, 1, sizeof(output) - 1, f) : 0] = '\0';
 	if (f)
 		fclose(f);
-	check(strcmp(output, "A/w/added\nM/w/changed\nD/w/deleted\nD/w/dir/a\nA/w/dir/b\nM/w/kept\n") == 0,
+	check(strcmp(output,
+		     "A/w/added\nM/w/changed\nD/w/deleted\nD/w/dir/a\nA/w/dir/b\nM/w/kept\n") == 0,
 	      "the walk tells exactly that");
 	rc = shell(&r, "cat w/added w/changed; ls w/deleted 2>/dev/null || echo gone");
 	check(rc == 0 && says("new") && says("gone"), "a session entered again finds its changes");
@@ -465,9 +495,10 @@ static void git_clones_locally(void)
 		skip("git clone --local works", "no git");
 		return;
 	}
-	int rc = shell(&r,
-		"set -e; export HOME=$PWD GIT_CONFIG_GLOBAL=/dev/null; git init -q r && cd r && echo x >f && git add f && "
-		"git -c user.name=a -c user.email=b commit -qm x && cd .. && git clone -q --local r c && cat c/f");
+	int rc = shell(&r, "set -e; export HOME=$PWD GIT_CONFIG_GLOBAL=/dev/null; git init -q r && "
+			   "cd r && echo x >f && git add f && "
+			   "git -c user.name=a -c user.email=b commit -qm x && cd .. && git clone "
+			   "-q --local r c && cat c/f");
 	check(rc == 0 && says("x"), "git clone --local works within new files");
 	as_user(discard);
 }
@@ -486,7 +517,8 @@ static void commands_that_cannot_start(void)
 	      "a file without permission is EACCES and 126");
 	r = (struct run){ .cwd = "/nonexistent/dir", .argv = (char *[]){ "true", NULL } };
 	rc = run(&r);
-	check(rc == -1 && strstr(r.text, "/nonexistent/dir"), "a missing working directory is named");
+	check(rc == -1 && strstr(r.text, "/nonexistent/dir"),
+	      "a missing working directory is named");
 }
 
 static void ends_are_told(void)
@@ -494,10 +526,12 @@ static void ends_are_told(void)
 	struct run r = { 0 };
 	check(shell(&r, "exit 7") == 7, "the exit code comes through");
 	r = (struct run){ 0 };
-	check(shell(&r, "kill -USR1 $$") == 128 + SIGUSR1 && WIFSIGNALED(r.status), "so does a signal");
+	check(shell(&r, "kill -USR1 $$") == 128 + SIGUSR1 && WIFSIGNALED(r.status),
+	      "so does a signal");
 	r = (struct run){ .stop_and_go = true };
 	int rc = shell(&r, "kill -STOP $$; sleep 0.1; exit 3");
-	check(rc == 3 && r.seen == (SEEN_STOPPED | SEEN_CONTINUED), "stops and continuations are told");
+	check(rc == 3 && r.seen == (SEEN_STOPPED | SEEN_CONTINUED),
+	      "stops and continuations are told");
 	r = (struct run){ .signal = SIGTERM };
 	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
@@ -526,8 +560,9 @@ static bool gone(pid_t pid)
 static void terminals_work(void)
 {
 	struct run r = { .pty = true };
-	int rc = shell(&r, "tty; echo hello >/dev/tty && echo own; stty size >/dev/null && echo asked; "
-			   "exec 3<>/dev/ptmx && ls /dev/pts");
+	int rc = shell(&r,
+		       "tty; echo hello >/dev/tty && echo own; stty size >/dev/null && echo asked; "
+		       "exec 3<>/dev/ptmx && ls /dev/pts");
 	check(rc == 0 && says("/dev/console") && says("own") && says("asked"),
 	      "the terminal outside has a name and is /dev/tty");
 	check(says("0"), "terminals made inside are the sandbox's own");
@@ -573,17 +608,21 @@ static void policies_shape_the_tree(void)
 	struct policy_pattern allowed[2] = { 0 };
 	pattern_compile_path(work, &allowed[0].pattern, &err);
 	r = (struct run){ 0 };
-	r.policy.allowed_read = (struct policy_patterns){ .items = allowed, .count = 1, .present = true };
+	r.policy.allowed_read =
+		(struct policy_patterns){ .items = allowed, .count = 1, .present = true };
 	r.policy.allowed_write = r.policy.allowed_read;
-	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo ls-refused\n"
-		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >>/dev/stderr) && echo std");
-	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") && says("write-refused") &&
-		      says("std"),
+	rc = shell(&r, "cat w/kept; echo x >w/fenced && echo wrote; ls .. >/dev/null 2>&1 || echo "
+		       "ls-refused\n"
+		       "(: >outside) 2>/dev/null || echo write-refused; (echo note >>/dev/stderr) "
+		       "&& echo std");
+	check(rc == 0 && says("old") && says("wrote") && says("ls-refused") &&
+		      says("write-refused") && says("std"),
 	      "lists of subtrees hold without the monitor");
 
 	r = (struct run){ 0 };
 	r.policy.workspace = WORKSPACE_READ_ONLY;
-	rc = shell(&r, "(echo x >w/kept) 2>/dev/null || echo refused; cat w/kept; touch /tmp/y && echo tmp");
+	rc = shell(&r, "(echo x >w/kept) 2>/dev/null || echo refused; cat w/kept; touch /tmp/y && "
+		       "echo tmp");
 	check(rc == 0 && says("refused") && says("old") && says("tmp"), "a read-only workspace is");
 
 	r = (struct run){ .cwd = host_file };
@@ -596,8 +635,10 @@ static void policies_shape_the_tree(void)
 
 	r = (struct run){ 0 };
 	r.policy.net = NET_HOST;
-	rc = shell(&r, "ls /sys/kernel >/dev/null && echo sys; touch /sys/x 2>/dev/null || echo ro");
-	check(rc == 0 && says("sys") && says("ro"), "the host's network comes with a read-only /sys");
+	rc = shell(&r,
+		   "ls /sys/kernel >/dev/null && echo sys; touch /sys/x 2>/dev/null || echo ro");
+	check(rc == 0 && says("sys") && says("ro"),
+	      "the host's network comes with a read-only /sys");
 }
 
 static void limits_hold(void)
@@ -607,7 +648,9 @@ static void limits_hold(void)
 	check(shell(&r, "ulimit -n") == 0 && says("32"), "open files are limited");
 	r = (struct run){ 0 };
 	r.policy.limits.pids = 20;
-	int rc = shell(&r, "i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; echo all");
+	int rc = shell(
+		&r,
+		"i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; echo all");
 	if (rc == -1 && r.rc == -ENOENT)
 		skip("processes are limited", "no pids control group");
 	else

@@ -280,8 +280,9 @@ static void an_action_is_a_line_of_json(void **state)
 	assert_string_equal(text_of(o, "result"), "-2");
 	assert_string_equal(text_of(o, "result_errno"), "\"ENOENT\"");
 	assert_string_equal(text_of(o, "score"), "0.42");
-	assert_string_equal(text_of(o, "scores"), "{\"action_severity\":{\"x\":0.5,\"why\":\"writes\"},"
-						  "\"resource_sensitivity\":{\"x\":1,\"why\":\"secret\"}}");
+	assert_string_equal(text_of(o, "scores"),
+			    "{\"action_severity\":{\"x\":0.5,\"why\":\"writes\"},"
+			    "\"resource_sensitivity\":{\"x\":1,\"why\":\"secret\"}}");
 	assert_string_equal(text_of(o, "prev"), "\"\"");
 	json_object_put(o);
 }
@@ -291,16 +292,20 @@ static void absent_members_are_omitted(void **state)
 	(void)state;
 	struct event e = { .kind = EVENT_ACTION,
 			   .result = EVENT_RESULT_PENDING,
-			   .action = { .resource = "/x", .program = "", .size_bytes = -1,
-				       .type = ACTION_FILE_READ, .op = OP_READ },
+			   .action = { .resource = "/x",
+				       .program = "",
+				       .size_bytes = -1,
+				       .type = ACTION_FILE_READ,
+				       .op = OP_READ },
 			   .decision = { .ambient = true } };
 	char hash[EVENT_HASH_HEX];
 	json_object *o = parse(&e, "", hash);
 
-	static const char *const absent[] = { "resource2", "alias", "argv", "cwd", "size", "mode",
-					      "address", "port", "rule", "observed", "errno",
-					      "result_errno", "score", "text", "ambient", "status",
-					      "ancestry", "program", "provenance" };
+	static const char *const absent[] = { "resource2", "alias",    "argv",      "cwd",
+					      "size",      "mode",     "address",   "port",
+					      "rule",      "observed", "errno",     "result_errno",
+					      "score",     "text",     "ambient",   "status",
+					      "ancestry",  "program",  "provenance" };
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
 		assert_null(json_object_object_get(o, absent[i]));
 	json_object *result = o;

@@ -56,8 +56,12 @@ static struct event action_event(const char *resource)
 		.result = EVENT_RESULT_PENDING,
 		.wall_ns = UINT64_C(1700000000000000000),
 		.syscall = "openat",
-		.action = { .type = ACTION_FILE_WRITE, .op = OP_WRITE, .resource = resource,
-			    .program = "/bin/sh", .pid = 2, .tid = 2 },
+		.action = { .type = ACTION_FILE_WRITE,
+			    .op = OP_WRITE,
+			    .resource = resource,
+			    .program = "/bin/sh",
+			    .pid = 2,
+			    .tid = 2 },
 	};
 }
 
@@ -196,8 +200,8 @@ static void a_writer_killed_at_random_loses_nothing(void **state)
 		unlinkat(d->fd, "events.ring", 0);
 		unlinkat(d->fd, "events.jsonl", 0);
 		assert_int_equal(eventlog_create(d->fd, NULL), 0);
-		uint64_t *published = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		uint64_t *published =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		assert_true(published != MAP_FAILED);
 		pid_t pid = fork();
 		if (pid == 0) {

@@ -66,8 +66,9 @@ static void an_exception_covers_one_name_only(void **state)
 static void all_touched_paths_must_be_allowed(void **state)
 {
 	(void)state;
-	struct policy *p = parsed("{ \"allowed_resources\": [ \"/tmp/**\" ], "
-				  "\"allowed_read\": [ \"/r/**\" ], \"allowed_write\": [ \"/x/**\" ] }");
+	struct policy *p =
+		parsed("{ \"allowed_resources\": [ \"/tmp/**\" ], "
+		       "\"allowed_read\": [ \"/r/**\" ], \"allowed_write\": [ \"/x/**\" ] }");
 	struct action a = { .type = ACTION_FILE_WRITE, .resource = "/tmp/a", .resource2 = "/x/b" };
 	assert_true(matched(p, a).resource_allowed);
 	a.resource2 = "/r/b";
@@ -107,8 +108,9 @@ static void an_empty_allow_list_allows_none(void **state)
 static void spawning_is_for_the_listed_programs(void **state)
 {
 	(void)state;
-	struct policy *p = parsed("{ \"spawn\": false, \"allowed_action_types\": [ \"file_read\" ], "
-				  "\"allowed_read\": [ \"/usr/**\" ] }");
+	struct policy *p =
+		parsed("{ \"spawn\": false, \"allowed_action_types\": [ \"file_read\" ], "
+		       "\"allowed_read\": [ \"/usr/**\" ] }");
 	struct action a = { .type = ACTION_CODE_EXECUTION, .resource = "/opt/agent" };
 	assert_int_equal(policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, "/opt/agent", NULL), 0);
 	struct policy_match m = matched(p, a);
@@ -136,8 +138,10 @@ static void a_blocked_range_blocks_the_names_that_lead_there(void **state)
 	(void)state;
 	struct policy *p = parsed("{ \"network\": { \"mode\": \"host\", "
 				  "\"block_hosts\": [ \"10.0.0.0/8\" ] } }");
-	struct action a = { .type = ACTION_NETWORK_REQUEST, .resource = "nice.example.com:443",
-			    .address = "10.0.0.1", .port = 443 };
+	struct action a = { .type = ACTION_NETWORK_REQUEST,
+			    .resource = "nice.example.com:443",
+			    .address = "10.0.0.1",
+			    .port = 443 };
 	assert_non_null(matched(p, a).blocked);
 	a.address = "93.184.216.34";
 	struct policy_match m = matched(p, a);
@@ -157,11 +161,13 @@ static void rules_come_by_priority_and_strictness(void **state)
 	struct policy *p = parsed(
 		"{ \"rules\": [\n"
 		"{ \"name\": \"low\", \"resource_pattern\": \"*\", \"effect\": \"allow\" },\n"
-		"{ \"name\": \"p\", \"resource_pattern\": \"*\", \"effect\": \"pause\", \"priority\": 5,"
+		"{ \"name\": \"p\", \"resource_pattern\": \"*\", \"effect\": \"pause\", "
+		"\"priority\": 5,"
 		" \"max_risk_score\": 0.5 },\n"
 		"{ \"name\": \"b\", \"resource_pattern\": \"/a/**\", \"effect\": \"block\", "
 		"\"priority\": 5, \"action_type\": \"file_delete\" },\n"
-		"{ \"name\": \"a\", \"resource_pattern\": \"*\", \"effect\": \"allow\", \"priority\": 5,"
+		"{ \"name\": \"a\", \"resource_pattern\": \"*\", \"effect\": \"allow\", "
+		"\"priority\": 5,"
 		" \"max_risk_score\": 0.2, \"action_type\": \"any\" } ] }");
 	struct action a = { .type = ACTION_FILE_DELETE, .resource = "/a/x" };
 	struct policy_match m = matched(p, a);
@@ -182,8 +188,9 @@ static void a_deciding_rule_is_never_crowded_out(void **state)
 	(void)state;
 	char text[4096] = "{ \"rules\": [ ";
 	for (int i = 0; i < 12; i++)
-		strcat(text, "{ \"name\": \"c\", \"resource_pattern\": \"*\", \"effect\": \"pause\", "
-			     "\"max_risk_score\": 0.9, \"priority\": 5 }, ");
+		strcat(text,
+		       "{ \"name\": \"c\", \"resource_pattern\": \"*\", \"effect\": \"pause\", "
+		       "\"max_risk_score\": 0.9, \"priority\": 5 }, ");
 	strcat(text, "{ \"name\": \"b\", \"resource_pattern\": \"*\", \"effect\": \"block\" } ] }");
 	struct policy *p = parsed(text);
 	struct policy_match m =
@@ -196,8 +203,9 @@ static void a_deciding_rule_is_never_crowded_out(void **state)
 static void an_allow_rule_must_cover_both_paths(void **state)
 {
 	(void)state;
-	struct policy *p = parsed("{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"/w/**\", "
-				  "\"effect\": \"allow\" } ] }");
+	struct policy *p =
+		parsed("{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"/w/**\", "
+		       "\"effect\": \"allow\" } ] }");
 	struct action a = { .type = ACTION_FILE_WRITE, .resource = "/w/a", .resource2 = "/w/b" };
 	assert_int_equal(matched(p, a).rule_count, 1);
 	a.resource2 = "/etc/b";
@@ -208,21 +216,23 @@ static void an_allow_rule_must_cover_both_paths(void **state)
 static void hours_and_days_are_local_and_wrap_midnight(void **state)
 {
 	(void)state;
-	struct policy *p = parsed("{ \"rules\": [ { \"name\": \"night\", \"resource_pattern\": \"*\", "
-				  "\"effect\": \"block\", \"time_start\": \"22:00\", "
-				  "\"time_end\": \"06:00\", \"days_allowed\": [ \"Fri\" ] } ] }");
+	struct policy *p =
+		parsed("{ \"rules\": [ { \"name\": \"night\", \"resource_pattern\": \"*\", "
+		       "\"effect\": \"block\", \"time_start\": \"22:00\", "
+		       "\"time_end\": \"06:00\", \"days_allowed\": [ \"Fri\" ] } ] }");
 	static const struct {
 		uint64_t day, minute; /* day 1: Friday 1970-01-02 */
 		int16_t offset;
 		unsigned hits;
 	} cases[] = {
-		{ 1, 21 * 60 + 59, 0, 0 }, { 1, 22 * 60, 0, 1 },	   { 2, 0, 0, 1 },
-		{ 2, 5 * 60 + 59, 0, 1 },  { 2, 6 * 60, 0, 0 },		   { 1, 60, 0, 0 },
-		{ 2, 23 * 60, 0, 0 },	   { 1, 20 * 60, 120, 1 },	   { 1, 22 * 60, -60, 0 },
+		{ 1, 21 * 60 + 59, 0, 0 }, { 1, 22 * 60, 0, 1 },   { 2, 0, 0, 1 },
+		{ 2, 5 * 60 + 59, 0, 1 },  { 2, 6 * 60, 0, 0 },    { 1, 60, 0, 0 },
+		{ 2, 23 * 60, 0, 0 },      { 1, 20 * 60, 120, 1 }, { 1, 22 * 60, -60, 0 },
 		{ 0, 23 * 60, -1440, 0 },  { 8, 22 * 60, 0, 1 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct action a = { .type = ACTION_FILE_READ, .resource = "/",
+		struct action a = { .type = ACTION_FILE_READ,
+				    .resource = "/",
 				    .wall_ns = (cases[i].day * 1440 + cases[i].minute) *
 					       UINT64_C(60000000000),
 				    .utc_offset_min = cases[i].offset };
@@ -236,9 +246,10 @@ static void the_index_finds_what_one_by_one_finds(void **state)
 {
 	(void)state;
 	static const char *const dirs[] = { "policies", NULL };
-	static const char *const pieces[] = { "/usr", "/etc", "/home/u", "/.ssh", "/lib", "/ssl",
-					      "/certs", "/shadow", "/12", "/maps", "/proc", "/x.env",
-					      "/prod.d", "/dev", "/null", "/tmp", "/.cache", "/" };
+	static const char *const pieces[] = { "/usr",  "/etc",    "/home/u", "/.ssh", "/lib",
+					      "/ssl",  "/certs",  "/shadow", "/12",   "/maps",
+					      "/proc", "/x.env",  "/prod.d", "/dev",  "/null",
+					      "/tmp",  "/.cache", "/" };
 	struct policy_env e = env;
 	struct policy *p = NULL;
 	e.dirs = dirs;
@@ -289,7 +300,8 @@ static void matching_is_quick(void **state)
 				policy_match(p, &a, &m);
 			clock_gettime(CLOCK_MONOTONIC, &to);
 			double ns = ((double)(to.tv_sec - from.tv_sec) * 1e9 +
-				     (double)(to.tv_nsec - from.tv_nsec)) / 20000;
+				     (double)(to.tv_nsec - from.tv_nsec)) /
+				    20000;
 			best = ns < best ? ns : best;
 		}
 		print_message("# %s: %.0f ns\n", paths[i], best);

@@ -16,7 +16,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct policy_env env = { .home = "/home/u", .workspace = "/home/u/p[1]",
+static const struct policy_env env = { .home = "/home/u",
+				       .workspace = "/home/u/p[1]",
 				       .tmpdir = "/var/tmpdir" };
 
 static struct policy *parsed(const char *text)
@@ -35,7 +36,8 @@ static void every_error_names_file_line_and_pointer(void **state)
 		const char *text, *why;
 	} bad[] = {
 		{ "", "f.json:1: expected a value, found the end of the file" },
-		{ "{\n\"mode\": \"alert\"\n", "f.json:3: expected ',' or '}', found the end of the file" },
+		{ "{\n\"mode\": \"alert\"\n",
+		  "f.json:3: expected ',' or '}', found the end of the file" },
 		{ "[]", "f.json:1: expected an object, found a list" },
 		{ "{} x", "f.json:1: trailing text after the policy: 'x'" },
 		{ "{ \"name\" 1 }", "f.json:1: expected ':' after \"name\", found '1'" },
@@ -48,35 +50,44 @@ static void every_error_names_file_line_and_pointer(void **state)
 		{ "{ \"name\": \"a\",\n\n \"name\": \"b\" }",
 		  "f.json:3: /name: duplicate key; it stands on line 1 already" },
 		{ "{ \"max_risk_score\": NaN }", "f.json:1: \"NaN\" is no JSON value" },
-		{ "{ \"max_risk_score\": -Infinity }", "f.json:1: /max_risk_score: -Infinity is not "
-						       "from 0 to 1" },
+		{ "{ \"max_risk_score\": -Infinity }",
+		  "f.json:1: /max_risk_score: -Infinity is not "
+		  "from 0 to 1" },
 		{ "{ \"max_risk_score\": 1e999 }", "f.json:1: /max_risk_score: 1e999 is not from 0 "
 						   "to 1" },
-		{ "{ \"max_risk_score\": 1.5 }", "f.json:1: /max_risk_score: 1.5 is not from 0 to 1" },
-		{ "{ \"max_risk_score\": \"x\" }", "f.json:1: /max_risk_score: expected a number from "
-						   "0 to 1, found a string" },
-		{ "{\n// c\n\"blocked_resource\": [] }", "f.json:3: /blocked_resource: unknown key; did "
-							"you mean \"blocked_resources\"?" },
+		{ "{ \"max_risk_score\": 1.5 }",
+		  "f.json:1: /max_risk_score: 1.5 is not from 0 to 1" },
+		{ "{ \"max_risk_score\": \"x\" }",
+		  "f.json:1: /max_risk_score: expected a number from "
+		  "0 to 1, found a string" },
+		{ "{\n// c\n\"blocked_resource\": [] }",
+		  "f.json:3: /blocked_resource: unknown key; did "
+		  "you mean \"blocked_resources\"?" },
 		{ "{ \"zzzzzzzz\": 1 }", "f.json:1: /zzzzzzzz: unknown key" },
-		{ "{ \"network\": {\n\"modes\": 1 } }", "f.json:2: /network/modes: unknown key; did you "
-							"mean \"mode\"?" },
+		{ "{ \"network\": {\n\"modes\": 1 } }",
+		  "f.json:2: /network/modes: unknown key; did you "
+		  "mean \"mode\"?" },
 		{ "{ \"mode\": \"pauze\" }", "f.json:1: /mode: \"pauze\" is no mode (alert, pause, "
 					     "rollback, observe); did you mean \"pause\"?" },
 		{ "{ \"mode\": null }", "f.json:1: /mode: expected a string, found null" },
 		{ "{ \"spawn\": 1 }", "f.json:1: /spawn: expected true or false, found a number" },
 		{ "{ \"name\": \"a\\u0000b\" }", "f.json:1: /name: the text holds a NUL" },
-		{ "{ \"on_exit\": \"drop\" }", "f.json:1: /on_exit: \"drop\" is no on_exit action (keep, "
-					       "commit, discard, ask)" },
+		{ "{ \"on_exit\": \"drop\" }",
+		  "f.json:1: /on_exit: \"drop\" is no on_exit action (keep, "
+		  "commit, discard, ask)" },
 		{ "{ \"network\": { \"mode\": \"hosts\" } }",
-		  "f.json:1: /network/mode: \"hosts\" is no network mode (none, allowlist, host); did "
+		  "f.json:1: /network/mode: \"hosts\" is no network mode (none, allowlist, host); "
+		  "did "
 		  "you mean \"host\"?" },
 		{ "{ \"allowed_action_types\": [ \"file_reed\" ] }",
-		  "f.json:1: /allowed_action_types/0: \"file_reed\" is no action type; did you mean "
+		  "f.json:1: /allowed_action_types/0: \"file_reed\" is no action type; did you "
+		  "mean "
 		  "\"file_read\"?" },
 		{ "{ \"blocked_resources\": [ \"a\",\n \"[b\" ] }",
 		  "f.json:2: /blocked_resources/1: \"[b\": a '[' has no ']'" },
-		{ "{ \"blocked_resources\": \"a\" }", "f.json:1: /blocked_resources: expected a list of "
-						      "patterns, found a string" },
+		{ "{ \"blocked_resources\": \"a\" }",
+		  "f.json:1: /blocked_resources: expected a list of "
+		  "patterns, found a string" },
 		{ "{ \"blocked_resources\": [ 1 ] }",
 		  "f.json:1: /blocked_resources/0: expected a pattern, found a number" },
 		{ "{ \"blocked_resources\": [ { \"name\": \"x\" } ] }",
@@ -84,24 +95,29 @@ static void every_error_names_file_line_and_pointer(void **state)
 		{ "{ \"blocked_resources\": [ { \"nam\": \"x\" } ] }",
 		  "f.json:1: /blocked_resources/0/nam: unknown key; did you mean \"name\"?" },
 		{ "{ \"blocked_resources\": [ \"${WORKSPAC}/x\" ] }",
-		  "f.json:1: /blocked_resources/0: ${WORKSPAC} is not one of ${WORKSPACE}, ${TMPDIR}, "
+		  "f.json:1: /blocked_resources/0: ${WORKSPAC} is not one of ${WORKSPACE}, "
+		  "${TMPDIR}, "
 		  "${HOME}" },
 		{ "{ \"blocked_resources\": [ \"${HOME\" ] }",
 		  "f.json:1: /blocked_resources/0: a ${ has no }" },
 		{ "{ \"blocked_except\": [ \"/etc/shadow\" ] }",
-		  "f.json:1: /blocked_except/0: \"/etc/shadow\" is no place of public CA certificates" },
+		  "f.json:1: /blocked_except/0: \"/etc/shadow\" is no place of public CA "
+		  "certificates" },
 		{ "{ \"network\": { \"allow_hosts\": [ \"10.0.0.1/8\" ] } }",
-		  "f.json:1: /network/allow_hosts/0: \"10.0.0.1/8\": 10.0.0.1 has bits beyond its prefix "
+		  "f.json:1: /network/allow_hosts/0: \"10.0.0.1/8\": 10.0.0.1 has bits beyond its "
+		  "prefix "
 		  "of 8" },
 		{ "{ \"network\": { \"host_ports\": [ 0 ] } }",
 		  "f.json:1: /network/host_ports/0: expected a port from 1 to 65535" },
 		{ "{ \"limits\": { \"memory\": \"2X\" } }",
 		  "f.json:1: /limits/memory: \"2X\" is no size, as in 512M or 2G" },
-		{ "{ \"limits\": { \"pids\": 1.5 } }", "f.json:1: /limits/pids: 1.5 is no whole number" },
+		{ "{ \"limits\": { \"pids\": 1.5 } }",
+		  "f.json:1: /limits/pids: 1.5 is no whole number" },
 		{ "{ \"max_actions_per_minute\": 0 }",
 		  "f.json:1: /max_actions_per_minute: 0 is not from 1 to 1000000000" },
 		{ "{ \"max_actions_per_minute\": { \"file_rea\": 1 } }",
-		  "f.json:1: /max_actions_per_minute/file_rea: \"file_rea\" is no action type; did you "
+		  "f.json:1: /max_actions_per_minute/file_rea: \"file_rea\" is no action type; did "
+		  "you "
 		  "mean \"file_read\"?" },
 		{ "{ \"monitors\": { \"cpu\": 3 } }",
 		  "f.json:1: /monitors/cpu: expected true, false or an object, found a number" },
@@ -110,18 +126,26 @@ static void every_error_names_file_line_and_pointer(void **state)
 		{ "{ \"rules\": [ {} ] }", "f.json:1: /rules/0: a rule needs \"name\"" },
 		{ "{ \"rules\": [\n{ \"name\": \"a\", \"resource_pattern\": \"x\" } ] }",
 		  "f.json:2: /rules/0: a rule needs \"effect\"" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\",\n\"effect\": \"deny\" } ] "
-		  "}", "f.json:2: /rules/0/effect: \"deny\" is no effect (block, pause, allow)" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": \"block\", "
+		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\",\n\"effect\": "
+		  "\"deny\" } ] "
+		  "}",
+		  "f.json:2: /rules/0/effect: \"deny\" is no effect (block, pause, allow)" },
+		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+		  "\"block\", "
 		  "\"time_start\": \"24:00\" } ] }",
-		  "f.json:1: /rules/0/time_start: \"24:00\" is no time of day from 00:00 to 23:59" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": \"block\", "
+		  "f.json:1: /rules/0/time_start: \"24:00\" is no time of day from 00:00 to "
+		  "23:59" },
+		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+		  "\"block\", "
 		  "\"time_start\": \"23:00\" } ] }",
 		  "f.json:1: /rules/0: a rule has time_start and time_end, or neither" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": \"block\", "
+		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+		  "\"block\", "
 		  "\"days_allowed\": [ \"mo\" ] } ] }",
-		  "f.json:1: /rules/0/days_allowed/0: \"mo\" is no day (monday … sunday, or mon … sun)" },
-		{ "{ \"extends\": [ \"nowhere\" ] }", "f.json:1: /extends/0: no policy \"nowhere\"" },
+		  "f.json:1: /rules/0/days_allowed/0: \"mo\" is no day (monday … sunday, or mon … "
+		  "sun)" },
+		{ "{ \"extends\": [ \"nowhere\" ] }",
+		  "f.json:1: /extends/0: no policy \"nowhere\"" },
 		{ "[[[[[[[[[[[[[[1]]]]]]]]]]]]]]", "f.json:1: nested deeper than 12 levels" },
 	};
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -186,10 +210,13 @@ static void every_value_arrives(void **state)
 		"  { \"name\": \"g\", \"patterns\": [\n \"${TMPDIR}\" ] } ],\n"
 		"\"max_actions_per_minute\": { \"any\": 100, \"file_read\": 500 },\n"
 		"\"max_risk_score\": 0.5, \"risk_threshold\": 1, \"rollback_limit\": 7,\n"
-		"\"monitors\": { \"network\": false, \"cpu\": { \"percent\": 50, \"seconds\": 2.5 },\n"
+		"\"monitors\": { \"network\": false, \"cpu\": { \"percent\": 50, \"seconds\": 2.5 "
+		"},\n"
 		"  \"memory\": false }, \"filesystem\": { \"workspace\": \"read-only\",\n"
-		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"ambient\": [ \"/usr/**\" ] },\n"
-		"\"network\": { \"mode\": \"host\", \"host_ports\": [ 80, 80, 443 ], \"publish\": [ 1 ] },\n"
+		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"ambient\": [ \"/usr/**\" ] "
+		"},\n"
+		"\"network\": { \"mode\": \"host\", \"host_ports\": [ 80, 80, 443 ], \"publish\": "
+		"[ 1 ] },\n"
 		"\"limits\": { \"memory\": \"2G\", \"pids\": 10, \"cpu\": 1.5, \"open_files\": 9,\n"
 		"  \"wall_seconds\": 60 }, \"on_exit\": \"ask\" /* the end */ }");
 	assert_string_equal(p->description, "a // b /* c */");
@@ -263,8 +290,9 @@ static void extends_appends_lists_and_overrides_scalars(void **state)
 	write_file("part.json", "{ \"blocked_resources\": [ \"*.shared\" ] }");
 	write_file("base.json", "{ \"extends\": [ \"part.json\" ], \"mode\": \"pause\", "
 				"\"blocked_resources\": [ \"*.key\" ], \"max_risk_score\": 0.5 }");
-	write_file("mine.json", "{\n\"blocked_resources\": [ \"*.mine\" ], \"max_risk_score\": 0.9,\n"
-				"\"extends\": [ \"part\", \"base\" ] }");
+	write_file("mine.json",
+		   "{\n\"blocked_resources\": [ \"*.mine\" ], \"max_risk_score\": 0.9,\n"
+		   "\"extends\": [ \"part\", \"base\" ] }");
 	if (load("mine", &p, &err))
 		fail_msg("%s", err.text);
 	assert_string_equal(p->name, "mine");
@@ -314,10 +342,12 @@ static void an_inherited_block_stands_before_any_exception(void **state)
 	(void)state;
 	struct policy *p = NULL;
 	struct err err = { "" };
-	write_file("b.json", "{ \"rules\": [ { \"name\": \"block\", \"resource_pattern\": \"/x/**\", "
-			     "\"effect\": \"block\", \"priority\": 1 } ] }");
-	write_file("c.json", "{ \"extends\": [ \"b\" ], \"rules\": [ { \"name\": \"mine\", "
-			     "\"resource_pattern\": \"/x/y\", \"effect\": \"allow\", \"priority\": 99 } ] }");
+	write_file("b.json",
+		   "{ \"rules\": [ { \"name\": \"block\", \"resource_pattern\": \"/x/**\", "
+		   "\"effect\": \"block\", \"priority\": 1 } ] }");
+	write_file("c.json",
+		   "{ \"extends\": [ \"b\" ], \"rules\": [ { \"name\": \"mine\", "
+		   "\"resource_pattern\": \"/x/y\", \"effect\": \"allow\", \"priority\": 99 } ] }");
 	if (load("c", &p, &err))
 		fail_msg("%s", err.text);
 	assert_string_equal(p->rules[0].name, "block");
@@ -356,7 +386,8 @@ static void flags_change_what_they_name(void **state)
 			fail_msg("%s", err.text);
 	assert_true(p->allowed.present);
 	assert_string_equal(p->allowed.items[0].origin.file, "command line");
-	assert_string_equal(p->allowed_read.items[0].pattern.text, "/usr/**"); /* it must still load */
+	assert_string_equal(p->allowed_read.items[0].pattern.text,
+			    "/usr/**"); /* it must still load */
 	assert_int_equal(p->mode, MODE_OBSERVE);
 	assert_int_equal(p->net, NET_NONE);
 	assert_int_equal(p->limits.memory_bytes, 512 << 20);
@@ -369,11 +400,13 @@ static void flags_change_what_they_name(void **state)
 		enum policy_flag flag;
 		const char *value, *why;
 	} bad[] = {
-		{ POLICY_FLAG_ALLOW, "/a/", "--allow: \"/a/\" ends in '/': write /a, or /a/** for all "
-					    "below" },
+		{ POLICY_FLAG_ALLOW, "/a/",
+		  "--allow: \"/a/\" ends in '/': write /a, or /a/** for all "
+		  "below" },
 		{ POLICY_FLAG_MAX_RISK, "2", "--max-risk: \"2\" is no number from 0 to 1" },
-		{ POLICY_FLAG_MODE, "stop", "--mode: \"stop\" is no mode (alert, pause, rollback, "
-					    "observe)" },
+		{ POLICY_FLAG_MODE, "stop",
+		  "--mode: \"stop\" is no mode (alert, pause, rollback, "
+		  "observe)" },
 		{ POLICY_FLAG_MEM, "lots", "--mem: \"lots\" is no size, as in 512M or 2G" },
 		{ POLICY_FLAG_TIMEOUT, "-1", "--timeout: \"-1\" is no time, as in 90s, 30m or 2h" },
 		{ POLICY_FLAG_PUBLISH, "0", "--publish: \"0\" is no port from 1 to 65535" },
@@ -392,11 +425,11 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_text_are_refused),
 		cmocka_unit_test(absent_keys_have_their_defaults),
 		cmocka_unit_test(every_value_arrives),
-		cmocka_unit_test_setup_teardown(extends_appends_lists_and_overrides_scalars, make_dir,
-						remove_dir),
+		cmocka_unit_test_setup_teardown(extends_appends_lists_and_overrides_scalars,
+						make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_loop_is_refused, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(an_unknown_policy_is_named_with_its_nearest, make_dir,
-						remove_dir),
+		cmocka_unit_test_setup_teardown(an_unknown_policy_is_named_with_its_nearest,
+						make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(an_inherited_block_stands_before_any_exception,
 						make_dir, remove_dir),
 		cmocka_unit_test(flags_change_what_they_name),

@@ -86,9 +86,9 @@ static bool reference(const char *pattern, const char *path)
 
 static void random_pattern(char *out, size_t size, unsigned count)
 {
-	static const char *const pieces[] = { "a", "b", "/", ".", "*", "**", "/**", "/*", "?",
-					      "[ab]", "[!a]", "\\*", "ab", "[a-c]", "[]a]",
-					      "x.", "/a/", "\\\\" };
+	static const char *const pieces[] = { "a",   "b",     "/",    ".",    "*",    "**",
+					      "/**", "/*",    "?",    "[ab]", "[!a]", "\\*",
+					      "ab",  "[a-c]", "[]a]", "x.",   "/a/",  "\\\\" };
 	out[0] = '\0';
 	for (unsigned i = 0; i < count; i++) {
 		const char *piece = pieces[(size_t)rand() % COUNT(pieces)];
@@ -138,10 +138,10 @@ static void brackets_equal_fnmatch_on_every_byte(void **state)
 {
 	(void)state;
 	static const char *const globs[] = {
-		"[[:alpha:]]", "[[:digit:]]", "[[:alnum:]]", "[[:upper:]]", "[[:lower:]]",
-		"[[:space:]]", "[[:blank:]]", "[[:punct:]]", "[[:print:]]", "[[:graph:]]",
-		"[[:cntrl:]]", "[[:xdigit:]]", "[^[:alpha:]x-z]", "[a\\]]", "[a-]", "[!]-a]",
-		"[[:digit:]-z]", "[\\a-c]", "[%--]",
+		"[[:alpha:]]", "[[:digit:]]",   "[[:alnum:]]",     "[[:upper:]]", "[[:lower:]]",
+		"[[:space:]]", "[[:blank:]]",   "[[:punct:]]",     "[[:print:]]", "[[:graph:]]",
+		"[[:cntrl:]]", "[[:xdigit:]]",  "[^[:alpha:]x-z]", "[a\\]]",      "[a-]",
+		"[!]-a]",      "[[:digit:]-z]", "[\\a-c]",         "[%--]",
 	};
 	for (size_t i = 0; i < COUNT(globs); i++) {
 		const char *end = globs[i] + strlen(globs[i]);

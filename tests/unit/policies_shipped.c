@@ -15,8 +15,9 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const dirs[] = { "policies", NULL };
-static const struct policy_env env = { .home = "/home/u", .workspace = "/home/u/proj",
-				       .tmpdir = "/tmp", .dirs = dirs };
+static const struct policy_env env = {
+	.home = "/home/u", .workspace = "/home/u/proj", .tmpdir = "/tmp", .dirs = dirs
+};
 
 enum outcome { YES, TYPE, BLOCKED, OUTSIDE, SPAWN };
 
@@ -56,23 +57,25 @@ static void keeps(const char *name, const struct promise *promises, size_t count
 {
 	struct policy *p = load(name);
 	for (size_t i = 0; i < count; i++) {
-		struct action a = { .type = promises[i].type, .resource = promises[i].resource,
+		struct action a = { .type = promises[i].type,
+				    .resource = promises[i].resource,
 				    .program = "" };
 		enum outcome got = outcome_of(p, &a);
 		if (got != promises[i].outcome)
 			fail_msg("%s: %s %s is %s, promised %s", name, action_type_name(a.type),
-				 a.resource, outcome_names[got], outcome_names[promises[i].outcome]);
+				 a.resource, outcome_names[got],
+				 outcome_names[promises[i].outcome]);
 	}
 	policy_free(p);
 }
 
-#define READ ACTION_FILE_READ
-#define WRITE ACTION_FILE_WRITE
+#define READ   ACTION_FILE_READ
+#define WRITE  ACTION_FILE_WRITE
 #define DELETE ACTION_FILE_DELETE
-#define EXEC ACTION_CODE_EXECUTION
-#define NET ACTION_NETWORK_REQUEST
-#define API ACTION_API_CALL
-#define QUERY ACTION_DATABASE_QUERY
+#define EXEC   ACTION_CODE_EXECUTION
+#define NET    ACTION_NETWORK_REQUEST
+#define API    ACTION_API_CALL
+#define QUERY  ACTION_DATABASE_QUERY
 
 /* Never readable, whatever the policy; and what must stay readable for any program to live. */
 static const struct promise common[] = {
@@ -104,8 +107,14 @@ static const struct promise common[] = {
 	{ EXEC, "/opt/agent/run", YES },
 };
 
-static const char *const names[] = { "data-pipeline", "coding-agent", "customer-support",
-				     "research-agent", "hipaa-agent", "strict", "dev", "ci" };
+static const char *const names[] = { "data-pipeline",
+				     "coding-agent",
+				     "customer-support",
+				     "research-agent",
+				     "hipaa-agent",
+				     "strict",
+				     "dev",
+				     "ci" };
 
 static void all_block_secrets_and_let_programs_live(void **state)
 {
@@ -279,10 +288,11 @@ static void strict_runs_an_agent_from_a_home(void **state)
 		{ EXEC, "/home/u/.pyenv/versions/3.11/bin/pip", OUTSIDE },
 		{ WRITE, "/home/u/.pyenv/versions/3.11/lib/x", OUTSIDE },
 	};
-	assert_int_equal(policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, promises[0].resource, NULL),
-			 0);
+	assert_int_equal(
+		policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, promises[0].resource, NULL), 0);
 	for (size_t i = 0; i < COUNT(promises); i++) {
-		struct action a = { .type = promises[i].type, .resource = promises[i].resource,
+		struct action a = { .type = promises[i].type,
+				    .resource = promises[i].resource,
 				    .program = "" };
 		assert_int_equal(outcome_of(p, &a), promises[i].outcome);
 	}
@@ -376,7 +386,7 @@ static struct json_object *schema_block(struct json_object *schema, const char *
 static void schema_and_parser_know_the_same_keys(void **state)
 {
 	(void)state;
-	struct json_object *schema = json_object_from_file("policies/policy.schema.json");
+	struct json_object *schema = json_object_from_file("policies/schema/policy.schema.json");
 	assert_non_null(schema);
 	const char *block, *name;
 	unsigned keys = 0;
@@ -384,8 +394,9 @@ static void schema_and_parser_know_the_same_keys(void **state)
 		if (!json_object_object_get_ex(schema_block(schema, block), name, NULL))
 			fail_msg("the schema lacks %s/%s", block, name);
 	unsigned described = 0;
-	static const char *const blocks[] = { "",	    "rules",   "monitors", "cpu",    "memory",
-					      "filesystem", "network", "limits",   "pattern" };
+	static const char *const blocks[] = { "",        "rules",  "monitors",
+					      "cpu",     "memory", "filesystem",
+					      "network", "limits", "pattern" };
 	for (size_t i = 0; i < COUNT(blocks); i++)
 		described += (unsigned)json_object_object_length(schema_block(schema, blocks[i]));
 	assert_int_equal(described, keys);

@@ -39,7 +39,8 @@ static void put(const char *path, const char *text)
 	fputs(text, f);
 	fclose(f);
 	/* one time for all, so that only what a test changes differs */
-	assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1, 0 }, { 1, 0 } }, 0), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1, 0 }, { 1, 0 } }, 0),
+			 0);
 }
 
 static int setup(void **state)
@@ -204,10 +205,14 @@ static void the_plan_survives_a_file(void **state)
 	static struct overlay o, back;
 	struct err err = { 0 };
 	o = (struct overlay){ .count = 2, .rootful = true, .detached_fd = -1 };
-	o.layers[0] = (struct overlay_layer){ .mount = strdup("/"), .lower = strdup("/"),
-					      .upper_fd = -1, .mount_fd = -1 };
-	o.layers[1] = (struct overlay_layer){ .mount = strdup("/a \"b\"\n"), .lower = strdup("/x"),
-					      .upper_fd = -1, .mount_fd = -1, .index = 7 };
+	o.layers[0] = (struct overlay_layer){
+		.mount = strdup("/"), .lower = strdup("/"), .upper_fd = -1, .mount_fd = -1
+	};
+	o.layers[1] = (struct overlay_layer){ .mount = strdup("/a \"b\"\n"),
+					      .lower = strdup("/x"),
+					      .upper_fd = -1,
+					      .mount_fd = -1,
+					      .index = 7 };
 	int dir = open(".", O_RDONLY | O_DIRECTORY);
 	assert_int_equal(overlay_save(&o, dir, &err), 0);
 	assert_int_equal(overlay_load(dir, &back, &err), 0);

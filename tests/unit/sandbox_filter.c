@@ -54,7 +54,7 @@ static uint32_t run(const struct sock_fprog *p, const struct seccomp_data *d)
 
 static struct box_plan plan_of(enum policy_net net, bool read_events, bool ptrace)
 {
-	return (struct box_plan){.net = net, .read_events = read_events, .allow_ptrace = ptrace};
+	return (struct box_plan){ .net = net, .read_events = read_events, .allow_ptrace = ptrace };
 }
 
 #ifdef __x86_64__
@@ -65,7 +65,7 @@ enum { ARCH = (int)AUDIT_ARCH_AARCH64 };
 
 static uint32_t ask(const struct sock_fprog *p, uint32_t nr, const uint64_t args[6])
 {
-	struct seccomp_data d = {.nr = (int)nr, .arch = (uint32_t)ARCH};
+	struct seccomp_data d = { .nr = (int)nr, .arch = (uint32_t)ARCH };
 	for (unsigned i = 0; i < 6; i++)
 		d.args[i] = args[i];
 	return run(p, &d);
@@ -120,7 +120,8 @@ static void every_row_with_many_arguments(void **state)
 				if (r->set)
 					args[r->arg] = r->datum | (round % 2 ? 1ull << 32 : 0);
 			}
-			if (row && (strcmp(row->name, "open") == 0 || strcmp(row->name, "openat") == 0))
+			if (row &&
+			    (strcmp(row->name, "open") == 0 || strcmp(row->name, "openat") == 0))
 				for (unsigned i = 0; i < 6; i++)
 					args[i] &= ~(uint64_t)O_PATH;
 			uint32_t want = row ? expected(row, args) : SECCOMP_RET_ERRNO | ENOSYS;
@@ -139,12 +140,12 @@ static void other_abis_are_killed(void **state)
 	struct sock_fprog p;
 	assert_int_equal(filter_build(&plan, &p, NULL), 0);
 	for (int nr = 0; nr < 500; nr++) {
-		struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_I386};
+		struct seccomp_data d = { .nr = nr, .arch = AUDIT_ARCH_I386 };
 		assert_int_equal(run(&p, &d), SECCOMP_RET_KILL_PROCESS);
 	}
 #ifdef __x86_64__
 	for (uint32_t nr = 0; nr < 600; nr++) { /* x32 */
-		uint64_t args[6] = {0};
+		uint64_t args[6] = { 0 };
 		uint32_t r = ask(&p, nr | 0x40000000u, args);
 		assert_true(r == SECCOMP_RET_KILL_PROCESS || r == (SECCOMP_RET_ERRNO | ENOSYS));
 	}
@@ -156,7 +157,7 @@ static uint32_t ask_open(const struct box_plan *plan, uint64_t flags)
 {
 	struct sock_fprog p;
 	assert_int_equal(filter_build(plan, &p, NULL), 0);
-	uint64_t args[6] = {0, 0, flags, 0, 0, 0};
+	uint64_t args[6] = { 0, 0, flags, 0, 0, 0 };
 	uint32_t r = ask(&p, (uint32_t)syscall_number("openat"), args);
 	filter_free(&p);
 	return r;
@@ -165,7 +166,8 @@ static uint32_t ask_open(const struct box_plan *plan, uint64_t flags)
 static void read_opens_leave_the_filter_only_on_request(void **state)
 {
 	(void)state;
-	struct box_plan with = plan_of(NET_NONE, true, false), without = plan_of(NET_NONE, false, false);
+	struct box_plan with = plan_of(NET_NONE, true, false),
+			without = plan_of(NET_NONE, false, false);
 	assert_int_equal(ask_open(&with, O_RDONLY), SECCOMP_RET_USER_NOTIF);
 	assert_int_equal(ask_open(&without, O_RDONLY | O_CLOEXEC), SECCOMP_RET_ALLOW);
 	assert_int_equal(ask_open(&without, O_RDONLY | O_DIRECTORY), SECCOMP_RET_ALLOW);
@@ -183,11 +185,12 @@ static void a_private_network_is_not_asked_about_sends(void **state)
 	(void)state;
 	struct box_plan none = plan_of(NET_NONE, true, false);
 	struct sock_fprog p;
-	uint64_t args[6] = {0};
+	uint64_t args[6] = { 0 };
 	assert_int_equal(filter_build(&none, &p, NULL), 0);
 	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendmsg"), args), SECCOMP_RET_ALLOW);
 	assert_int_equal(ask(&p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("connect"), args), SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("connect"), args),
+			 SECCOMP_RET_USER_NOTIF);
 	assert_int_equal(ask(&p, (uint32_t)syscall_number("ptrace"), args),
 			 SECCOMP_RET_ERRNO | EPERM);
 	filter_free(&p);

@@ -19,18 +19,23 @@ static const uint64_t morning_ns = UINT64_C(1767693600) * UINT64_C(1000000000);
 
 static inline struct action action_file(enum action_op op, const char *path, enum provenance prov)
 {
-	enum action_type type = op == OP_READ ? ACTION_FILE_READ :
-				op == OP_DELETE ? ACTION_FILE_DELETE :
-						  ACTION_FILE_WRITE;
+	enum action_type type = op == OP_READ     ? ACTION_FILE_READ
+				: op == OP_DELETE ? ACTION_FILE_DELETE
+						  : ACTION_FILE_WRITE;
 
-	return (struct action){ .type = type, .op = op, .provenance = prov, .resource = path,
-				.size_bytes = -1, .program = "", .mono_ns = 1000 * second_ns,
-				.wall_ns = morning_ns, .syscall_nr = UINT32_MAX };
+	return (struct action){ .type = type,
+				.op = op,
+				.provenance = prov,
+				.resource = path,
+				.size_bytes = -1,
+				.program = "",
+				.mono_ns = 1000 * second_ns,
+				.wall_ns = morning_ns,
+				.syscall_nr = UINT32_MAX };
 }
 
 /* @argv: words with a NUL after each; the literal's own NUL ends the last. */
-#define action_exec(path, prov, argv_) \
-	action_exec_((path), (prov), (argv_), sizeof(argv_))
+#define action_exec(path, prov, argv_) action_exec_((path), (prov), (argv_), sizeof(argv_))
 
 static inline struct action action_exec_(const char *path, enum provenance prov, const char *argv,
 					 size_t len)
@@ -47,7 +52,8 @@ static inline struct action action_exec_(const char *path, enum provenance prov,
 
 static inline struct action action_sql(enum action_type type, const char *statement)
 {
-	struct action a = action_file(OP_QUERY, "postgresql://db.example:5432/app", PROVENANCE_UNKNOWN);
+	struct action a =
+		action_file(OP_QUERY, "postgresql://db.example:5432/app", PROVENANCE_UNKNOWN);
 
 	a.type = type;
 	a.statement = statement;

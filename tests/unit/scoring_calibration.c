@@ -16,20 +16,29 @@ struct pinned {
 };
 
 #define FILE_ACTION(op_, path, prov) \
-	{ .type = (op_) == OP_READ ? ACTION_FILE_READ : (op_) == OP_DELETE ? ACTION_FILE_DELETE : \
-		  ACTION_FILE_WRITE, \
-	  .op = (op_), .provenance = PROVENANCE_##prov, .resource = (path), .size_bytes = -1, \
-	  .program = "", .syscall_nr = UINT32_MAX }
+	{ \
+		.type = (op_) == OP_READ     ? ACTION_FILE_READ \
+			: (op_) == OP_DELETE ? ACTION_FILE_DELETE \
+					     : ACTION_FILE_WRITE, \
+		.op = (op_), .provenance = PROVENANCE_##prov, .resource = (path), \
+		.size_bytes = -1, .program = "", .syscall_nr = UINT32_MAX \
+	}
 #define EXEC_ACTION(path, prov, count, words) \
-	{ .type = ACTION_CODE_EXECUTION, .op = OP_EXEC, .provenance = PROVENANCE_##prov, \
-	  .resource = (path), .size_bytes = -1, .program = "", .argv = (words), \
-	  .argv_len = sizeof(words), .argc = (count) }
+	{ \
+		.type = ACTION_CODE_EXECUTION, .op = OP_EXEC, .provenance = PROVENANCE_##prov, \
+		.resource = (path), .size_bytes = -1, .program = "", .argv = (words), \
+		.argv_len = sizeof(words), .argc = (count) \
+	}
 #define SQL_ACTION(type_, text) \
-	{ .type = (type_), .op = OP_QUERY, .resource = "postgresql://db.example:5432/app", \
-	  .size_bytes = -1, .program = "", .statement = (text) }
+	{ \
+		.type = (type_), .op = OP_QUERY, .resource = "postgresql://db.example:5432/app", \
+		.size_bytes = -1, .program = "", .statement = (text) \
+	}
 #define NET_ACTION(type_, where, resolved_) \
-	{ .type = (type_), .op = OP_CONNECT, .resource = (where), .resolved = (resolved_), \
-	  .size_bytes = -1, .program = "" }
+	{ \
+		.type = (type_), .op = OP_CONNECT, .resource = (where), .resolved = (resolved_), \
+		.size_bytes = -1, .program = "" \
+	}
 #define SHELL(text) EXEC_ACTION("/usr/bin/dash", SYSTEM, 3, "sh\0-c\0" text)
 
 /* clang-format off */
@@ -128,8 +137,8 @@ static void test_pinned(void **state)
 		float total = total_of(&pinned[i].action, h);
 
 		if (total < pinned[i].low || total > pinned[i].high) {
-			print_message("# %s: %.3f is not in %.3f..%.3f\n", pinned[i].claim, (double)total,
-				      (double)pinned[i].low, (double)pinned[i].high);
+			print_message("# %s: %.3f is not in %.3f..%.3f\n", pinned[i].claim,
+				      (double)total, (double)pinned[i].low, (double)pinned[i].high);
 			wrong++;
 		}
 	}
@@ -198,8 +207,10 @@ static void test_build_stays_calm(void **state)
 {
 	struct history *h = history_new();
 	struct action acts[] = {
-		action_exec("/usr/lib/gcc/x86_64-linux-gnu/12/cc1", PROVENANCE_SYSTEM, "cc1\0-quiet\0a.c"),
-		action_exec("/usr/bin/dash", PROVENANCE_SYSTEM, "sh\0-c\0gcc -O2 -c a.c -o a.o && mv a.o b.o"),
+		action_exec("/usr/lib/gcc/x86_64-linux-gnu/12/cc1", PROVENANCE_SYSTEM,
+			    "cc1\0-quiet\0a.c"),
+		action_exec("/usr/bin/dash", PROVENANCE_SYSTEM,
+			    "sh\0-c\0gcc -O2 -c a.c -o a.o && mv a.o b.o"),
 		action_file(OP_CREATE, "/home/u/app/build/a.o", PROVENANCE_CREATED),
 		action_file(OP_CREATE, "/tmp/ccAbCdEf.s", PROVENANCE_CREATED),
 		action_file(OP_DELETE, "/tmp/ccAbCdEf.s", PROVENANCE_CREATED),

@@ -70,7 +70,8 @@ static void test_window_counts_exactly_what_it_says(void **state)
 			assert_int_equal(windows_count(&w, sp, COUNTER_ALL, at + span[s] - 1), 1);
 			/* … and keeps it one tick too long at most */
 			assert_int_equal(windows_count(&w, sp, COUNTER_ALL,
-						       at + span[s] + span[s] / WINDOW_TICKS), 0);
+						       at + span[s] + span[s] / WINDOW_TICKS),
+					 0);
 		}
 	}
 }
@@ -89,7 +90,8 @@ static void test_window_equals_a_list(void **state)
 		unsigned exact = 0, late = 0;
 
 		seed = seed * 1103515245u + 12345u;
-		now += (uint64_t)(seed >> 8) % (i % 100 == 99 ? 30000 * (uint64_t)MS : 60 * (uint64_t)MS);
+		now += (uint64_t)(seed >> 8) %
+		       (i % 100 == 99 ? 30000 * (uint64_t)MS : 60 * (uint64_t)MS);
 		at[i] = now;
 		windows_note(&w, 1u << COUNTER_ALL, now);
 		for (unsigned k = 0; k <= i; k++) {
@@ -245,7 +247,8 @@ static void test_baseline_round_trip(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(history_load(again, dirfd_, "agent", &err), 0);
 	assert_int_equal(again->baseline.actions, 200);
-	assert_memory_equal(again->baseline.by_type, h->baseline.by_type, sizeof(h->baseline.by_type));
+	assert_memory_equal(again->baseline.by_type, h->baseline.by_type,
+			    sizeof(h->baseline.by_type));
 	assert_memory_equal(again->baseline.hours, h->baseline.hours, sizeof(h->baseline.hours));
 	assert_memory_equal(again->baseline.size, h->baseline.size, sizeof(h->baseline.size));
 	for (unsigned s = 0; s < BASELINE_SET_COUNT; s++) {
@@ -254,7 +257,8 @@ static void test_baseline_round_trip(void **state)
 			uint64_t hash = h->baseline.sets[s].slot[i];
 
 			if (hash)
-				assert_true(baseline_knows(&again->baseline, (enum baseline_set)s, hash));
+				assert_true(baseline_knows(&again->baseline, (enum baseline_set)s,
+							   hash));
 		}
 	}
 	assert_int_equal(history_save(again, dirfd_, "agent", &err), 0); /* replaces */

@@ -20,8 +20,11 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 
 static struct policy policy;
 static struct history *history;
-static struct policy_pattern blocked = { .pattern = { .text = "*.env" }, .origin = { "p.json", 12 } };
-static struct policy_rule rule = { .name = "r", .effect = EFFECT_BLOCK, .origin = { "p.json", 30 } };
+static struct policy_pattern blocked = { .pattern = { .text = "*.env" },
+					 .origin = { "p.json", 12 } };
+static struct policy_rule rule = { .name = "r",
+				   .effect = EFFECT_BLOCK,
+				   .origin = { "p.json", 30 } };
 
 static int fresh(void **state)
 {
@@ -29,9 +32,15 @@ static int fresh(void **state)
 	history_free(history);
 	history = history_new();
 	match = (struct policy_match){ .type_allowed = true, .resource_allowed = true };
-	policy = (struct policy){ .name = "p", .origin = { "p.json", 1 }, .mode = MODE_ALERT,
-				  .max_risk = 1, .risk_threshold = .7f, .rate_general = 60 };
-	rule = (struct policy_rule){ .name = "r", .effect = EFFECT_BLOCK, .origin = { "p.json", 30 } };
+	policy = (struct policy){ .name = "p",
+				  .origin = { "p.json", 1 },
+				  .mode = MODE_ALERT,
+				  .max_risk = 1,
+				  .risk_threshold = .7f,
+				  .rate_general = 60 };
+	rule = (struct policy_rule){ .name = "r",
+				     .effect = EFFECT_BLOCK,
+				     .origin = { "p.json", 30 } };
 	return 0;
 }
 
@@ -180,9 +189,14 @@ static void test_allow_skips_step_4_never_step_2(void **state)
 
 static void test_mode_answers_step_4(void **state)
 {
-	static const struct { enum policy_mode mode; enum verdict verdict; } rows[] = {
-		{ MODE_ALERT, VERDICT_ALERT }, { MODE_PAUSE, VERDICT_PAUSE },
-		{ MODE_ROLLBACK, VERDICT_ROLLBACK }, { MODE_OBSERVE, VERDICT_ALERT },
+	static const struct {
+		enum policy_mode mode;
+		enum verdict verdict;
+	} rows[] = {
+		{ MODE_ALERT, VERDICT_ALERT },
+		{ MODE_PAUSE, VERDICT_PAUSE },
+		{ MODE_ROLLBACK, VERDICT_ROLLBACK },
+		{ MODE_OBSERVE, VERDICT_ALERT },
 	};
 	struct action a = risky();
 

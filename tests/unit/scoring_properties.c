@@ -120,9 +120,10 @@ static void test_any_bytes_are_safe(void **state)
 		struct score s;
 
 		for (size_t k = 0; k < len; k++)
-			bytes[k] = random_u32() % 20 == 0 ? (char)random_u32() :
-				   random_u32() % 9 == 0  ? '\0' :
-							    alphabet[random_u32() % (sizeof(alphabet) - 1)];
+			bytes[k] = random_u32() % 20 == 0 ? (char)random_u32()
+				   : random_u32() % 9 == 0
+					   ? '\0'
+					   : alphabet[random_u32() % (sizeof(alphabet) - 1)];
 		bytes[len] = '\0';
 		a.type = ACTION_CODE_EXECUTION;
 		a.argv = bytes;
@@ -193,7 +194,9 @@ static double ns_of(const struct action *a, const struct history *h)
 static double ns_of_judge(const struct action *a, const struct history *h)
 {
 	enum { ROUNDS = 200000 };
-	static const struct policy none = { .max_risk = 1, .risk_threshold = .7f, .rate_general = 60 };
+	static const struct policy none = { .max_risk = 1,
+					    .risk_threshold = .7f,
+					    .rate_general = 60 };
 	struct timespec t0, t1;
 	struct decision d;
 
@@ -211,19 +214,22 @@ static void test_speed_is_printed(void **state)
 	struct history *h = history_new();
 	struct action acts[] = {
 		action_file(OP_WRITE, "/home/user/project/src/module/file.c", PROVENANCE_EXISTING),
-		action_file(OP_DELETE, "/home/user/project/node_modules/a/lib/index.js", PROVENANCE_CREATED),
+		action_file(OP_DELETE, "/home/user/project/node_modules/a/lib/index.js",
+			    PROVENANCE_CREATED),
 		action_exec("/usr/bin/gcc", PROVENANCE_SYSTEM, "gcc\0-O2\0-c\0a.c\0-o\0a.o"),
-		action_exec("/usr/bin/dash", PROVENANCE_SYSTEM, "sh\0-c\0make -j4 all && ./run | tee log"),
-		action_sql(ACTION_DATABASE_QUERY, "select a, b from t where c = 1 order by d limit 5"),
+		action_exec("/usr/bin/dash", PROVENANCE_SYSTEM,
+			    "sh\0-c\0make -j4 all && ./run | tee log"),
+		action_sql(ACTION_DATABASE_QUERY,
+			   "select a, b from t where c = 1 order by d limit 5"),
 		action_net("registry.example.org:443", true),
 	};
 
 	(void)state;
 	for (unsigned warm = 0; warm < 2; warm++) {
 		for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-			print_message("# score_action, %s baseline, %s %s: %.0f ns\n", warm ? "full" : "no",
-				      action_type_name(acts[i].type), acts[i].resource,
-				      ns_of(&acts[i], h));
+			print_message("# score_action, %s baseline, %s %s: %.0f ns\n",
+				      warm ? "full" : "no", action_type_name(acts[i].type),
+				      acts[i].resource, ns_of(&acts[i], h));
 		print_message("# judge without patterns, the first of them: %.0f ns\n",
 			      ns_of_judge(&acts[0], h));
 		for (unsigned i = 0; i < 100; i++)
