@@ -42,6 +42,7 @@
 #include "base/scope.h"
 #include "sandbox/box_private.h"
 #include "sandbox/filter.h"
+#include "sandbox/reads.h"
 
 const char *box_layer_name(enum box_layer layer)
 {
@@ -361,6 +362,8 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 			-1, 0);
 	if (s.filter == MAP_FAILED)
 		return err_sys(err, errno, "box: no memory for the filter");
+	if (rc == 0 && !plan->read_events)
+		rc = reads_check(plan->policy, err);
 	if (rc == 0)
 		rc = fill_request(plan, &s.request, err);
 	if (rc == 0 && mkdirat(plan->session_dirfd, "root", 0700) < 0 && errno != EEXIST)

@@ -366,6 +366,19 @@ static int mount_run(struct builder *b)
 	return 0;
 }
 
+static int cover_all(struct builder *b, const struct policy_patterns *patterns)
+{
+	char path[PATH_MAX];
+	for (unsigned i = 0; i < patterns->count; i++) {
+		if (!pattern_as_mount(&patterns->items[i].pattern, path, sizeof(path)))
+			continue;
+		int rc = cover(b, path);
+		if (rc < 0)
+			return err_sys(b->err, -rc, "mounts: cannot hide %s", path);
+	}
+	return 0;
+}
+
 static int cover_hidden(struct builder *b)
 {
 	const struct box_plan *plan = b->s->plan;
@@ -380,14 +393,11 @@ static int cover_hidden(struct builder *b)
 	int rc = cover(b, path);
 	if (rc < 0)
 		return err_sys(b->err, -rc, "mounts: cannot cover the state directory %s", path);
-	for (unsigned i = 0; i < plan->policy->hide.count; i++) {
-		if (!pattern_as_mount(&plan->policy->hide.items[i].pattern, path, sizeof(path)))
-			continue;
-		rc = cover(b, path);
-		if (rc < 0)
-			return err_sys(b->err, -rc, "mounts: cannot hide %s", path);
-	}
-	return 0;
+	rc = cover_all(b, &plan->policy->hide);
+	/* Nobody judges reads then: what is blocked must not be there (reads_check saw that it can be). */
+	if (rc == 0 && !plan->read_events)
+		rc = cover_all(b, &plan->policy->blocked);
+	return rc;
 }
 
 /* Not chroot: a task with a directory of the old tree open could climb out of one. */

@@ -101,12 +101,12 @@ static void describe(struct worker *w, const union address *a, enum action_op op
 	act->size_bytes = -1;
 	act->protocol = op == OP_SEND ? "udp" : "tcp";
 	char *resource = w->path[1];
-	snprintf(resource, sizeof(w->path[1]), v4 ? "%s:%u" : "[%s]:%u", w->text, port);
+	snprintf(resource, sizeof(w->path[1]), v4 ? "%.64s:%u" : "[%.64s]:%u", w->text, port);
 	act->resource = resource;
 	if (scheme && op == OP_CONNECT) {
 		act->type = ACTION_DATABASE_QUERY;
-		snprintf(resource, sizeof(w->path[1]), v4 ? "%s://%s:%u" : "%s://[%s]:%u", scheme,
-			 w->text, port);
+		snprintf(resource, sizeof(w->path[1]), v4 ? "%s://%.64s:%u" : "%s://[%.64s]:%u",
+			 scheme, w->text, port);
 	}
 }
 

@@ -65,7 +65,8 @@ static bool profile_bites(const struct policy *p, const struct policy_match *m, 
 	if (!m->type_allowed)
 		decide(d, VERDICT_BLOCK, REASON_TYPE, NULL, &p->origin);
 	else if (m->blocked)
-		decide(d, VERDICT_BLOCK, REASON_BLOCKED, m->blocked->pattern.text,
+		decide(d, VERDICT_BLOCK, REASON_BLOCKED,
+		       m->blocked->name ? m->blocked->name : m->blocked->pattern.text,
 		       &m->blocked->origin);
 	else if (!m->resource_allowed)
 		decide(d, VERDICT_BLOCK, REASON_NOT_ALLOWED, NULL, &p->origin);

@@ -127,3 +127,16 @@ load common
 	[[ $output != *$'\033]0'* ]]
 	[[ $output == *'\x1b]0;boo'* ]]
 }
+
+@test "--no-read-events runs only where mounts enforce every read rule" {
+	mkdir -p hidden && echo secret >hidden/file && echo secret >alone && echo open >other
+	cat >whole.json <<-EOF
+		{ "name": "whole", "blocked_resources": ["$PWD/hidden/**", "$PWD/alone"] }
+	EOF
+	run "$VSANDBOX" run -q -p ./whole.json --no-read-events -- sh -c 'cat hidden/file alone other'
+	[[ $output != *secret* ]]
+	[[ $output == *open* ]]
+	run "$VSANDBOX" run -p dev --no-read-events -- true
+	[ "$status" -eq 125 ]
+	[[ $output == *"mounts cannot enforce"*".json:"* ]]
+}
