@@ -166,7 +166,8 @@ fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
-export SUITES_SHORT = $(call suites,,,dev)
+# 20,000 tries against millions of flips in the short form, 100,000 in the long one.
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev)
 export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe)
 CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
 

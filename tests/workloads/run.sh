@@ -1,7 +1,7 @@
 #!/bin/bash
 # Real programs natively and inside: same output, same exit status. TAP on stdout.
 #
-#   tests/workloads/run.sh [--long] [--uid N] [--policies "dev ..."] [JOB...]
+#   tests/workloads/run.sh [--long] [--uid N] [--policies "dev ..."] [--timeout S] [JOB...]
 #
 # A job is jobs/NAME.sh: run by bash in an empty directory below a fresh home, with $FIXTURES naming
 # what prepare.sh made. "# needs-long" in it keeps it out of the short run, "# run: ARGS" adds
@@ -22,7 +22,8 @@ while [ $# -gt 0 ]; do
 	--long) long=1 ;;
 	--uid) uid=$2 && shift ;;
 	--policies) policies=$2 && shift ;;
-	-*) echo 'usage: run.sh [--long] [--uid N] [--policies "dev ..."] [JOB...]' >&2 && exit 125 ;;
+	--timeout) WORKLOAD_TIMEOUT=$2 && shift ;;
+	-*) echo 'usage: run.sh [--long] [--uid N] [--policies "dev ..."] [--timeout S] [JOB...]' >&2 && exit 125 ;;
 	*) break ;;
 	esac
 	shift
