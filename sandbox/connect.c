@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,9 @@
 #include "sandbox/watch.h"
 
 enum {
-	SEND_MAX = 65536, /* bytes taken over at once; a stream's caller sends the rest again */
+	SEND_MAX = 262144, /* bytes taken over at once; a stream's caller sends the rest again */
+	CONTROL_MAX = 4096,
+	PASSED_MAX = 253, /* SCM_MAX_FD */
 	RESTART = -512,   /* ERESTARTSYS: only while a signal is pending */
 	WAIT_SLICE_MS = 20,
 };
@@ -202,9 +205,11 @@ void carry_connect(struct worker *w)
 struct message {
 	union address name;
 	socklen_t name_len;
-	char *data; /* owned */
-	size_t data_len;
+	char *data;                 /* owned */
+	size_t data_len, whole_len; /* taken; as sent */
 	int flags;
+	_Alignas(struct cmsghdr) char control[CONTROL_MAX];
+	size_t control_len;
 };
 
 static int read_data(struct worker *w, uint64_t addr, uint64_t len, struct message *m)
@@ -214,6 +219,7 @@ static int read_data(struct worker *w, uint64_t addr, uint64_t len, struct messa
 	int r = tracee_read(w->task->tid, addr, m->data + m->data_len, take);
 	if (r == 0)
 		m->data_len += take;
+	m->whole_len += (size_t)len;
 	return r;
 }
 
@@ -223,12 +229,12 @@ static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
 	int r = tracee_read(w->task->tid, addr, &h, sizeof(h));
 	if (r < 0)
 		return r;
-	/* Descriptors and credentials go through UNIX sockets; over the host's network they are refused. */
-	if (h.msg_controllen > 0)
-		return -EOPNOTSUPP;
-	if (h.msg_iovlen > 1024)
+	if (h.msg_controllen > sizeof(m->control) || h.msg_iovlen > 1024)
 		return -EMSGSIZE;
-	if (h.msg_name && h.msg_namelen > 0) {
+	m->control_len = h.msg_controllen;
+	r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)h.msg_control, m->control,
+			m->control_len);
+	if (r == 0 && h.msg_name && h.msg_namelen > 0) {
 		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)h.msg_namelen, &m->name);
 		m->name_len = h.msg_namelen;
 	}
@@ -266,18 +272,87 @@ static int read_message(struct worker *w, struct message *m)
 	}
 }
 
-static ssize_t send_here(struct worker *w, int fd, const struct message *m)
+/* Descriptors of ours that a message carries in place of the caller's. */
+struct passed {
+	int fds[PASSED_MAX];
+	unsigned count;
+};
+
+static void close_passed(struct passed *p)
 {
+	for (unsigned i = 0; i < p->count; i++)
+		close(p->fds[i]);
+}
+
+/*
+ * Makes the copied control data ours: descriptors are fetched from the caller's table. Credentials
+ * are dropped, since only the sender itself can give them: the receiver then sees the monitor's.
+ */
+static int translate_control(struct worker *w, struct message *m, struct passed *passed)
+{
+	struct msghdr h = { .msg_control = m->control, .msg_controllen = m->control_len };
+	size_t kept = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c;) {
+		struct cmsghdr *next = CMSG_NXTHDR(&h, c);
+		if (c->cmsg_len < sizeof(*c))
+			return -EINVAL;
+		size_t space = CMSG_SPACE(c->cmsg_len - CMSG_LEN(0));
+		bool credentials = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS;
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+			for (size_t i = 0; i < count; i++) {
+				int fd;
+				memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+				fd = passed->count < PASSED_MAX ? tracee_getfd(w->task, fd)
+								: -EINVAL;
+				if (fd < 0)
+					return fd == -EINVAL ? fd : -EBADF;
+				passed->fds[passed->count++] = fd;
+				memcpy(CMSG_DATA(c) + i * sizeof(fd), &fd, sizeof(fd));
+			}
+		}
+		if (!credentials) {
+			memmove(m->control + kept, c, space);
+			kept += space;
+		}
+		c = next;
+	}
+	m->control_len = kept;
+	return 0;
+}
+
+static ssize_t send_here(struct worker *w, int fd, struct message *m)
+{
+	__attribute__((cleanup(close_passed))) struct passed passed = { .count = 0 };
+	int type = 0;
+	socklen_t size = sizeof(type);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return -errno;
+	if (type != SOCK_STREAM && m->whole_len > m->data_len)
+		return -EMSGSIZE; /* a datagram is sent whole or not at all */
+	int r = translate_control(w, m, &passed);
+	if (r < 0)
+		return r;
+	struct iovec iov = { .iov_base = m->data, .iov_len = m->data_len };
+	struct msghdr h = {
+		.msg_name = m->name_len ? &m->name : NULL,
+		.msg_namelen = m->name_len,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = m->control_len ? m->control : NULL,
+		.msg_controllen = m->control_len,
+	};
 	for (;;) {
-		ssize_t n = sendto(fd, m->data, m->data_len, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL,
-				   m->name_len ? &m->name.sa : NULL, m->name_len);
-		if (n >= 0)
-			return n;
-		int flags = fcntl(fd, F_GETFL);
-		if (errno != EAGAIN || (m->flags & MSG_DONTWAIT) || flags < 0 ||
-		    (flags & O_NONBLOCK))
-			return -errno;
-		int r = wait_ready(w, fd, POLLOUT);
+		ssize_t n = sendmsg(fd, &h, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+		int error = errno;
+		int status = fcntl(fd, F_GETFL);
+		if (n < 0 && error == EPIPE && !(m->flags & MSG_NOSIGNAL))
+			kill((pid_t)w->n.notif.pid,
+			     SIGPIPE); /* as the kernel does for the sender */
+		if (n >= 0 || error != EAGAIN || (m->flags & MSG_DONTWAIT) || status < 0 ||
+		    (status & O_NONBLOCK))
+			return n >= 0 ? n : -error;
+		r = wait_ready(w, fd, POLLOUT);
 		if (r < 0)
 			return r;
 	}
