@@ -97,6 +97,25 @@ int watch_decide(struct worker *w)
 	return -d->deny_errno;
 }
 
+int watch_decide_also(struct worker *w, const struct action *also)
+{
+	struct action main = w->action;
+	struct decision d;
+	w->action = *also;
+	identify(w);
+	judge(w->watch->policy, w->watch->state, w->watch->history, &w->action, &d);
+	if (d.verdict >= VERDICT_PAUSE) {
+		int r = watch_decide(w);
+		if (r < 0)
+			return r;
+		watch_done(w,
+			   -EACCES); /* the clock moved a rule's window meanwhile: still refused */
+		return -EACCES;
+	}
+	w->action = main;
+	return 0;
+}
+
 void watch_done(struct worker *w, int64_t result)
 {
 	if (!w->record)

@@ -200,7 +200,9 @@ static int prepare_pair(struct worker *w, int fixed)
 		return -ENOENT;
 	describe(w, FIRST);
 	w->action.resource2 = w->place[SECOND].path;
-	if (w->row->op == OP_RENAME && S_ISDIR(w->place[FIRST].st.st_mode)) {
+	/* "." and ".." are the kernel's to refuse */
+	if (w->row->op == OP_RENAME && S_ISDIR(w->place[FIRST].st.st_mode) &&
+	    strspn(w->place[FIRST].leaf, "./") != strlen(w->place[FIRST].leaf)) {
 		r = reveal_check(w);
 		if (r < 0)
 			return r;
@@ -331,8 +333,10 @@ static int perform_chown(struct worker *w, int fixed)
 	int flags = fixed | number_arg(w, ARG_ATFLAGS);
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	return result_of(fchownat(w->place[FIRST].object_fd, "", (uid_t)number_arg(w, ARG_UID),
-				  (gid_t)number_arg(w, ARG_GID), AT_EMPTY_PATH));
+	int r = result_of(fchownat(w->place[FIRST].object_fd, "", (uid_t)number_arg(w, ARG_UID),
+				   (gid_t)number_arg(w, ARG_GID), AT_EMPTY_PATH));
+	/* an owner outside the id map; where there is but one id, natively it is not permitted */
+	return r == -EINVAL && w->watch->creds_fixed ? -EPERM : r;
 }
 
 static int perform_truncate(struct worker *w, int fixed)
@@ -510,6 +514,23 @@ static const struct responder {
 	// clang-format on
 };
 
+/*
+ * What a rename takes from its place is gone from there: for a found file that is a deletion as well,
+ * or a policy against deletions would be a policy against unlink(2) alone.
+ */
+static int judge_removal(struct worker *w)
+{
+	const struct place *from = &w->place[FIRST];
+	struct action a = w->action;
+	a.provenance = watch_provenance(w->watch, from);
+	if (w->row->op != OP_RENAME || a.provenance == PROVENANCE_CREATED ||
+	    ((unsigned)number_arg(w, ARG_ATFLAGS) & RENAME_EXCHANGE))
+		return 0;
+	a.type = ACTION_FILE_DELETE;
+	a.op = OP_RENAME;
+	return watch_decide_also(w, &a);
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -519,9 +540,10 @@ static int emulate(struct worker *w, const struct responder *s)
 	w->action.op = w->row->op;
 	/* Everything was read by number: is it still the task that asked? */
 	r = listener_valid(&w->watch->listener, w->n.notif.id);
-	if (r < 0)
-		return r;
-	r = watch_decide(w);
+	if (r == 0)
+		r = judge_removal(w);
+	if (r == 0)
+		r = watch_decide(w);
 	if (r < 0)
 		return r;
 	r = creds_assume(w);

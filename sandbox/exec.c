@@ -139,12 +139,10 @@ static int head_wrap(struct expected *x, const char *interp, const char *arg, co
 static int judge_interpreter(struct worker *w, const struct place *p)
 {
 	struct action a = w->action;
-	struct decision d;
 	a.resource = p->path;
 	a.alias = *p->alias ? p->alias : NULL;
 	a.provenance = watch_provenance(w->watch, p);
-	judge(w->watch->policy, w->watch->state, w->watch->history, &a, &d);
-	return d.verdict >= VERDICT_PAUSE ? -EACCES : 0;
+	return watch_decide_also(w, &a);
 }
 
 /* Follows #! lines from place[0]; fills @x. */

@@ -174,18 +174,22 @@ static int open_fast(struct worker *w, const struct request *q)
 	if (strncmp(p->path, "/proc/", 6) == 0 || strncmp(p->path, "/dev/", 5) == 0)
 		return -ELOOP; /* opened with care, below */
 
-	/* O_NONBLOCK: a FIFO must not stop us; it changes nothing for files */
+	/*
+	 * Only files and directories: to open a FIFO, even to close it at once, is seen by its peer.
+	 * Nobody can put one here before the open: names change by the leader's hand alone.
+	 */
+	int at = base_fd >= 0 ? base_fd : AT_FDCWD;
+	bool there = fstatat(at, w->path[0], &p->st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (there && !S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
+		return -ELOOP;
 	struct open_how how = q->how;
-	how.flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	how.flags |= O_CLOEXEC | O_NOCTTY;
 	how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-	cleanup_fd int fd = (int)syscall(SYS_openat2, base_fd >= 0 ? base_fd : AT_FDCWD, w->path[0],
-					 &how, sizeof(how));
+	cleanup_fd int fd = (int)syscall(SYS_openat2, at, w->path[0], &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &p->st) < 0)
+	if (!there && fstat(fd, &p->st) < 0)
 		return -errno;
-	if (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
-		return -ELOOP;
 	p->exists = true;
 	p->magic = false;
 	p->alias[0] = '\0';
@@ -195,8 +199,6 @@ static int open_fast(struct worker *w, const struct request *q)
 		r = watch_decide(w);
 	if (r < 0)
 		return r == -ELOOP ? -EACCES : r;
-	if (!(q->how.flags & O_NONBLOCK))
-		fcntl(fd, F_SETFL, (int)(q->how.flags & ~(uint64_t)O_NONBLOCK));
 	return finish(w, fd, &q->how);
 }
 
@@ -233,16 +235,12 @@ static int open_tty(struct worker *w, uint64_t flags)
 		return -ENXIO;
 	if (major((dev_t)tty) == PTS_MAJOR) {
 		char path[32];
-		struct stat st;
 		snprintf(path, sizeof(path), "/dev/pts/%u", minor((dev_t)tty));
 		int fd = open(path, (int)(flags | O_NOCTTY | O_CLOEXEC));
 		/* The sandbox has a devpts of its own: the same number there is the agent's
 		 * own terminal only if it belongs to that session. */
-		if (fd >= 0 && fstat(fd, &st) == 0) {
-			pid_t session = tcgetsid(fd);
-			if (session > 0)
-				return fd;
-		}
+		if (fd >= 0 && tcgetsid(fd) == tracee_session(w->task))
+			return fd;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -250,45 +248,85 @@ static int open_tty(struct worker *w, uint64_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Looks after a worker that waits in open(2) for the peer of a FIFO. */
+struct minder {
+	struct worker *worker;
+	pthread_t opener;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool opened; /* the opener is back */
+	int reason;  /* why it was interrupted: -ENOENT, RESTART; 0 it was not */
+};
+
 static void wake(int signum)
 {
 	(void)signum; /* only there to interrupt a waiting open */
 }
 
 /*
- * A FIFO without a peer: the opening thread is this one, no longer leading. A
- * timer interrupts it so that a caller that died, or has a signal to take, is not
- * kept; answering ERESTARTSYS then gives native EINTR or restart.
+ * Interrupts the opener when there is a reason to, and only then: an open that came and went on
+ * its own would show itself to the peer, who could take it for a reader and write to nobody.
+ */
+static void *mind(void *arg)
+{
+	struct minder *m = arg;
+	const struct worker *w = m->worker;
+	pthread_mutex_lock(&m->lock);
+	while (!m->opened) {
+		struct timespec until;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += WAIT_SLICE_MS * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000L;
+		until.tv_nsec %= 1000000000L;
+		pthread_cond_timedwait(&m->changed, &m->lock, &until);
+		if (m->opened)
+			break;
+		if (listener_valid(&w->watch->listener, w->n.notif.id) < 0)
+			m->reason = -ENOENT;
+		else if (tracee_signalled(w->task))
+			m->reason = RESTART;
+		if (m->reason) /* again at each turn: the first may come before the open sleeps */
+			pthread_kill(m->opener, SIGALRM);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+/*
+ * A FIFO without a peer: the opening thread is this one, no longer leading. A caller that died, or
+ * has a signal to take, is not kept; answering ERESTARTSYS then gives native EINTR or restart.
  */
 static void open_waiting(struct worker *w, const struct place *p, const struct request *q)
 {
+	struct minder m = {
+		.worker = w,
+		.opener = pthread_self(),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+	};
 	struct sigaction action = { .sa_handler = wake };
 	sigaction(SIGALRM, &action, NULL);
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
-	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	timer_t timer;
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
-		worker_answer(w, -errno);
-		return;
-	}
-	struct itimerspec every = { .it_interval = { .tv_nsec = WAIT_SLICE_MS * 1000000 },
-				    .it_value = { .tv_nsec = WAIT_SLICE_MS * 1000000 } };
-	timer_settime(timer, 0, &every, NULL);
-	uint64_t id = w->n.notif.id;
 	char name[16];
 	snprintf(name, sizeof(name), "%d", p->object_fd);
 	watch_step_down(w);
-	uint64_t flags = q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW);
-	int r = -EINTR;
-	while (r == -EINTR) {
-		cleanup_fd int fd = open(name, (int)(flags | O_CLOEXEC));
-		r = fd < 0 ? -errno : inject(w, fd, &q->how);
-		if (r == -EINTR && listener_valid(&w->watch->listener, id) < 0)
-			r = -ENOENT;
-		if (r == -EINTR && tracee_signalled(w->task))
-			r = RESTART;
+	pthread_t thread;
+	int r = -pthread_create(&thread, NULL, mind, &m);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
 	}
-	timer_delete(timer);
+	uint64_t flags = q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW);
+	cleanup_fd int fd = open(name, (int)(flags | O_CLOEXEC));
+	r = fd < 0 ? -errno : 0;
+	pthread_mutex_lock(&m.lock);
+	m.opened = true;
+	pthread_cond_signal(&m.changed);
+	pthread_mutex_unlock(&m.lock);
+	pthread_join(thread, NULL);
+	if (r == -EINTR)
+		r = m.reason;
+	while (fd >= 0 && (r = inject(w, fd, &q->how)) == -EINTR)
+		;
 	if (r < 0)
 		worker_answer(w, r);
 }

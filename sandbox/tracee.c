@@ -341,6 +341,11 @@ bool tracee_traced_inside(const struct tracee *task)
 	return tracer > 0 && a > 0 && a == b && memcmp(own, other, (size_t)a) == 0;
 }
 
+pid_t tracee_session(const struct tracee *task)
+{
+	return (pid_t)stat_field(task, 6);
+}
+
 int tracee_tty(const struct tracee *task)
 {
 	return (int)stat_field(task, 7);

@@ -58,6 +58,8 @@ int tracee_creds(const struct tracee *task, struct tracee_creds *ret);
 bool tracee_signalled(const struct tracee *task);
 /* Is its tracer one of the sandbox's own processes? */
 bool tracee_traced_inside(const struct tracee *task);
+/* Session it belongs to, as the host numbers it. */
+pid_t tracee_session(const struct tracee *task);
 /* Device number of the controlling terminal, 0 none, -errno. */
 int tracee_tty(const struct tracee *task);
 

@@ -74,6 +74,12 @@ struct worker {
  */
 int watch_decide(struct worker *w);
 
+/*
+ * Decides on something that goes with w->action (an interpreter, the file a rename removes): 0 when
+ * it is not denied, which leaves no trace; else as watch_decide, with @also as the event.
+ */
+int watch_decide_also(struct worker *w, const struct action *also);
+
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);

@@ -25,8 +25,8 @@ static void hit(int signum)
 
 static void arm(int flags, long first_us, long every_us)
 {
-	struct sigaction sa = {.sa_handler = hit, .sa_flags = flags};
-	struct itimerval it = {{0, every_us}, {0, first_us}};
+	struct sigaction sa = { .sa_handler = hit, .sa_flags = flags };
+	struct itimerval it = { { 0, every_us }, { 0, first_us } };
 
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
@@ -34,7 +34,7 @@ static void arm(int flags, long first_us, long every_us)
 
 static void disarm(void)
 {
-	struct itimerval it = {0};
+	struct itimerval it = { 0 };
 
 	setitimer(ITIMER_REAL, &it, NULL);
 }
@@ -77,9 +77,14 @@ static void storm(int flags, const char *name)
 		COUNT(unlink("g") != 0);
 	}
 	disarm();
-	/* under 1 in 1,000 signals is the goal; 0 is native */
-	printf("%s: spurious EINTR %s\n", name,
-	       eintr * 1000 <= hits ? "within 1/1000" : "too often");
+	/*
+	 * Natively 0. With SA_RESTART the kernel restarts, so it must be 0 inside too. Without, a
+	 * signal in the microseconds before the monitor has received shows: a rate that depends on
+	 * the machine's load, so it is told and is no pass mark.
+	 */
+	if (flags & SA_RESTART)
+		printf("%s: spurious EINTR %s, other errors %s\n", name, eintr ? "seen" : "none",
+		       other ? "seen" : "none");
 	fprintf(stderr, "%s: %ld calls, %d signals, %ld EINTR, %ld other errors\n", name, calls,
 		(int)hits, eintr, other);
 }
