@@ -25,8 +25,8 @@ static void hit(int signum)
 
 static void arm(int flags, long first_us, long every_us)
 {
-	struct sigaction sa = {.sa_handler = hit, .sa_flags = flags};
-	struct itimerval it = {{0, every_us}, {0, first_us}};
+	struct sigaction sa = { .sa_handler = hit, .sa_flags = flags };
+	struct itimerval it = { { 0, every_us }, { 0, first_us } };
 
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
@@ -34,7 +34,7 @@ static void arm(int flags, long first_us, long every_us)
 
 static void disarm(void)
 {
-	struct itimerval it = {0};
+	struct itimerval it = { 0 };
 
 	setitimer(ITIMER_REAL, &it, NULL);
 }
