@@ -46,12 +46,12 @@ static int compare(const void *a, const void *b)
 
 static int send_fd(int sock, int fd)
 {
-	char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
+	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -63,12 +63,12 @@ static int send_fd(int sock, int fd)
 
 static int receive_fd(int sock)
 {
-	char control[CMSG_SPACE(sizeof(int))] = {0}, byte;
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
+	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
 	int fd = -1;
 
 	if (recvmsg(sock, &m, 0) == 1 && CMSG_FIRSTHDR(&m))
@@ -117,8 +117,8 @@ static void supervise(int listener, enum mode mode)
 			return;
 		}
 		if (mode == ADDFD) {
-			struct seccomp_notif_addfd a = {.id = n.id,
-							.flags = SECCOMP_ADDFD_FLAG_SEND};
+			struct seccomp_notif_addfd a = { .id = n.id,
+							 .flags = SECCOMP_ADDFD_FLAG_SEND };
 			int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 			a.srcfd = (__u32)fd;
@@ -150,7 +150,7 @@ static int run(long nr, enum mode mode, int pinned, const char *name)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = {4, code};
+	struct sock_fprog prog = { 4, code };
 	int pair[2], status;
 	pid_t child, keeper;
 

@@ -35,7 +35,7 @@ static void fail(const char *what)
 }
 
 static int listener = -1;
-static struct sockaddr_in peer = {.sin_family = AF_INET};
+static struct sockaddr_in peer = { .sin_family = AF_INET };
 
 static void touch(const char *name)
 {
@@ -94,7 +94,7 @@ static void op_mkdir_rmdir(void)
 
 static void op_spawn(void)
 {
-	char *const argv[] = {(char *)"true", NULL};
+	char *const argv[] = { (char *)"true", NULL };
 	pid_t pid;
 
 	if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ) != 0)
@@ -110,7 +110,7 @@ static void op_connect(void)
 		fail("connect");
 	in = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	/* A reset instead of TIME_WAIT: ports do not run out. */
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
 	close(fd);
 	close(in);
 }
@@ -120,10 +120,10 @@ static const struct {
 	void (*run)(void);
 	int calls; /* policy-relevant calls in one run */
 } ops[] = {
-	{"open-read", op_open_read, 1}, {"open-write", op_open_write, 1},
-	{"stat", op_stat, 1},           {"create-unlink", op_create_unlink, 2},
-	{"rename", op_rename, 2},       {"mkdir-rmdir", op_mkdir_rmdir, 2},
-	{"fork-exec", op_spawn, 1},     {"connect", op_connect, 1},
+	{ "open-read", op_open_read, 1 }, { "open-write", op_open_write, 1 },
+	{ "stat", op_stat, 1 },           { "create-unlink", op_create_unlink, 2 },
+	{ "rename", op_rename, 2 },       { "mkdir-rmdir", op_mkdir_rmdir, 2 },
+	{ "fork-exec", op_spawn, 1 },     { "connect", op_connect, 1 },
 };
 
 static int compare(const void *a, const void *b)

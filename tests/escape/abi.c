@@ -114,7 +114,7 @@ static int x32_open_body(void)
 
 static int x32_exec_body(void)
 {
-	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+	char *const argv[] = { (char *)"x", (char *)"--role", NULL };
 
 	syscall(0x40000000L | 520, "./a.okexec", argv, environ);
 	return STOPPED;
@@ -226,7 +226,7 @@ static int high_tiocsti(void)
 
 static int tioclinux(void)
 {
-	char c[2] = {6, 0}; /* ask for the shift state: the least harmful of its subcodes */
+	char c[2] = { 6, 0 }; /* ask for the shift state: the least harmful of its subcodes */
 	int fd = open("/dev/tty1", O_RDWR | O_NOCTTY);
 
 	if (fd < 0)
@@ -254,25 +254,25 @@ static int unknown_numbers(void)
 
 const struct attack attacks[] = {
 #ifdef __x86_64__
-	{"int80_getpid", int80_getpid, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"int80_open", int80_open, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"int80_unlink", int80_unlink, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"int80_exec", int80_exec, NATIVE_MAY, UNDER_ATTACK, NULL},
-	{"int80_socketcall", int80_socketcall, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"x32_getpid", x32_getpid, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"x32_open", x32_open, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"x32_exec", x32_exec, NATIVE_MAY, UNDER_ATTACK, NULL},
+	{ "int80_getpid", int80_getpid, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "int80_open", int80_open, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "int80_unlink", int80_unlink, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "int80_exec", int80_exec, NATIVE_MAY, UNDER_ATTACK, NULL },
+	{ "int80_socketcall", int80_socketcall, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "x32_getpid", x32_getpid, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "x32_open", x32_open, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "x32_exec", x32_exec, NATIVE_MAY, UNDER_ATTACK, NULL },
 #endif
-	{"high_openat_dirfd", high_openat_dirfd, NATIVE_MUST, UNDER_STRICT, "secret.env"},
-	{"high_open_flags", high_open_flags, NATIVE_MUST, UNDER_STRICT, "secret.env"},
-	{"high_socket_packet", high_socket_packet, NATIVE_ROOT, UNDER_STRICT, NULL},
-	{"high_socket_type", high_socket_type, NATIVE_ROOT, UNDER_STRICT, NULL},
-	{"high_clone_newuser", high_clone_newuser, NATIVE_MUST, UNDER_STRICT, NULL},
-	{"high_unshare", high_unshare, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"high_prctl_set_mm", high_prctl_set_mm, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"tiocsti", tiocsti, NATIVE_ROOT, UNDER_STRICT, NULL},
-	{"high_tiocsti", high_tiocsti, NATIVE_ROOT, UNDER_STRICT, NULL},
-	{"tioclinux", tioclinux, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"unknown_numbers", unknown_numbers, NATIVE_MAY, UNDER_STRICT, NULL},
-	{0},
+	{ "high_openat_dirfd", high_openat_dirfd, NATIVE_MUST, UNDER_STRICT, "secret.env" },
+	{ "high_open_flags", high_open_flags, NATIVE_MUST, UNDER_STRICT, "secret.env" },
+	{ "high_socket_packet", high_socket_packet, NATIVE_ROOT, UNDER_STRICT, NULL },
+	{ "high_socket_type", high_socket_type, NATIVE_ROOT, UNDER_STRICT, NULL },
+	{ "high_clone_newuser", high_clone_newuser, NATIVE_MUST, UNDER_STRICT, NULL },
+	{ "high_unshare", high_unshare, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "high_prctl_set_mm", high_prctl_set_mm, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "tiocsti", tiocsti, NATIVE_ROOT, UNDER_STRICT, NULL },
+	{ "high_tiocsti", high_tiocsti, NATIVE_ROOT, UNDER_STRICT, NULL },
+	{ "tioclinux", tioclinux, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "unknown_numbers", unknown_numbers, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ 0 },
 };

@@ -154,7 +154,7 @@ static inline int played_role(void)
 
 int main(int argc, char **argv)
 {
-	static const char *const natives[] = {"must", "root", "may", "never"};
+	static const char *const natives[] = { "must", "root", "may", "never" };
 
 	if (argc >= 2 && !strcmp(argv[1], "--role"))
 		return played_role();

@@ -39,15 +39,15 @@ attempt() {
 attempt 'a loop of rm' bash -c 'for f in data/*; do rm -f "$f" 2>/dev/null; done; find data -type f | wc -l'
 attempt 'rm -rf' bash -c 'rm -rf data 2>/dev/null; find data -type f | wc -l'
 attempt 'find -delete' bash -c 'find data -type f -delete 2>/dev/null; find data -type f | wc -l'
-attempt 'a loop in python' python3 -c '
+attempt "unlink, and rename of all onto one name" python3 -c '
 import os, sys
 for n in os.listdir("data"):
-    for call in (os.unlink, lambda p: os.rename(p, p + ".gone"), lambda p: os.rename(p, "/tmp/gone")):
+    for call in (os.unlink, os.remove, lambda p: os.rename(p, "../gone"), lambda p: os.replace(p, "data/f1")):
         try:
             call("data/" + n)
         except OSError:
             pass
-print(sum(1 for n in os.listdir("data") if n.startswith("f") and not n.endswith(".gone")))'
+print(sum(1 for n in os.listdir("data") if n.startswith("f")))'
 rm -f data/f1
 tap_is 'natively the same loop deletes' "$(find data -type f | wc -l)" 1999
 tap_done

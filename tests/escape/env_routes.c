@@ -80,14 +80,14 @@ static int open_absolute(void)
 
 static int open_openat2(void)
 {
-	struct open_how how = {.flags = O_RDONLY};
+	struct open_how how = { .flags = O_RDONLY };
 
 	return reads_secret((int)syscall(SYS_openat2, AT_FDCWD, "secret.env", &how, sizeof(how)));
 }
 
 static int open_openat2_beneath(void)
 {
-	struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+	struct open_how how = { .flags = O_RDONLY, .resolve = RESOLVE_BENEATH };
 	int dir = open("sub", O_PATH | O_DIRECTORY);
 
 	return reads_secret((int)syscall(SYS_openat2, dir, "secret.env", &how, sizeof(how)));
@@ -96,8 +96,8 @@ static int open_openat2_beneath(void)
 /* A larger structure with a zero tail is legal; with a non-zero tail it is E2BIG. */
 static int open_openat2_long(void)
 {
-	char how[4096] = {0};
-	struct open_how small = {.flags = O_RDONLY};
+	char how[4096] = { 0 };
+	struct open_how small = { .flags = O_RDONLY };
 
 	memcpy(how, &small, sizeof(small));
 	return reads_secret((int)syscall(SYS_openat2, AT_FDCWD, "secret.env", how, sizeof(how)));
@@ -323,14 +323,14 @@ static int via_chown(void)
 
 static int via_utimes(void)
 {
-	struct timeval tv[2] = {{1, 0}, {1, 0}};
+	struct timeval tv[2] = { { 1, 0 }, { 1, 0 } };
 
 	return verdict(utimes("secret.env", tv) == 0);
 }
 
 static int via_utimensat_fd(void)
 {
-	struct timespec ts[2] = {{1, 0}, {1, 0}};
+	struct timespec ts[2] = { { 1, 0 }, { 1, 0 } };
 	int fd = open("secret.env", O_PATH);
 
 	return verdict(fd >= 0 && syscall(SYS_utimensat, fd, "", ts, AT_EMPTY_PATH) == 0);
@@ -387,7 +387,7 @@ static int via_handle(void)
 	union {
 		struct file_handle h;
 		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} u = {.h.handle_bytes = MAX_HANDLE_SZ};
+	} u = { .h.handle_bytes = MAX_HANDLE_SZ };
 	int mount_id, mount_fd;
 
 	if (name_to_handle_at(AT_FDCWD, "secret.env", &u.h, &mount_id, 0) != 0)
@@ -419,7 +419,7 @@ static int via_open_tree(void)
 /* One IORING_OP_OPENAT, by hand: no library, as an attacker would. */
 static int via_io_uring(void)
 {
-	struct io_uring_params p = {0};
+	struct io_uring_params p = { 0 };
 	int ring = (int)syscall(SYS_io_uring_setup, 4, &p);
 	unsigned char *sq, *cq;
 	struct io_uring_sqe *sqe;
@@ -647,7 +647,7 @@ const struct attack attacks[] = {
 	ENV(open_openat2_long),
 	ENV(via_hard_link),
 	ENV_MUTE(via_hard_link_fd),
-	{"via_hard_link_empty", via_hard_link_empty, NATIVE_ROOT, UNDER_STRICT, NULL},
+	{ "via_hard_link_empty", via_hard_link_empty, NATIVE_ROOT, UNDER_STRICT, NULL },
 	ENV(via_symlink),
 	ENV(via_found_symlink),
 	ENV(via_symlink_chain),
@@ -663,36 +663,36 @@ const struct attack attacks[] = {
 	ENV(via_proc_thread_root),
 	ENV(via_proc_cwd),
 	ENV(via_proc_pid_cwd),
-	{"via_proc_1_root", via_proc_1_root, NATIVE_MAY, UNDER_STRICT, NULL},
-	{"via_chroot", via_chroot, NATIVE_ROOT, UNDER_STRICT, NULL},
+	{ "via_proc_1_root", via_proc_1_root, NATIVE_MAY, UNDER_STRICT, NULL },
+	{ "via_chroot", via_chroot, NATIVE_ROOT, UNDER_STRICT, NULL },
 	ENV(via_mmap),
 	ENV(via_sendfile),
 	ENV(via_copy_range),
 	ENV(via_truncate),
 	ENV(via_chmod),
-	{"via_fchmodat2", via_fchmodat2, NATIVE_MAY, UNDER_STRICT, NULL},
+	{ "via_fchmodat2", via_fchmodat2, NATIVE_MAY, UNDER_STRICT, NULL },
 	ENV_MUTE(via_chmod_proc_fd),
 	ENV(via_chown),
 	ENV(via_utimes),
 	ENV_MUTE(via_utimensat_fd),
-	{"via_setxattr", via_setxattr, NATIVE_MAY, UNDER_STRICT, "secret.env"},
+	{ "via_setxattr", via_setxattr, NATIVE_MAY, UNDER_STRICT, "secret.env" },
 	ENV(via_unlink),
 	ENV(via_rmdir_tree),
-	{"via_exec", via_exec, NATIVE_MUST, UNDER_ATTACK, "tool.env"},
-	{"via_interpreter", via_interpreter, NATIVE_MUST, UNDER_ATTACK, "tool.env"},
-	{"via_handle", via_handle, NATIVE_ROOT, UNDER_STRICT, NULL},
-	{"via_bind_mount", via_bind_mount, NATIVE_ROOT, UNDER_STRICT, NULL},
+	{ "via_exec", via_exec, NATIVE_MUST, UNDER_ATTACK, "tool.env" },
+	{ "via_interpreter", via_interpreter, NATIVE_MUST, UNDER_ATTACK, "tool.env" },
+	{ "via_handle", via_handle, NATIVE_ROOT, UNDER_STRICT, NULL },
+	{ "via_bind_mount", via_bind_mount, NATIVE_ROOT, UNDER_STRICT, NULL },
 	ENV_MUTE(via_open_tree),
-	{"via_io_uring", via_io_uring, NATIVE_MAY, UNDER_STRICT, NULL},
+	{ "via_io_uring", via_io_uring, NATIVE_MAY, UNDER_STRICT, NULL },
 	ENV(via_invalid_utf8),
 	ENV(via_newline),
 	ENV(via_undumpable),
 	ENV(via_undumpable_write),
-	{"via_secret_memory", via_secret_memory, NATIVE_MAY, UNDER_STRICT, NULL},
+	{ "via_secret_memory", via_secret_memory, NATIVE_MAY, UNDER_STRICT, NULL },
 	ENV(via_page_edge),
-	{"thread_dirfd", thread_dirfd, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{"thread_cwd", thread_cwd, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{"thread_unshare_files", thread_unshare_files, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{"thread_unshare_fs", thread_unshare_fs, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{0},
+	{ "thread_dirfd", thread_dirfd, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "thread_cwd", thread_cwd, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "thread_unshare_files", thread_unshare_files, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "thread_unshare_fs", thread_unshare_fs, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ 0 },
 };

@@ -69,7 +69,7 @@ static int clone_user(void)
 
 static int clone3_user(void)
 {
-	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+	struct clone_args args = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
 
 	if (pid == 0)
@@ -221,7 +221,7 @@ static int move_mount_reach(void)
 
 static int mount_setattr_reach(void)
 {
-	uint64_t attr[4] = {0};
+	uint64_t attr[4] = { 0 };
 
 	return reached(syscall(SYS_mount_setattr, -1, "", 0x1000, attr, sizeof(attr)));
 }
@@ -272,14 +272,14 @@ static int body_suspend(pid_t pid)
 
 static int body_vm_write(pid_t pid)
 {
-	struct iovec local = {word, sizeof(word)}, remote = {word, sizeof(word)};
+	struct iovec local = { word, sizeof(word) }, remote = { word, sizeof(word) };
 
 	return verdict(process_vm_writev(pid, &local, 1, &remote, 1, 0) > 0);
 }
 
 static int body_vm_read(pid_t pid)
 {
-	struct iovec local = {word, sizeof(word)}, remote = {word, sizeof(word)};
+	struct iovec local = { word, sizeof(word) }, remote = { word, sizeof(word) };
 
 	return verdict(process_vm_readv(pid, &local, 1, &remote, 1, 0) > 0);
 }
@@ -360,7 +360,7 @@ static int ptrace_traceme(void)
 static int new_listener_body(void)
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog prog = {1, &allow};
+	struct sock_fprog prog = { 1, &allow };
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return verdict(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
@@ -376,7 +376,7 @@ static int seccomp_new_listener(void)
 static int filter_over_body(void)
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog prog = {1, &allow};
+	struct sock_fprog prog = { 1, &allow };
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
@@ -438,7 +438,7 @@ static int handle_guess(void)
 	struct {
 		struct file_handle h;
 		uint32_t ino, gen;
-	} guess = {.h = {.handle_bytes = 8, .handle_type = 1}, .ino = 2};
+	} guess = { .h = { .handle_bytes = 8, .handle_type = 1 }, .ino = 2 };
 	int dir = open("/", O_RDONLY | O_DIRECTORY);
 	long fd = syscall(SYS_open_by_handle_at, dir, &guess, O_RDONLY);
 
@@ -465,17 +465,18 @@ static int add_key(void)
 static int bpf_map(void)
 {
 	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+		.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1
+	};
 
 	return verdict(syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)) >= 0);
 }
 
 static int perf_open(void)
 {
-	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE,
-				       .size = sizeof(attr),
-				       .config = PERF_COUNT_SW_CPU_CLOCK,
-				       .exclude_kernel = 1};
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
+					.size = sizeof(attr),
+					.config = PERF_COUNT_SW_CPU_CLOCK,
+					.exclude_kernel = 1 };
 
 	return verdict(syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0) >= 0);
 }
@@ -492,7 +493,7 @@ static int secret_memory(void)
 
 static int uring_setup(void)
 {
-	char params[128] = {0};
+	char params[128] = { 0 };
 
 	return verdict(syscall(SYS_io_uring_setup, 1, params) >= 0);
 }
@@ -534,7 +535,7 @@ static int syslog_reach(void)
 
 static int settime_reach(void)
 {
-	struct timespec bad = {0, -1};
+	struct timespec bad = { 0, -1 };
 
 	return reached(syscall(SYS_clock_settime, 0, &bad));
 }
@@ -568,7 +569,7 @@ static int new_privileges(void)
 static int capability_left(void)
 {
 	/* 21 CAP_SYS_ADMIN, 16 MODULE, 17 RAWIO, 12 NET_ADMIN, 22 BOOT, 25 TIME, 39 BPF */
-	static const int caps[] = {21, 16, 17, 22, 25, 39};
+	static const int caps[] = { 21, 16, 17, 22, 25, 39 };
 	uint64_t effective = 0, bounding = 0;
 	char line[256];
 	FILE *f = fopen("/proc/self/status", "re");
@@ -615,8 +616,10 @@ static int proc_fences(void)
 
 static int disk_device(void)
 {
-	static const char *const disks[] = {"/dev/vda",  "/dev/sda", "/dev/nvme0n1", "/dev/mem",
-					    "/dev/kmsg", "/dev/kvm", "/dev/fuse",    "/dev/loop0"};
+	static const char *const disks[] = {
+		"/dev/vda",  "/dev/sda", "/dev/nvme0n1", "/dev/mem",
+		"/dev/kmsg", "/dev/kvm", "/dev/fuse",    "/dev/loop0"
+	};
 
 	for (size_t i = 0; i < sizeof(disks) / sizeof(*disks); i++) {
 		int fd = open(disks[i], O_RDONLY | O_NONBLOCK);
@@ -635,7 +638,7 @@ static int memfd_exec_body(void)
 	char buffer[65536];
 	ssize_t n;
 	int exe = open("/proc/self/exe", O_RDONLY), fd = memfd_create("x", 0);
-	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+	char *const argv[] = { (char *)"x", (char *)"--role", NULL };
 
 	if (exe < 0 || fd < 0)
 		return verdict(false);
@@ -654,7 +657,7 @@ static int memfd_exec(void)
 static int memfd_script_body(void)
 {
 	int fd = memfd_create("x", 0);
-	char *const argv[] = {(char *)"x", NULL};
+	char *const argv[] = { (char *)"x", NULL };
 
 	if (fd < 0 || dprintf(fd, "#!/bin/sh\nexit 7\n") < 0)
 		return verdict(false);
@@ -669,7 +672,7 @@ static int memfd_script(void)
 
 static int written_exec_body(void)
 {
-	char *const argv[] = {(char *)"x", NULL};
+	char *const argv[] = { (char *)"x", NULL };
 	int fd = open("mine", O_WRONLY | O_CREAT | O_EXCL, 0700);
 
 	if (fd < 0 || dprintf(fd, "#!/bin/sh\nexit 7\n") < 0 || close(fd) != 0)
@@ -766,5 +769,5 @@ const struct attack attacks[] = {
 	MUST(memfd_exec),
 	MUST(memfd_script),
 	MUST(written_exec),
-	{0},
+	{ 0 },
 };

@@ -43,7 +43,7 @@ static long argument(char *memory)
 static void call(long nr, uint64_t seed)
 {
 	char *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct itimerval limit = {.it_value = {0, 200000}};
+	struct itimerval limit = { .it_value = { 0, 200000 } };
 	long a[6];
 
 	if (memory == MAP_FAILED)
@@ -117,7 +117,7 @@ static int fuzz_long(void)
 }
 
 const struct attack attacks[] = {
-	{"fuzz_short", fuzz_short, NATIVE_NEVER, UNDER_STRICT, NULL},
-	{"fuzz_long", fuzz_long, NATIVE_NEVER, UNDER_ATTACK, NULL},
-	{0},
+	{ "fuzz_short", fuzz_short, NATIVE_NEVER, UNDER_STRICT, NULL },
+	{ "fuzz_long", fuzz_long, NATIVE_NEVER, UNDER_ATTACK, NULL },
+	{ 0 },
 };

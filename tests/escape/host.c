@@ -16,7 +16,7 @@
 
 static int listen_unix(const char *name, int type, int abstract)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1);
 
@@ -31,11 +31,12 @@ static int listen_unix(const char *name, int type, int abstract)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"stdin",     "unix", "abstract",
-					    "seqpacket", "tcp",  "dgram"};
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	static const char *const names[] = { "stdin",     "unix", "abstract",
+					     "seqpacket", "tcp",  "dgram" };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sin);
-	struct pollfd p[6] = {{.fd = 0, .events = POLLIN}};
+	struct pollfd p[6] = { { .fd = 0, .events = POLLIN } };
 	int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (argc != 2)
@@ -74,7 +75,7 @@ int main(int argc, char **argv)
 			fd = accept(p[i].fd, NULL, NULL);
 			if (fd < 0)
 				continue;
-			if (poll(&(struct pollfd){fd, POLLIN, 0}, 1, 1000) > 0 &&
+			if (poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 1000) > 0 &&
 			    read(fd, text, sizeof(text)) > 0 && write(fd, "pong", 4) != 4)
 				perror("write");
 			close(fd);

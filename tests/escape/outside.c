@@ -166,7 +166,7 @@ static int exchange(int fd, const char *what)
 
 static int unix_connect(const char *name, bool abstract)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1);
 
@@ -202,7 +202,7 @@ static int unix_absolute(void)
 
 static int unix_dgram(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "host.dgram"};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "host.dgram" };
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 
 	return verdict(fd >= 0 &&
@@ -211,10 +211,11 @@ static int unix_dgram(void)
 
 static int unix_dgram_sendmsg(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "host.dgram"};
-	struct iovec iov = {(char *)"ping", 4};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "host.dgram" };
+	struct iovec iov = { (char *)"ping", 4 };
 	struct msghdr msg = {
-		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = &iov, .msg_iovlen = 1};
+		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = &iov, .msg_iovlen = 1
+	};
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 
 	return verdict(fd >= 0 && sendmsg(fd, &msg, 0) == 4);
@@ -222,12 +223,12 @@ static int unix_dgram_sendmsg(void)
 
 static int unix_dgram_sendmmsg(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "host.dgram"};
-	struct iovec iov = {(char *)"ping", 4};
-	struct mmsghdr msg = {.msg_hdr = {.msg_name = &sa,
-					  .msg_namelen = sizeof(sa),
-					  .msg_iov = &iov,
-					  .msg_iovlen = 1}};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "host.dgram" };
+	struct iovec iov = { (char *)"ping", 4 };
+	struct mmsghdr msg = { .msg_hdr = { .msg_name = &sa,
+					    .msg_namelen = sizeof(sa),
+					    .msg_iov = &iov,
+					    .msg_iovlen = 1 } };
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 
 	return verdict(fd >= 0 && sendmmsg(fd, &msg, 1, 0) == 1);
@@ -235,7 +236,7 @@ static int unix_dgram_sendmmsg(void)
 
 static int unix_seqpacket(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "host.seq"};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "host.seq" };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 
 	return verdict(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
@@ -244,8 +245,8 @@ static int unix_seqpacket(void)
 static int tcp_to(uint32_t address, bool v6, int flags)
 {
 	const char *port = getenv("ATTACK_TCP_PORT");
-	struct sockaddr_in sa = {.sin_family = AF_INET};
-	struct sockaddr_in6 sa6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	struct sockaddr_in6 sa6 = { .sin6_family = AF_INET6 };
 	struct sockaddr *to = v6 ? (struct sockaddr *)&sa6 : (struct sockaddr *)&sa;
 	socklen_t len = v6 ? sizeof(sa6) : sizeof(sa);
 	char reply[16] = "";
@@ -380,5 +381,5 @@ const struct attack attacks[] = {
 	ROOT(family_raw6),         MUST(family_uevent),
 	MAY(family_audit),         MAY(family_key),
 	MAY(family_xdp),           MAY(family_bluetooth),
-	MAY(family_pair_vsock),    {0},
+	MAY(family_pair_vsock),    { 0 },
 };

@@ -13,7 +13,7 @@ union name {
 	char text[8];
 	uint64_t word;
 };
-static const union name allowed = {.text = "a.txt"}, denied = {.text = "a.env"};
+static const union name allowed = { .text = "a.txt" }, denied = { .text = "a.env" };
 
 struct shared {
 	_Alignas(64) union name name;
@@ -62,7 +62,7 @@ struct tally {
 /* Opens the name that is being flipped, @n times, and looks at what came. */
 static struct tally open_many(int (*opener)(void), long n)
 {
-	struct tally t = {0};
+	struct tally t = { 0 };
 
 	for (long i = 0; i < n; i++) {
 		char text[32] = "";
@@ -217,7 +217,7 @@ static int openat2_how(void)
 {
 	pthread_t t;
 	long reads = 0, writes = 0;
-	struct open_how how = {.flags = O_RDONLY | (1ULL << 40)};
+	struct open_how how = { .flags = O_RDONLY | (1ULL << 40) };
 
 	if (share(MAP_PRIVATE) != 0)
 		return skip("mmap");
@@ -252,7 +252,7 @@ static char *exec_path;
 static union {
 	char text[16];
 	uint64_t word;
-} exec_name = {.text = "a.okexec"};
+} exec_name = { .text = "a.okexec" };
 
 static void *flip_exec(void *arg)
 {
@@ -284,7 +284,7 @@ static __attribute__((noinline)) int run_shared(char *const argv[])
 
 static struct tally exec_many(long n, char *const argv[])
 {
-	struct tally t = {0};
+	struct tally t = { 0 };
 
 	for (long i = 0; i < n; i++) {
 		int status = run_shared(argv);
@@ -308,7 +308,7 @@ static int exec_path_flip(void)
 {
 	pthread_t t;
 	struct tally tally;
-	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+	char *const argv[] = { (char *)"x", (char *)"--role", NULL };
 
 	if (share(MAP_PRIVATE) != 0)
 		return skip("mmap");
@@ -336,7 +336,7 @@ static int exec_symlink_swap(void)
 {
 	pthread_t t;
 	struct tally tally;
-	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+	char *const argv[] = { (char *)"x", (char *)"--role", NULL };
 
 	if (share(MAP_PRIVATE) != 0 || symlink("a.okexec", "program") != 0)
 		return skip("set-up");
@@ -356,7 +356,7 @@ static int exec_symlink_swap(void)
 static union {
 	char text[8];
 	uint32_t word;
-} arg_word = {.text = "safe"};
+} arg_word = { .text = "safe" };
 
 static void *flip_argv(void *arg)
 {
@@ -378,13 +378,13 @@ static int exec_argv_flip(void)
 	static char number[32];
 	pthread_t t;
 	long said_safe = 0, said_evil = 0;
-	char *const argv[] = {(char *)"sh",
-			      (char *)"-c",
-			      (char *)"test \"$1\" = safe && exit 3; exit 7",
-			      (char *)"argv-probe",
-			      arg_word.text,
-			      number,
-			      NULL};
+	char *const argv[] = { (char *)"sh",
+			       (char *)"-c",
+			       (char *)"test \"$1\" = safe && exit 3; exit 7",
+			       (char *)"argv-probe",
+			       arg_word.text,
+			       number,
+			       NULL };
 
 	if (share(MAP_PRIVATE) != 0)
 		return skip("mmap");
@@ -425,8 +425,8 @@ static void *flip_fd(void *arg)
 static int execveat_fd_swap(void)
 {
 	pthread_t t;
-	struct tally tally = {0};
-	char *const argv[] = {(char *)"x", (char *)"--role", NULL};
+	struct tally tally = { 0 };
+	char *const argv[] = { (char *)"x", (char *)"--role", NULL };
 
 	if (share(MAP_PRIVATE) != 0)
 		return skip("mmap");
@@ -529,19 +529,19 @@ static int parent_swap_unlink(void)
 }
 
 const struct attack attacks[] = {
-	{"thread_read", thread_read, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"thread_write", thread_write, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"thread_openat2", thread_openat2, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"thread_truncate", thread_truncate, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"shared_map", shared_map, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"clone_vm", clone_vm, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"openat2_how", openat2_how, NATIVE_MUST, UNDER_ATTACK, "a.env"},
-	{"exec_path_flip", exec_path_flip, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
-	{"exec_symlink_swap", exec_symlink_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
-	{"exec_argv_flip", exec_argv_flip, NATIVE_MUST, UNDER_ATTACK, NULL},
-	{"execveat_fd_swap", execveat_fd_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec"},
-	{"parent_swap", parent_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{"parent_swap_write", parent_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{"parent_swap_unlink", parent_swap_unlink, NATIVE_MUST, UNDER_ATTACK, "vault/key"},
-	{0},
+	{ "thread_read", thread_read, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "thread_write", thread_write, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "thread_openat2", thread_openat2, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "thread_truncate", thread_truncate, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "shared_map", shared_map, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "clone_vm", clone_vm, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "openat2_how", openat2_how, NATIVE_MUST, UNDER_ATTACK, "a.env" },
+	{ "exec_path_flip", exec_path_flip, NATIVE_MUST, UNDER_ATTACK, "a.noexec" },
+	{ "exec_symlink_swap", exec_symlink_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec" },
+	{ "exec_argv_flip", exec_argv_flip, NATIVE_MUST, UNDER_ATTACK, NULL },
+	{ "execveat_fd_swap", execveat_fd_swap, NATIVE_MUST, UNDER_ATTACK, "a.noexec" },
+	{ "parent_swap", parent_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "parent_swap_write", parent_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "parent_swap_unlink", parent_swap_unlink, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ 0 },
 };

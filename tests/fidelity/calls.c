@@ -230,8 +230,8 @@ static void too_many(void)
 
 static void modes(void)
 {
-	static const mode_t masks[] = {0, 022, 027, 077, 0777, 0111};
-	static const mode_t wanted[] = {0777, 0666, 0600, 07777, 0, 0123};
+	static const mode_t masks[] = { 0, 022, 027, 077, 0777, 0111 };
+	static const mode_t wanted[] = { 0777, 0666, 0600, 07777, 0, 0123 };
 	char name[64];
 	mode_t old = umask(0);
 
@@ -570,12 +570,12 @@ static void nodes(void)
 
 static void times(void)
 {
-	struct timespec set[2] = {{1000000000, 123456789}, {1100000000, 987654321}};
-	struct timespec omit[2] = {{0, UTIME_OMIT}, {5, 5}};
-	struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
-	struct timespec bad[2] = {{0, 2000000000}, {0, 0}};
-	struct timeval tv[2] = {{7, 8}, {9, 10}};
-	struct utimbuf ub = {11, 12};
+	struct timespec set[2] = { { 1000000000, 123456789 }, { 1100000000, 987654321 } };
+	struct timespec omit[2] = { { 0, UTIME_OMIT }, { 5, 5 } };
+	struct timespec now[2] = { { 0, UTIME_NOW }, { 0, UTIME_OMIT } };
+	struct timespec bad[2] = { { 0, 2000000000 }, { 0, 0 } };
+	struct timeval tv[2] = { { 7, 8 }, { 9, 10 } };
+	struct utimbuf ub = { 11, 12 };
 	struct stat st;
 	int fd;
 
@@ -751,8 +751,8 @@ static void relative(void)
 
 static void openat2s(void)
 {
-	struct open_how how = {.flags = O_RDWR};
-	char big[128] = {0};
+	struct open_how how = { .flags = O_RDWR };
+	char big[128] = { 0 };
 	int dir;
 
 	section("openat2");
@@ -896,7 +896,7 @@ static int count_inotify(int fd, uint32_t mask)
 	ssize_t n;
 	int hits = 0;
 
-	while (poll(&(struct pollfd){fd, POLLIN, 0}, 1, 100) > 0 &&
+	while (poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 100) > 0 &&
 	       (n = read(fd, buffer, sizeof(buffer))) > 0)
 		for (char *p = buffer; p < buffer + n;) {
 			struct inotify_event *e = (void *)p;
@@ -909,7 +909,7 @@ static int count_inotify(int fd, uint32_t mask)
 
 static void locks_and_events(void)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int a, b, watch;
 
 	section("locks, leases, inotify, mmap");
@@ -1030,7 +1030,7 @@ static void busy_text(void)
 	EXEC("./false-link");
 	fd = open("/bin/true", O_PATH);
 	if (fork() == 0) {
-		char *const argv[] = {(char *)"true", NULL};
+		char *const argv[] = { (char *)"true", NULL };
 
 		syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
 		printf("execveat: %s\n", strerrorname_np(errno));
@@ -1083,7 +1083,7 @@ static void trees(void)
 
 static void unix_sockets(void)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "listening"};
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "listening" };
 	int a = socket(AF_UNIX, SOCK_STREAM, 0), b = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	section("own unix sockets");

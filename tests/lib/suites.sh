@@ -9,12 +9,16 @@ set -u
 dir=$1
 mkdir -p "$dir"
 : >"$dir/total"
-trap 'exit 130' INT TERM
+child=
+trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 130' INT TERM
 while read -r name command; do
 	case $name in '' | '#'*) continue ;; esac
 	start=$(date +%s)
-	sh -c "$command" >"$dir/$name.tap" 2>"$dir/$name.err" </dev/null
+	sh -c "exec env $command" >"$dir/$name.tap" 2>"$dir/$name.err" </dev/null &
+	child=$!
+	wait "$child"
 	status=$?
+	child=
 	awk -v name="$name" -v status="$status" -v seconds="$(($(date +%s) - start))" -v totals="$dir/total" '
 		/^[ \t]*1\.\.[0-9]+/ { sub(/^[ \t]*1\.\./, ""); planned += $1; plans++ }
 		/^ok[ \t]/ { ran++; if (tolower($0) ~ /# *skip/) { skipped++; print "  " $0 } else passed++; showing = 0; next }
