@@ -357,8 +357,8 @@ static void run_guarded(struct worker *w, const struct expected *x)
 		watch_execed(watch, pid);
 	if (outcome == EXEC_SWAPPED)
 		watch_notice(watch,
-			     "killed pid %d: what execve loaded is not the %s that was judged", pid,
-			     path);
+			     "killed pid %d: what execve loaded is not the %s that was judged",
+			     w->task->ns_tgid, path);
 }
 
 void carry_exec(struct worker *w)

@@ -440,6 +440,21 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	return place_join(dir, leaf, p->path, sizeof(p->path)) ? 0 : -ENAMETOOLONG;
 }
 
+/*
+ * What a descriptor link leads to and no path does: a pipe, a socket, an anonymous inode, a memfd. It is
+ * the sandbox's own, opened before; there is nothing to decide. A file deleted meanwhile keeps its name.
+ */
+static bool nameless(struct place *p)
+{
+	static const char gone[] = " (deleted)";
+	size_t len = strlen(p->path), tail = sizeof(gone) - 1;
+	if (!p->magic || *p->path != '/')
+		return p->magic;
+	if (p->st.st_nlink == 0 && len > tail && strcmp(p->path + len - tail, gone) == 0)
+		p->path[len - tail] = '\0';
+	return strncmp(p->path, "/memfd:", 7) == 0;
+}
+
 static int open_slow(struct worker *w, const struct request *q)
 {
 	struct place *p = &w->place[0];
@@ -459,9 +474,10 @@ static int open_slow(struct worker *w, const struct request *q)
 		return -ENOENT;
 	if (foreign_memory(w, p))
 		return -EACCES;
+	bool unnamed = nameless(p);
 	describe(w, &q->how);
 	r = listener_valid(&w->watch->listener, w->n.notif.id);
-	if (r == 0)
+	if (r == 0 && !unnamed)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
