@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -350,6 +351,7 @@ int monitor_main(const struct monitor_plan *plan)
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
 	leave_streams();
+	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
 	raise_limits(); /* after the agent was forked: its limits are the user's */
 	r = box_enter(plan->box, &box, &err);
 	if (r == 0)
