@@ -19,7 +19,8 @@ void history_free(struct history *h);
 /*
  * Baseline file (JSON, versioned, 0600) in @dirfd as NAME.json. Load: a missing
  * file is an empty baseline; a damaged one is -EBADMSG and leaves @h empty.
- * Save: written aside, fsynced, renamed.
+ * Save: written aside and renamed, so that a crash leaves the old or the new one.
+ * It is not flushed: a power failure may cost what was learned since.
  */
 int history_load(struct history *h, int dirfd, const char *agent, struct err *err);
 int history_save(const struct history *h, int dirfd, const char *agent, struct err *err);
