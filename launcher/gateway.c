@@ -445,8 +445,14 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	int r = prepare(g, mask, err);
 	if (r < 0)
 		return r;
+	/* The whole state directory is hidden inside: STATE/sessions/ID */
+	char state_path[STATE_PATH_SIZE];
+	snprintf(state_path, sizeof(state_path), "%s", g->session.path);
+	for (unsigned up = 0; up < 2; up++)
+		*strrchr(state_path, '/') = '\0';
 	struct box_plan box = {
 		.policy = run->policy,
+		.state_path = state_path,
 		.session_id = g->session.id,
 		.session_path = g->session.path,
 		.session_dirfd = g->session.dirfd,

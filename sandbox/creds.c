@@ -4,6 +4,8 @@
  * those calls are notified, and from the first of them on every emulated call is
  * made with the ids, groups and file capabilities its caller has at that moment.
  */
+#include "sandbox/creds.h"
+
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

@@ -352,7 +352,7 @@ int monitor_main(const struct monitor_plan *plan)
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
 	leave_streams();
 	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
-	raise_limits(); /* after the agent was forked: its limits are the user's */
+	raise_limits();          /* after the agent was forked: its limits are the user's */
 	r = box_enter(plan->box, &box, &err);
 	if (r == 0)
 		r = prepare_watch(plan, &box, watch, &err);

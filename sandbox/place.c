@@ -17,6 +17,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "sandbox/creds.h"
 
 enum { LINKS_MAX = 40, PROC_ROOT_INO = 1 };
 
@@ -226,6 +227,30 @@ static int walk_expand(struct walk *w, const char *target)
 	return 0;
 }
 
+/* Is the current directory one of the caller's own in /proc? */
+static bool walk_in_own(const struct walk *w)
+{
+	char path[ACTION_PATH_SIZE], own[32];
+	int n = snprintf(own, sizeof(own), "/proc/%d", w->task->ns_tgid);
+	return place_fd_path(w->env, w->cur, path, sizeof(path)) > 0 &&
+	       strncmp(path, own, (size_t)n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/*
+ * exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object. A process may always follow its
+ * own; for another's, ours mustn't be the power that opens the way (pid 1's exe is the host's).
+ */
+static int walk_jump(struct walk *w, const char *name)
+{
+	bool own = walk_in_own(w);
+	if (!own)
+		creds_drop_ptrace();
+	int r = walk_to(w, openat(w->cur, name, O_PATH | O_CLOEXEC));
+	if (!own)
+		creds_raise_ptrace();
+	return r < 0 ? r : 1;
+}
+
 /* A symbolic link @name in the current directory. 1: the link was a magic one, cur is its object. */
 static int walk_link(struct walk *w, const char *name, int link_fd)
 {
@@ -244,11 +269,8 @@ static int walk_link(struct walk *w, const char *name, int link_fd)
 		snprintf(target, sizeof(target), "%d/task/%d", w->task->ns_tgid, w->task->ns_tid);
 		return walk_expand(w, target);
 	}
-	if (procfs && dir.st_ino != PROC_ROOT_INO) {
-		/* exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object */
-		int r = walk_to(w, openat(w->cur, name, O_PATH | O_CLOEXEC));
-		return r < 0 ? r : 1;
-	}
+	if (procfs && dir.st_ino != PROC_ROOT_INO)
+		return walk_jump(w, name);
 	ssize_t len = readlinkat(link_fd, "", target, sizeof(target) - 1);
 	if (len < 0)
 		return -errno;

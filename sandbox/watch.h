@@ -17,6 +17,7 @@
 #include "base/eventlog.h"
 #include "base/syscalls.h"
 #include "sandbox/created.h"
+#include "sandbox/creds.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -120,10 +121,3 @@ static inline int worker_int(const struct worker *w, unsigned arg)
 {
 	return (int)(uint32_t)w->n.notif.data.args[arg];
 }
-
-/* Acts as the caller where its ids or capabilities may differ from ours; and back. creds.c */
-int creds_assume(struct worker *w);
-void creds_resume(struct worker *w);
-/* Runs without CAP_SYS_PTRACE (opening /proc files is judged by it); and back. */
-void creds_drop_ptrace(void);
-void creds_raise_ptrace(void);

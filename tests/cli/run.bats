@@ -140,3 +140,13 @@ load common
 	[ "$status" -eq 125 ]
 	[[ $output == *"mounts cannot enforce"*".json:"* ]]
 }
+
+@test "the state directory and pid 1 are out of the agent's reach" {
+	box -- sh -c "ls -A '$XDG_STATE_HOME/vsandbox' 2>/dev/null | wc -l" >count
+	[ "$(cat count)" -eq 0 ]
+	for link in exe cwd root/etc/passwd; do
+		run box -- cat "/proc/1/$link"
+		[ "$status" -ne 0 ]
+		[[ $output == *"Permission denied"* ]]
+	done
+}
