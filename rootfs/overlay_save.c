@@ -2,6 +2,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/overlay.h"
 
@@ -12,20 +13,6 @@ static void scope_json(struct json_object **o)
 	json_object_put(*o);
 }
 #define cleanup_json __attribute__((cleanup(scope_json)))
-
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 static bool is_same(int session_dirfd, const char *text, size_t len)
 {
@@ -59,7 +46,7 @@ int overlay_save(const struct overlay *o, int session_dirfd, struct err *err)
 	/* renamed into place: a reader sees the old plan or the new one */
 	cleanup_fd int fd = openat(session_dirfd, "layers.json.new",
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int rc = fd < 0 ? -errno : write_all(fd, text, len);
+	int rc = fd < 0 ? -errno : fd_write_all(fd, text, len);
 	if (rc == 0 && renameat(session_dirfd, "layers.json.new", session_dirfd, "layers.json") < 0)
 		rc = -errno;
 	return rc < 0 ? err_sys(err, -rc, "overlay: cannot write layers.json") : 0;

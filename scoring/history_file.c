@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "scoring/history_impl.h"
 
@@ -115,27 +116,12 @@ static struct json_object *baseline_json(const struct baseline *b)
 	return root;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_file(int dirfd, const char *name, const char *text, size_t len)
 {
 	cleanup_fd int fd =
 		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	return fd < 0 ? -errno : write_all(fd, text, len);
+	return fd < 0 ? -errno : fd_write_all(fd, text, len);
 }
 
 int history_save(const struct history *h, int dirfd, const char *agent, struct err *err)
