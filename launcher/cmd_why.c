@@ -124,8 +124,9 @@ static int canonical(const char *given, char path[static PATH_MAX], struct err *
 	if (at == whole)
 		return 0;
 	/* parent was cut at several places: take the rest from the text as given */
-	char rest[PATH_MAX];
-	snprintf(rest, sizeof(rest), "%s%s%s", cwd, *cwd ? "/" : "", given);
+	char rest[2 * PATH_MAX];
+	if (snprintf(rest, sizeof(rest), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
+		return err_set(err, ENAMETOOLONG, "the path is too long");
 	size_t len = strcmp(path, "/") ? strlen(path) : 0;
 	const char *tail = rest + at + strspn(rest + at, "/");
 	if (snprintf(path + len, PATH_MAX - len, "/%s", tail) >= (int)(PATH_MAX - len))

@@ -274,7 +274,9 @@ static int16_t utc_offset(void)
 {
 	time_t now = time(NULL);
 	struct tm local;
-	return localtime_r(&now, &local) ? (int16_t)(local.tm_gmtoff / 60) : 0;
+	if (!localtime_r(&now, &local))
+		return 0;
+	return (int16_t)(local.tm_gmtoff / 60);
 }
 
 static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
