@@ -3,6 +3,9 @@
 # MODE=release (default) | debug | asan | fuzz chooses flags and the directory below build/.
 
 MODE ?= release
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1) $(2)')
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -59,17 +62,19 @@ all: $(B)/vsandbox ## build the program
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 define floor_rule
 $(call archive,$(1)): $(call obj,$(call floor_src,$(1)))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
 $(foreach f,$(FLOORS),$(eval $(call floor_rule,$(f))))
 
 $(B)/vsandbox: $(call upto,launcher)
-	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
@@ -78,7 +83,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
 floor_of = $(firstword $(subst _, ,$(notdir $(1))))
 define unit_rule
 $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(LIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
 

@@ -23,7 +23,13 @@ show() {
 }
 
 show run --policy strict -- ./agent >"$work/out"
+status=$?
 cat "$work/out"
+if [ $status -ne 0 ]; then
+	echo "The run ended with $status. What this machine lacks:"
+	"$VSANDBOX" doctor
+	exit 1
+fi
 if grep -q not-for-agents "$work/out"; then
 	echo 'The agent has read the secret.'
 	exit 1

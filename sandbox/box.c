@@ -103,7 +103,8 @@ static int explain_clone(int errnum, struct err *err)
 			"userns: clone3 is not available (Linux 5.7 is needed; some container "
 			"profiles hide it: allow clone3 and user namespaces there)");
 	return err_sys(err, errnum,
-		       "userns: cannot make the namespaces (a container's seccomp profile may "
+		       "userns: cannot make the namespaces (in a chroot the kernel refuses them: "
+		       "pivot_root into it instead; a container's seccomp profile may "
 		       "forbid it: allow clone with CLONE_NEW*)");
 }
 
