@@ -209,7 +209,7 @@ bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	$(MAKE) --no-print-directory all probes
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/bench.sh $(BENCH)
 demo: ## build, then the main job on the example agent under strict
-	packaging/install-packages build
+	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox examples/demo.sh
 

@@ -406,7 +406,8 @@ static void probe_container(const char *state_path, struct probe_result *ret)
 	while (f && fgets(line, sizeof(line), f))
 		if (!strncmp(line, "Seccomp_filters:", 16))
 			filters = strtol(line + 16, NULL, 10);
-	bool nested = getenv("VSANDBOX") != NULL;
+	const char *mark = getenv("VSANDBOX");
+	bool nested = mark && strcmp(mark, "1") == 0;
 	const char *inside = access("/run/.containerenv", F_OK) == 0 ? "inside a podman container"
 			     : access("/.dockerenv", F_OK) == 0      ? "inside a docker container"
 								     : "no outer container seen";
