@@ -214,9 +214,11 @@ static int read_gate(const struct box *b, struct gate_report *ret, pid_t *ret_pi
 			      .msg_control = &control,
 			      .msg_controllen = sizeof(control) };
 	ssize_t n;
+	unsigned reset = 0;
 	do
 		n = recvmsg(b->gate_fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	/* ECONNRESET is told once, before the report: they ended without reading our last permit */
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset++)));
 	if (n < 0)
 		return err_sys(err, errno, "box: lost the sandbox while starting it");
 	if (n != sizeof(*ret))
@@ -306,8 +308,9 @@ static int give_filter(struct box_setup *s, const struct box *b, struct err *err
 	memcpy(s->filter->insns, program.filter, program.len * sizeof(*program.filter));
 	filter_free(&program);
 	char permit = PERMIT_FILTER;
-	if (write(b->gate_fd, &permit, 1) != 1)
-		return err_sys(err, errno, "box: the agent's task is gone");
+	/* Somebody who failed meanwhile does not read it; why comes up the gate. */
+	if (send(b->gate_fd, &permit, 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+		return err_sys(err, errno, "box: cannot hand over the filter");
 	return 0;
 }
 

@@ -199,6 +199,7 @@ static _Noreturn void monitor(struct run *r, int out)
 		_exit(1);
 	int dir = open(session, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct box_plan plan = {
+		.read_events = true,
 		.policy = &r->policy,
 		.session_id = session + sizeof("/tmp/vsandbox-box-") - 1,
 		.session_path = session,
