@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,9 @@ class Terminal:
         self.text = b""
         pid, self.fd = pty.fork()
         if pid == 0:
+            # A runner started in the background hands down ignored signals.
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+                signal.signal(number, signal.SIG_DFL)
             os.environ.update(PS1="$ ", TERM="dumb", VS=vsandbox, POLICY=policy)
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
         terminals.append(self)
