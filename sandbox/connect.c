@@ -153,6 +153,69 @@ static int connect_here(struct worker *w, int fd, const union address *a, sockle
 	return r;
 }
 
+/*
+ * A UNIX name to reach, for a call of ours in the host's network namespace: the pinned object by its number
+ * in /proc/self/fd, which is this worker's directory. Abstract names there are the host's: none is
+ * reached. Nothing is changed for other families.
+ */
+static int pin_unix(struct worker *w, union address *a, socklen_t *len)
+{
+	struct place *p = &w->place[0];
+	char path[sizeof(a->un.sun_path) + 1] = "";
+	if (a->sa.sa_family != AF_UNIX || *len <= sizeof(sa_family_t))
+		return 0;
+	if (a->un.sun_path[0] == '\0')
+		return -ECONNREFUSED;
+	if (*len > sizeof(a->un))
+		return -EINVAL;
+	memcpy(path, a->un.sun_path, *len - sizeof(sa_family_t));
+	int r = place_resolve(&w->watch->env, w->task, AT_FDCWD, path, PLACE_FOLLOW | PLACE_OBJECT,
+			      p);
+	if (r < 0)
+		return r;
+	if (!p->exists)
+		return -ENOENT;
+	int n = snprintf(a->un.sun_path, sizeof(a->un.sun_path), "%d", p->object_fd);
+	*len = (socklen_t)(sizeof(sa_family_t) + (size_t)n + 1);
+	return 0;
+}
+
+/* A UNIX name to make: absolute, because the directory it would be relative to is the caller's. */
+static int place_unix(struct worker *w, union address *a, socklen_t *len)
+{
+	struct place *p = &w->place[0];
+	char path[sizeof(a->un.sun_path) + 1] = "";
+	if (a->sa.sa_family != AF_UNIX || *len <= sizeof(sa_family_t) || a->un.sun_path[0] == '\0')
+		return 0;
+	if (*len > sizeof(a->un))
+		return -EINVAL;
+	memcpy(path, a->un.sun_path, *len - sizeof(sa_family_t));
+	int r = place_resolve(&w->watch->env, w->task, AT_FDCWD, path, PLACE_NOFOLLOW, p);
+	if (r < 0)
+		return r;
+	if (p->exists)
+		return -EADDRINUSE;
+	if (strlen(p->path) >= sizeof(a->un.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(a->un.sun_path, p->path);
+	*len = (socklen_t)(sizeof(sa_family_t) + strlen(p->path) + 1);
+	return worker_umask(w);
+}
+
+/* connect and bind with the host's network: on a duplicate, with the copy, whatever the family. */
+static int call_here(struct worker *w, enum action_op op, union address *a, socklen_t len)
+{
+	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	if (fd < 0)
+		return -EBADF;
+	int r = op == OP_BIND ? place_unix(w, a, &len) : pin_unix(w, a, &len);
+	if (r < 0)
+		return r;
+	if (op == OP_BIND)
+		return bind(fd, &a->sa, len) < 0 ? -errno : 0;
+	return connect_here(w, fd, a, len);
+}
+
 void carry_connect(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -168,18 +231,19 @@ void carry_connect(struct worker *w)
 	union address shown = a;
 	canonical(&shown);
 	/*
-	 * Not internet: UNIX names are those of the sandbox's own mounts (and Landlock scopes abstract
-	 * ones), AF_UNSPEC only disconnects. Own loopback never leaves. The box enforces all of it.
+	 * A network namespace of its own: UNIX names are those of the sandbox's mounts, its loopback never
+	 * leaves, and whatever is raced into the address meets an empty network. The box enforces it.
 	 */
-	if (!internet || (!host && is_loopback(&shown))) {
+	if (!host && (!internet || is_loopback(&shown))) {
 		listener_continue(&watch->listener, w->n.notif.id);
 		return;
 	}
 	enum action_op op = w->row->op;
-	describe(w, &shown, op);
 	r = listener_valid(&watch->listener, w->n.notif.id);
-	if (r == 0)
+	if (r == 0 && internet) {
+		describe(w, &shown, op);
 		r = watch_decide(w);
+	}
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
@@ -190,13 +254,7 @@ void carry_connect(struct worker *w)
 		watch_done(w, EVENT_RESULT_PENDING);
 		return;
 	}
-	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
-	if (fd < 0)
-		r = -EBADF;
-	else if (op == OP_BIND)
-		r = bind(fd, &a.sa, (socklen_t)len) < 0 ? -errno : 0;
-	else
-		r = connect_here(w, fd, &a, (socklen_t)len);
+	r = call_here(w, op, &a, (socklen_t)len);
 	watch_done(w, r);
 	worker_answer(w, r);
 }
@@ -381,7 +439,9 @@ void carry_send(struct worker *w)
 		}
 	}
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
-	int64_t sent = fd < 0 ? -EBADF : send_here(w, fd, &m);
+	int64_t sent = fd < 0 ? -EBADF : pin_unix(w, &m.name, &m.name_len);
+	if (sent == 0)
+		sent = send_here(w, fd, &m);
 	watch_done(w, sent);
 	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {
 		/* msg_len of the first entry stands behind its msghdr */

@@ -150,3 +150,24 @@ load common
 		[[ $output == *"Permission denied"* ]]
 	done
 }
+
+@test "with the host's network, its abstract sockets stay out of reach and own sockets work" {
+	cat >own.py <<-'EOF'
+		import socket
+		s = socket.socket(socket.AF_UNIX); s.bind("own"); s.listen()
+		c = socket.socket(socket.AF_UNIX); c.connect("own"); print("own reached")
+		a = socket.socket(socket.AF_UNIX)
+		try:
+		    a.connect("\0vsandbox-bats-%s" % open("name").read().strip()); print("host reached")
+		except OSError as e:
+		    print(e.strerror)
+	EOF
+	echo $$ >name
+	python3 - "$VSANDBOX" <<-'EOF' >out
+		import socket, subprocess, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind("\0vsandbox-bats-%s" % open("name").read().strip()); s.listen()
+		subprocess.run([sys.argv[1], "run", "-q", "-p", "observe", "--net", "host", "--", "python3", "own.py"])
+	EOF
+	[[ $(cat out) == *"own reached"*"Connection refused"* ]]
+}
