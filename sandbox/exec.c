@@ -349,7 +349,8 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	watch_done(w, EVENT_RESULT_PENDING);
 	tracee_execing(watch->tracees, w->task->tgid);
-	if (listener_continue(&watch->listener, id) < 0 && errno != ENOENT)
+	int r = listener_continue(&watch->listener, id);
+	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
 	watch_step_down(w);
 	enum outcome outcome = guard(w, x, &pid);
@@ -373,5 +374,4 @@ void carry_exec(struct worker *w)
 		worker_answer(w, r);
 	else
 		run_guarded(w, &x);
-	/* who execs may gain or lose powers by it: uid 0 regains what the bounding set has */
 }
