@@ -62,13 +62,11 @@ if [ ! -x "$VSANDBOX" ]; then
 fi
 # Readable for any user, whatever the modes of the directories above the work tree are.
 cp -r "$here/jobs" "$work/jobs"
+# In the job's temp, where every policy lets it read: a work tree outside of it is no business of an agent.
+cp -r "$fixtures" "$work/fixtures" && fixtures=$work/fixtures
 if [ -n "$uid" ]; then
 	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX" "$work/vs/build/release/vsandbox" &&
 		cp -r "$top/policies" "$work/vs/policies" && VSANDBOX=$work/vs/build/release/vsandbox
-	case $fixtures in
-	/tmp/*) ;;
-	*) cp -r "$fixtures" "$work/fixtures" && fixtures=$work/fixtures ;;
-	esac
 fi
 
 # perform JOB OUTPUT [launcher...]: always the same directory, so that paths in the output agree
