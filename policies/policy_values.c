@@ -179,6 +179,10 @@ static bool names_certificates(const char *text)
 		if (strncmp(text, places[i], strlen(places[i])) == 0)
 			return true;
 	size_t len = strlen(text);
+	/* certificates that packages ship below /usr: nothing of this machine's own */
+	bool shipped = strncmp(text, "/usr/lib/", 9) == 0 || strncmp(text, "/usr/share/", 11) == 0;
+	if (shipped && len > 4 && strcmp(text + len - 4, ".pem") == 0)
+		return true;
 	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
 		size_t n = strlen(bundles[i]);
 		if (len >= n && strcmp(text + len - n, bundles[i]) == 0)

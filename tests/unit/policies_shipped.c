@@ -98,6 +98,8 @@ static const struct promise common[] = {
 	{ READ, "/etc/ssl/certs/ca-certificates.crt", YES },
 	{ READ, "/usr/share/ca-certificates/mozilla/ISRG_Root_X1.crt", YES },
 	{ READ, "/usr/lib/python3/dist-packages/certifi/cacert.pem", YES },
+	{ READ, "/usr/lib/python3.11/test/keycert.pem", YES },
+	{ READ, "/usr/lib/ssl/private/host.key", BLOCKED },
 	{ READ, "/usr/lib/x86_64-linux-gnu/libc.so.6", YES },
 	{ READ, "/etc/ld.so.cache", YES },
 	{ READ, "/etc/passwd", YES },
