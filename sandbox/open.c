@@ -133,8 +133,7 @@ static void describe(struct worker *w, const struct open_how *how)
 
 static int inject(struct worker *w, int fd, const struct open_how *how)
 {
-	return listener_inject(&w->watch->listener, w->n.notif.id, fd,
-			       how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
+	return worker_inject(w, fd, how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
 }
 
 /*

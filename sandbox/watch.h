@@ -18,6 +18,7 @@
 #include "base/syscalls.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
+#include "sandbox/freeze.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -25,6 +26,8 @@
 #include "scoring/judge.h"
 
 enum { WATCH_WORKERS_MAX = 16 };
+
+struct worker;
 
 struct watch {
 	const struct monitor_plan *plan;
@@ -41,6 +44,8 @@ struct watch {
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 
+	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
 	unsigned followers;       /* waiting for `leader`; written under it or atomically */
@@ -58,6 +63,7 @@ struct worker {
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
 	bool leading;
+	pid_t serving; /* whose call it has received and not answered; atomic, 0 none */
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
@@ -112,6 +118,8 @@ void carry_send(struct worker *w);    /* connect.c */
 
 /* Answer with a value or -errno; a caller that died meanwhile is no error. */
 void worker_answer(struct worker *w, int64_t value);
+/* As listener_inject, also by a worker that has stepped down. */
+int worker_inject(struct worker *w, int fd, enum inject_flags flags);
 /* Sets this thread's umask to the caller's. 0, -errno. */
 int worker_umask(struct worker *w);
 /* Copies the path argument @arg into w->path[@which]. 0, -errno. */
