@@ -114,6 +114,8 @@ static void step(struct worker *w)
 		carriers[w->row->how](w);
 	if (w->record) /* a carrier that forgot: never leave an event begun */
 		watch_done(w, EVENT_RESULT_PENDING);
+	if (w->leading)
+		capture_tell(w);
 	uint64_t refused = eventlog_take_refused(&watch->log);
 	if (refused)
 		watch_notice(watch, "%llu actions failed with ENOSPC: no room for their events",
@@ -354,11 +356,12 @@ static int16_t utc_offset(void)
 }
 
 static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
-			 struct watch *watch, struct err *err)
+			 struct watch *watch, struct capture *capture, struct err *err)
 {
 	struct stat st;
 	*watch = (struct watch){
 		.plan = plan,
+		.capture = capture,
 		.policy = plan->box->policy,
 		.history = plan->history,
 		.state = AGENT_RUNNING,
@@ -397,6 +400,7 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_FSIZE, &lim); /* ours must not kill us when we truncate for somebody */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* capture.c asks by leases who has a file open */
 }
 
 /* Waits for the leader to see that nobody is left. false: it did not within a second. */
@@ -416,6 +420,17 @@ static void leave_streams(void)
 		dup2(null, fd);
 }
 
+/* While the lowers have their host names. */
+static int open_journal(const struct monitor_plan *plan, const struct box *box,
+			struct capture **ret, struct err *err)
+{
+	const struct journal_options options = {
+		.bytes = plan->box->policy->journal_bytes,
+		.sync = plan->box->policy->journal == POLICY_JOURNAL_SYNC,
+	};
+	return capture_open(&box->overlay, plan->box->session_dirfd, &options, ret, err);
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
 	struct err err = { 0 };
@@ -433,9 +448,14 @@ int monitor_main(const struct monitor_plan *plan)
 	leave_streams();
 	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
 	raise_limits();          /* after the agent was forked: its limits are the user's */
-	r = box_enter(plan->box, &box, &err);
+	struct capture *capture = NULL;
+	r = open_journal(plan, &box, &capture, &err);
 	if (r == 0)
-		r = prepare_watch(plan, &box, watch, &err);
+		r = box_enter(plan->box, &box, &err);
+	if (r == 0)
+		r = capture_enter(capture, &err);
+	if (r == 0)
+		r = prepare_watch(plan, &box, watch, capture, &err);
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);

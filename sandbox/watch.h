@@ -16,6 +16,7 @@
 
 #include "base/eventlog.h"
 #include "base/syscalls.h"
+#include "sandbox/capture.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
 #include "sandbox/freeze.h"
@@ -37,6 +38,7 @@ struct watch {
 	struct tracees *tracees;
 	struct created created;
 	struct eventlog_writer log;
+	struct capture *capture; /* owned */
 	struct history *history;
 	enum agent_state state;
 	uint64_t ambient_count;
