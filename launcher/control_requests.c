@@ -33,14 +33,19 @@ static void request_kill(struct control *c, struct control_client *client,
 	control_answer(c, client, 0, "");
 }
 
+static void request_rollback(struct control *c, struct control_client *client,
+			     struct json_object *request)
+{
+	control_ask(c, client, REQUEST_ROLLBACK, json_object_to_json_string(request));
+}
+
 static const struct {
 	const char *name;
 	control_request_fn *handler;
 } requests[] = {
-	{ "status", request_status },
-	{ "pause", request_pause },
-	{ "resume", request_resume },
-	{ "kill", request_kill },
+	{ "status", request_status },     { "pause", request_pause },
+	{ "resume", request_resume },     { "kill", request_kill },
+	{ "rollback", request_rollback },
 };
 
 control_request_fn *control_request_find(const char *name)

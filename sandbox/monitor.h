@@ -19,6 +19,7 @@ enum monitor_request {
 	REQUEST_STATUS, /* -> {"frozen":bool,"held":n} */
 	REQUEST_PAUSE,  /* everything inside stops; idempotent */
 	REQUEST_RESUME, /* and goes on; idempotent */
+	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
 	REQUEST_COUNT,
 };
 

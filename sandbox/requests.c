@@ -1,12 +1,14 @@
 #include "sandbox/requests.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "sandbox/monitor.h"
+#include "sandbox/rollback.h"
 #include "sandbox/watch.h"
 
 enum { PATIENCE_MS = 500 };
@@ -51,10 +53,37 @@ static int request_resume(struct watch *watch, const char *argument, struct buf 
 	return request_status(watch, argument, reply, err);
 }
 
+static int request_rollback(struct watch *watch, const char *argument, struct buf *reply,
+			    struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument), *last, *dry_run;
+	bool good = o && json_object_object_get_ex(o, "last", &last) &&
+		    json_object_is_type(last, json_type_int) &&
+		    json_object_object_get_ex(o, "dry_run", &dry_run) &&
+		    json_object_is_type(dry_run, json_type_boolean);
+	struct rollback_request request = { 0 };
+	if (good) {
+		request.last = json_object_get_uint64(last);
+		request.dry_run = json_object_get_boolean(dry_run);
+	}
+	json_object_put(o);
+	if (!good)
+		return err_set(err, EINVAL, "a rollback needs \"last\" and \"dry_run\"");
+	struct undo_result result;
+	int r = rollback_live(watch, &request, &result, err);
+	if (r < 0)
+		return r;
+	rollback_json(&result, reply);
+	if (!request.dry_run)
+		watch_notice(watch, "rolled back: %s", reply->data);
+	return 0;
+}
+
 static request_fn *const handlers[REQUEST_COUNT] = {
 	[REQUEST_STATUS] = request_status,
 	[REQUEST_PAUSE] = request_pause,
 	[REQUEST_RESUME] = request_resume,
+	[REQUEST_ROLLBACK] = request_rollback,
 };
 
 void requests_serve(struct watch *watch, const struct packet *m)
