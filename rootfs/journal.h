@@ -198,6 +198,8 @@ void journal_reader_at(const struct journal_reader *r, size_t index, struct jour
 void journal_mark(struct journal_reader *r, size_t index, enum journal_state state);
 /* Opens the stash of a record for reading. Descriptor or -errno. */
 int journal_reader_stash(const struct journal_reader *r, uint64_t stash);
+/* It turned out to be the file itself, still there. */
+void journal_reader_stash_drop(const struct journal_reader *r, uint64_t stash);
 /* Bytes behind the last whole record of a segment were no record: something was torn. */
 bool journal_reader_torn(const struct journal_reader *r);
 /* An action that a rollback would undo: done, or under way when the writer died. */

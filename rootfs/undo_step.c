@@ -270,5 +270,7 @@ enum undo_outcome undo_record(struct undo_run *u, const struct journal_view *v)
 	case UNDO_COUNT:
 		return drifted(u, "a record of no kind");
 	}
+	if (outcome == UNDO_NOTHING && r->content == JOURNAL_CONTENT_STASH)
+		journal_reader_stash_drop(u->reader, r->stash);
 	return outcome;
 }

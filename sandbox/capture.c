@@ -196,8 +196,10 @@ static int stash(struct capture *c, struct kept *k, const struct stat *st, bool 
 	/* its last name goes, and no descriptor could tell that it has another one */
 	if (removed && st->st_nlink == 1 && unused(k->fd, F_WRLCK) &&
 	    journal_stash_link(c->journal, k->layer->upper_fd, k->rel,
-			       (uint64_t)st->st_blocks * 512, &k->stash) == 0)
+			       (uint64_t)st->st_blocks * 512, &k->stash) == 0) {
+		c->linked = k->stash;
 		return 0;
+	}
 	int r = copy_to_stash(c, k, st);
 	if (r == 0 && share) {
 		c->shared[c->shared_next++ % CAPTURE_SHARED_MAX] = (struct capture_shared){
@@ -318,10 +320,13 @@ static int commit(struct worker *w)
 	return r;
 }
 
-/* An inode number that says who it is: not so rootless of what the lower made, or of directories. */
+/*
+ * An inode number that says who it is: not so rootless of what the lower made; nor of directories, which
+ * move.c makes anew where the overlay cannot rename them.
+ */
 static bool is_identity(const struct worker *w, const struct undo_layer *l, const struct stat *st)
 {
-	return l->rootful || (!S_ISDIR(st->st_mode) && created_has(&w->watch->created, st));
+	return !S_ISDIR(st->st_mode) && (l->rootful || created_has(&w->watch->created, st));
 }
 
 /*
@@ -404,8 +409,7 @@ static int before_make(struct worker *w)
 	/* a link may touch its source's directory too: emulate.c, keep_number */
 	bool source = link && !w->place[0].magic && locate(c, &w->place[0], dir[1]);
 	memcpy(r->dir, dir, sizeof(r->dir));
-	if (link ? !is_identity(w, layer, &w->place[0].st)
-		 : w->row->op == OP_MKDIR && !layer->rootful)
+	if (link ? !is_identity(w, layer, &w->place[0].st) : w->row->op == OP_MKDIR)
 		r->flags |= JOURNAL_FOUND;
 	journal_put_path(c->journal, p->path);
 	if (source)
@@ -530,6 +534,7 @@ int capture_before(struct worker *w)
 {
 	struct capture *c = w->watch->capture;
 	c->taken = c->foreseen = false;
+	c->linked = 0;
 	switch (w->row->undo) {
 	case UNDO_UNLINK:
 	case UNDO_RMDIR:
@@ -556,6 +561,7 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 	struct capture *c = w->watch->capture;
 	const struct place *p = &w->place[0];
 	c->taken = c->foreseen = false;
+	c->linked = 0;
 	/* a nameless file is no change until linkat(2) gives it a name */
 	if ((open_flags & O_TMPFILE) == O_TMPFILE)
 		return 0;
@@ -594,6 +600,8 @@ void capture_after(struct worker *w, int result, int fd)
 	c->taken = false;
 	if (result < 0) {
 		journal_failed(c->journal);
+		if (c->linked) /* the file is there still, and has one name */
+			journal_stash_drop(c->journal, c->linked);
 		c->lost = false;
 		return;
 	}
