@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 
 #include "base/scope.h"
 #include "sandbox/requests.h"
+#include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
 #include "sandbox/watch.h"
 
@@ -206,6 +208,8 @@ static void *worker_main(void *arg)
 			continue;
 		}
 		__atomic_store_n(&w->serving, (pid_t)w->n.notif.pid, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
+			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 		freeze_gate(&watch->freeze);
 		forget_execed(watch);
 		if (freeze_seized(&watch->freeze, (pid_t)w->n.notif.pid))
@@ -314,11 +318,12 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	int status = -1;
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
-				      { .fd = box->control_fd, .events = POLLIN } };
+				      { .fd = box->control_fd, .events = POLLIN },
+				      { .fd = watch->undo_fd, .events = POLLIN } };
 		int timeout = sampler_interval_ms(sampler);
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
-		int ready = poll(p, 2, timeout);
+		int ready = poll(p, 3, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
@@ -326,6 +331,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			continue;
 		if (p[0].revents && !hear_gateway(watch, box))
 			break;
+		if (p[2].revents)
+			rollback_on_verdict(watch);
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -377,6 +384,9 @@ static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 		return err_sys(err, errno, "monitor: cannot see itself in /proc");
 	if (stat("/proc", &st) == 0)
 		watch->env.proc_dev = st.st_dev;
+	watch->undo_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (watch->undo_fd < 0)
+		return err_sys(err, errno, "monitor: no descriptor");
 	watch->tracees = tracees_new(box->proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");

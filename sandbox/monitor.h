@@ -16,9 +16,9 @@
 
 /* What the gateway may ask for while a session runs; sandbox/requests.c holds the table. */
 enum monitor_request {
-	REQUEST_STATUS, /* -> {"frozen":bool,"held":n} */
-	REQUEST_PAUSE,  /* everything inside stops; idempotent */
-	REQUEST_RESUME, /* and goes on; idempotent */
+	REQUEST_STATUS,   /* -> {"frozen":bool,"held":n} */
+	REQUEST_PAUSE,    /* everything inside stops; idempotent */
+	REQUEST_RESUME,   /* and goes on; idempotent */
 	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
 	REQUEST_COUNT,
 };

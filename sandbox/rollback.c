@@ -13,7 +13,7 @@
 #include "sandbox/revive.h"
 #include "sandbox/watch.h"
 
-enum { PATIENCE_MS = 5000, LINE_SIZE = 64 * 1024 };
+enum { PATIENCE_MS = 5000, VERDICT_PATIENCE_MS = 30000, LINE_SIZE = 64 * 1024 };
 
 static const char steps_name[] = "rollback.jsonl";
 
@@ -84,6 +84,30 @@ int rollback_live(struct watch *watch, const struct rollback_request *request,
 			&watch->capture->layers, watch->capture->journal, request, ret, err);
 	freeze_drop(&watch->freeze, FREEZE_UNDO);
 	return r;
+}
+
+void rollback_on_verdict(struct watch *watch)
+{
+	const struct rollback_request request = { .last = watch->policy->rollback_limit };
+	struct undo_result result = { 0 };
+	struct err err = { "" };
+	char text[512];
+	struct buf b;
+	uint64_t asked;
+	(void)!read(watch->undo_fd, &asked, sizeof(asked)); /* only to empty it */
+	int r = freeze_add(&watch->freeze, FREEZE_PERSON, VERDICT_PATIENCE_MS, &err);
+	__atomic_store_n(&watch->undo_due, false, __ATOMIC_RELEASE);
+	if (r == 0)
+		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
+			&watch->capture->layers, watch->capture->journal, &request, &result, &err);
+	buf_init(&b, text, sizeof(text));
+	rollback_json(&result, &b);
+	if (r < 0)
+		watch_notice(watch, "the rollback that a verdict asked for failed: %s", err.text);
+	else
+		watch_notice(watch, "rolled back: %s", text);
+	packet_send(watch->plan->gateway_fd, MONITOR_ROLLED_BACK, r, 0, r < 0 ? err.text : text,
+		    PACKET_WAIT);
 }
 
 /* What the child of revive is told, and tells. Shared memory. */
