@@ -194,6 +194,9 @@ static void *worker_main(void *arg)
 	w->umask = -1;
 	follow(w);
 	while (!watch->closing) {
+		/* a call that is not received yet does not keep its task from being stopped */
+		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
+			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 		int r = listener_receive(&watch->listener, &w->n);
 		if (r == -EINTR)
 			continue;
@@ -208,8 +211,6 @@ static void *worker_main(void *arg)
 			continue;
 		}
 		__atomic_store_n(&w->serving, (pid_t)w->n.notif.pid, __ATOMIC_RELEASE);
-		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
-			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 		freeze_gate(&watch->freeze);
 		forget_execed(watch);
 		if (freeze_seized(&watch->freeze, (pid_t)w->n.notif.pid))

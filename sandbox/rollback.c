@@ -13,7 +13,7 @@
 #include "sandbox/revive.h"
 #include "sandbox/watch.h"
 
-enum { PATIENCE_MS = 5000, VERDICT_PATIENCE_MS = 30000, LINE_SIZE = 64 * 1024 };
+enum { PATIENCE_MS = 1000, TRIES = 10, LINE_SIZE = 64 * 1024 };
 
 static const char steps_name[] = "rollback.jsonl";
 
@@ -75,10 +75,25 @@ static int run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 		       : r;
 }
 
+/*
+ * A call that was received just as the freeze began keeps its task from stopping, and cannot be
+ * answered while frozen: then another try, a moment later.
+ */
+static int freeze_patiently(struct watch *watch, enum freeze_reason reason, struct err *err)
+{
+	for (unsigned i = 0;; i++) {
+		int r = freeze_add(&watch->freeze, reason, PATIENCE_MS, err);
+		if (r != -ETIMEDOUT || i == TRIES)
+			return r;
+		freeze_drop(&watch->freeze, reason);
+		usleep(1000);
+	}
+}
+
 int rollback_live(struct watch *watch, const struct rollback_request *request,
 		  struct undo_result *ret, struct err *err)
 {
-	int r = freeze_add(&watch->freeze, FREEZE_UNDO, PATIENCE_MS, err);
+	int r = freeze_patiently(watch, FREEZE_UNDO, err);
 	if (r == 0)
 		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
 			&watch->capture->layers, watch->capture->journal, request, ret, err);
@@ -95,7 +110,7 @@ void rollback_on_verdict(struct watch *watch)
 	struct buf b;
 	uint64_t asked;
 	(void)!read(watch->undo_fd, &asked, sizeof(asked)); /* only to empty it */
-	int r = freeze_add(&watch->freeze, FREEZE_PERSON, VERDICT_PATIENCE_MS, &err);
+	int r = freeze_patiently(watch, FREEZE_PERSON, &err);
 	__atomic_store_n(&watch->undo_due, false, __ATOMIC_RELEASE);
 	if (r == 0)
 		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
