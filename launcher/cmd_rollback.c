@@ -169,6 +169,8 @@ static void print_result(const struct options *o, const struct session *s,
 		return;
 	}
 	print_steps(s, dry_run, false);
+	if (r->untold)
+		puts("(not all steps could be written down: no space in the state directory?)");
 	if (r->continued)
 		puts("an interrupted rollback was brought to its end; --last was not looked at");
 	printf("%s %llu, drifted %llu, past undoing %llu, failed %llu\n",

@@ -151,6 +151,8 @@ void journal_close(struct journal *j);
  * A record begun and not committed never was.
  */
 int journal_begin(struct journal *j, struct journal_record **ret);
+/* The same for what a rollback says of itself, which has room even when the disk is full. */
+int journal_begin_mark(struct journal *j, enum journal_kind kind, struct journal_record **ret);
 void journal_put_path(struct journal *j, const char *path);
 /* One attribute. -ENOSPC when there are more than JOURNAL_XATTRS_MAX bytes of them. */
 int journal_put_xattr(struct journal *j, const char *name, const void *value, size_t size);

@@ -61,18 +61,16 @@ static int run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 		return err_sys(err, ENOMEM, "rollback");
 	cleanup_fd int fd = openat(session_dirfd, steps_name,
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, errno, "rollback: cannot write %s", steps_name);
 	s->fd = fd;
+	s->error = fd < 0 ? -errno : 0; /* a full disk, perhaps: the more a reason to go on */
 	buf_init(&s->buf, s->storage, sizeof(s->storage));
 	const struct undo_request undo = {
 		.last = request->last, .dry_run = request->dry_run, .step = add_step, .arg = s
 	};
 	int r = undo_run(session_dirfd, root_fd, layers, journal, &undo, ret, err);
 	flush(s);
-	return r == 0 && s->error < 0
-		       ? err_sys(err, -s->error, "rollback: cannot write %s", steps_name)
-		       : r;
+	ret->untold = s->error < 0;
+	return r;
 }
 
 /*
@@ -169,9 +167,9 @@ void rollback_json(const struct undo_result *result, struct buf *b)
 	for (unsigned i = 0; i < UNDO_OUTCOME_COUNT; i++)
 		buf_printf(b, "\"%s\":%llu,", undo_outcome_name((enum undo_outcome)i),
 			   (unsigned long long)result->outcomes[i]);
-	buf_printf(b, "\"oldest_seq\":%llu,\"newest_seq\":%llu,\"continued\":%s}",
+	buf_printf(b, "\"oldest_seq\":%llu,\"newest_seq\":%llu,\"continued\":%s,\"untold\":%s}",
 		   (unsigned long long)result->oldest_seq, (unsigned long long)result->newest_seq,
-		   result->continued ? "true" : "false");
+		   result->continued ? "true" : "false", result->untold ? "true" : "false");
 }
 
 static uint64_t number(struct json_object *o, const char *name)
@@ -193,6 +191,8 @@ int rollback_parse(const char *json, struct undo_result *ret)
 		ret->outcomes[i] = number(o, undo_outcome_name((enum undo_outcome)i));
 	ret->continued =
 		json_object_object_get_ex(o, "continued", &value) && json_object_get_boolean(value);
+	ret->untold =
+		json_object_object_get_ex(o, "untold", &value) && json_object_get_boolean(value);
 	json_object_put(o);
 	return 0;
 }

@@ -89,13 +89,20 @@ def monitor_killed(n):
                 break
         monitor = state["start"]["monitor"]["pid"]
         tracer = subprocess.Popen(trace(n, "-p", str(monitor)))
-        for _ in range(500):
-            with open(f"/proc/{monitor}/status", encoding="ascii") as status:
-                if f"TracerPid:\t{tracer.pid}\n" in status.read():
-                    break
-            time.sleep(0.01)
-        box.child.stdin.write("go\n")
-        box.child.stdin.flush()
+        time.sleep(0.2)
+        if tracer.poll() not in (None, 0, -9, 137):  # it could not attach: nothing was tried
+            box.child.kill()
+            return monitor_killed(n)
+        try:  # its own look at the limits may be the call it is killed at
+            for _ in range(500):
+                with open(f"/proc/{monitor}/status", encoding="ascii") as status:
+                    if f"TracerPid:\t{tracer.pid}\n" in status.read():
+                        break
+                time.sleep(0.01)
+            box.child.stdin.write("go\n")
+            box.child.stdin.flush()
+        except (FileNotFoundError, ProcessLookupError, BrokenPipeError):
+            pass
         reached = box.child.stdout.readline() != "done\n"
         if not reached:
             tracer.send_signal(signal.SIGINT)
