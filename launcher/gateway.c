@@ -26,12 +26,15 @@
 
 #include "base/eventlog.h"
 #include "base/scope.h"
+#include "launcher/control.h"
 #include "launcher/exit.h"
+#include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 #include "sandbox/monitor.h"
+#include "sandbox/rollback.h"
 
 enum {
 	DRAIN_DELAY_MS = 20,     /* while busy: large batches, and the CPU to the monitor */
@@ -45,6 +48,7 @@ struct gateway {
 	struct session_start start;
 	struct report report;
 	struct eventlog_reader *log;
+	struct control control;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
@@ -71,12 +75,11 @@ static void stamp(struct event *e)
 	e->wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void tell_monitor(struct gateway *g, int type, int value)
+static void tell_monitor(struct gateway *g, enum packet_type type, int value)
 {
-	struct monitor_message m = { .type = type, .value = value };
-	ssize_t n = send(g->monitor_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
-		log_detail("the monitor takes no message: %s, continuing", strerrordesc_np(errno));
+	int r = packet_send(g->monitor_fd, type, value, 0, NULL, PACKET_NOWAIT);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		log_detail("the monitor takes no message: %s, continuing", strerrordesc_np(-r));
 }
 
 /* Ends the tree; when the monitor does not answer, by the monitor's own death. */
@@ -87,6 +90,20 @@ static void end_tree(struct gateway *g, const char *reason)
 	g->reason = reason;
 	g->kill_ms = now_ms() + KILL_PATIENCE_MS;
 	tell_monitor(g, MONITOR_KILL, 0);
+}
+
+/* struct control_host */
+static int host_ask(void *gateway, enum monitor_request what, const char *argument, uint32_t ticket)
+{
+	struct gateway *g = gateway;
+	return g->started && !g->exited ? packet_send(g->monitor_fd, MONITOR_REQUEST, (int)what,
+						      ticket, argument, PACKET_NOWAIT)
+					: -EAGAIN;
+}
+
+static void host_end(void *gateway, const char *reason)
+{
+	end_tree(gateway, reason);
 }
 
 static void drop_fd(int *fd)
@@ -124,7 +141,7 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		tell_monitor(g, MONITOR_SIGNAL, signum);
 }
 
-static void on_failed(struct gateway *g, const struct monitor_message *m)
+static void on_failed(struct gateway *g, const struct packet *m)
 {
 	if (g->exit_code >= 0) /* a signal ended the start */
 		return;
@@ -143,7 +160,7 @@ static void on_exec_failed(struct gateway *g, int errnum)
 							   : strerrordesc_np(errnum));
 }
 
-static void on_started(struct gateway *g, const struct monitor_message *m)
+static void on_started(struct gateway *g, const struct packet *m)
 {
 	g->started = true;
 	g->start.agent_pid = m->value;
@@ -157,21 +174,59 @@ static void on_started(struct gateway *g, const struct monitor_message *m)
 		g->deadline_ms = now_ms() + g->run->policy->limits.wall_seconds * 1000;
 }
 
+static void on_drain(struct gateway *g)
+{
+	int n = eventlog_drain(g->log, report_event, &g->report);
+	if (n == -ENOSPC)
+		log_detail("the log cannot be written: no space; events wait in the ring");
+	/* Something was there, or could not be taken: more is to come. */
+	g->busy = n != 0 || !eventlog_reader_sleep(g->log);
+	g->drain_ms = g->busy ? now_ms() + DRAIN_DELAY_MS : 0;
+}
+
+/* An action crossed the threshold in mode rollback. Everything inside is frozen, or must not go on. */
+static void on_rolled_back(struct gateway *g, const struct packet *m)
+{
+	struct undo_result r;
+	bool done = m->value == 0 && rollback_parse(m->text, &r) == 0;
+	if (done)
+		log_error("rolled back the last %llu changes (drifted %llu, past undoing %llu, "
+			  "failed "
+			  "%llu): vsandbox logs --decision rollback %s",
+			  (unsigned long long)r.outcomes[UNDO_RESTORED],
+			  (unsigned long long)r.outcomes[UNDO_DRIFTED],
+			  (unsigned long long)r.outcomes[UNDO_PAST],
+			  (unsigned long long)r.outcomes[UNDO_FAILED], g->session.id);
+	else
+		log_error("the last changes could not be rolled back: %s", m->text);
+	on_drain(g);
+	if (done)
+		external_print(g->session.dirfd, r.oldest_seq, stderr, EXTERNAL_TEXT);
+	/* Frozen is no state to be left in when nobody is there to answer. */
+	if (!done || g->run->approve_none || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		g->exit_code = EXIT_POLICY;
+		end_tree(g, "rolled back");
+		return;
+	}
+	log_error(
+		"everything is frozen: vsandbox resume %s lets it go on, vsandbox kill %s ends it",
+		g->session.id, g->session.id);
+}
+
 /* Reads all packets that are there, so that a stop already undone does not stop us. */
 static void on_messages(struct gateway *g)
 {
 	int stopped = 0;
 	for (;;) {
-		struct monitor_message m;
-		ssize_t n = recv(g->monitor_fd, &m, sizeof(m), MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
+		struct packet m;
+		int r = packet_receive(g->monitor_fd, &m);
+		if (r == -EPROTO)
 			continue;
-		if (n != (ssize_t)sizeof(m)) {
-			if (n == 0 || (n < 0 && errno != EAGAIN))
+		if (r != 1) {
+			if (r != -EAGAIN)
 				drop_fd(&g->monitor_fd);
 			break;
 		}
-		m.text[sizeof(m.text) - 1] = 0;
 		switch (m.type) {
 		case MONITOR_STARTED:
 			on_started(g, &m);
@@ -188,6 +243,12 @@ static void on_messages(struct gateway *g)
 		case MONITOR_CONTINUED:
 			stopped = 0;
 			break;
+		case MONITOR_ROLLED_BACK:
+			on_rolled_back(g, &m);
+			break;
+		case MONITOR_REPLY:
+			control_reply(&g->control, m.ticket, m.value, m.text);
+			break;
 		case MONITOR_EXIT:
 			g->exited = true;
 			/* -1: the tree was killed before its init could tell the agent's end */
@@ -202,16 +263,6 @@ static void on_messages(struct gateway *g)
 	sigset_t pending;
 	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
 		raise(SIGSTOP);
-}
-
-static void on_drain(struct gateway *g)
-{
-	int n = eventlog_drain(g->log, report_event, &g->report);
-	if (n == -ENOSPC)
-		log_detail("the log cannot be written: no space; events wait in the ring");
-	/* Something was there, or could not be taken: more is to come. */
-	g->busy = n != 0 || !eventlog_reader_sleep(g->log);
-	g->drain_ms = g->busy ? now_ms() + DRAIN_DELAY_MS : 0;
 }
 
 static int timeout_of(uint64_t now, uint64_t at, int least)
@@ -244,12 +295,13 @@ static void on_time(struct gateway *g, uint64_t now)
 static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
-		struct pollfd fds[] = {
+		struct pollfd fds[4 + CONTROL_POLLS] = {
 			{ .fd = g->monitor_fd, .events = POLLIN },
 			{ .fd = g->signal_fd, .events = POLLIN },
 			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
 			{ .fd = g->pidfd, .events = POLLIN },
 		};
+		control_polls(&g->control, fds + 4);
 		uint64_t now = now_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
@@ -272,6 +324,7 @@ static void supervise(struct gateway *g)
 		if (fds[1].revents & POLLIN)
 			while (read(g->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 				on_signal(g, &info);
+		control_serve(&g->control, fds + 4);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -305,6 +358,8 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->lock_fd); /* it would keep the session alive after us */
 	drop_fd(&g->signal_fd);
 	drop_fd(&g->monitor_fd);
+	drop_fd(&g->control.fd);
+	drop_fd(&g->control.dir_fd);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -406,7 +461,8 @@ static int finish(struct gateway *g)
 	report_ended(&g->report, code, g->status, reason);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
 		reap_monitor(g, &end);
-		if (overlay_discard(g->session.dirfd, &err) < 0)
+		if (overlay_discard(g->session.dirfd, &err) < 0 ||
+		    journal_discard(g->session.dirfd, &err) < 0)
 			log_error("%s", err.text);
 	}
 	return code;
@@ -472,6 +528,11 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.agents_dirfd = run->agents_dirfd,
 		.ring_wake_fd = g->ring_fd,
 	};
+	const struct control_host host = { .gateway = g, .ask = host_ask, .end = host_end };
+	r = control_open(&g->control, &g->session, &host, err);
+	if (r < 0)
+		return r;
+	g->start.control = g->control.path;
 	r = fork_monitor(g, mask, &plan, err);
 	if (r < 0)
 		return r;
@@ -505,6 +566,7 @@ int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 			     .signal_fd = -1,
 			     .ring_fd = -1,
 			     .pidfd = -1,
+			     .control = { .fd = -1, .dir_fd = -1 },
 			     .exit_code = -1 };
 	char state_path[STATE_PATH_SIZE];
 	struct err err;
@@ -558,6 +620,7 @@ out:
 	drop_fd(&g.signal_fd);
 	drop_fd(&g.ring_fd);
 	drop_fd(&g.pidfd);
+	control_close(&g.control);
 	session_close(&g.session);
 	drop_fd(&g.lock_fd); /* last: from now on the session is over */
 	return code;

@@ -16,8 +16,10 @@
 
 #include "base/eventlog.h"
 #include "base/syscalls.h"
+#include "sandbox/capture.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
+#include "sandbox/freeze.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -25,6 +27,8 @@
 #include "scoring/judge.h"
 
 enum { WATCH_WORKERS_MAX = 16 };
+
+struct worker;
 
 struct watch {
 	const struct monitor_plan *plan;
@@ -34,13 +38,18 @@ struct watch {
 	struct tracees *tracees;
 	struct created created;
 	struct eventlog_writer log;
+	struct capture *capture; /* owned */
 	struct history *history;
 	enum agent_state state;
 	uint64_t ambient_count;
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
+	int undo_fd;   /* eventfd: a verdict asks the supervising thread for a rollback; owned */
+	bool undo_due; /* it has not frozen everything yet: no further call is begun; atomic */
 
+	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
 	unsigned followers;       /* waiting for `leader`; written under it or atomically */
@@ -58,6 +67,7 @@ struct worker {
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
 	bool leading;
+	pid_t serving; /* whose call it has received and not answered; atomic, 0 none */
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
@@ -84,6 +94,9 @@ int watch_decide_also(struct worker *w, const struct action *also);
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
+
+/* A verdict of rollback: nothing more is begun until everything is frozen. */
+void watch_ask_undo(struct watch *watch);
 
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -112,6 +125,8 @@ void carry_send(struct worker *w);    /* connect.c */
 
 /* Answer with a value or -errno; a caller that died meanwhile is no error. */
 void worker_answer(struct worker *w, int64_t value);
+/* As listener_inject, also by a worker that has stepped down. */
+int worker_inject(struct worker *w, int fd, enum inject_flags flags);
 /* Sets this thread's umask to the caller's. 0, -errno. */
 int worker_umask(struct worker *w);
 /* Copies the path argument @arg into w->path[@which]. 0, -errno. */
