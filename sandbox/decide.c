@@ -155,6 +155,13 @@ void watch_sample(struct watch *watch, const char *text)
 	publish_text(watch, EVENT_SAMPLE, text);
 }
 
+void watch_touch(struct worker *w)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (w->place[i].exists)
+			origins_note(&w->watch->origins, w->place[i].path, &w->place[i].st);
+}
+
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
 	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",

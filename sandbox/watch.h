@@ -16,6 +16,7 @@
 
 #include "base/eventlog.h"
 #include "base/syscalls.h"
+#include "rootfs/origin.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
 #include "sandbox/listener.h"
@@ -33,6 +34,7 @@ struct watch {
 	struct place_env env;
 	struct tracees *tracees;
 	struct created created;
+	struct origins origins;
 	struct eventlog_writer log;
 	struct history *history;
 	enum agent_state state;
@@ -90,6 +92,9 @@ void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((form
 
 /* A threshold of CPU or memory was passed. */
 void watch_sample(struct watch *watch, const char *text);
+
+/* The places of the action are about to be changed: what the host has there is noted for commit. */
+void watch_touch(struct worker *w);
 
 /* Who made the object: this session, the system, or somebody before. */
 enum provenance watch_provenance(const struct watch *watch, const struct place *p);
