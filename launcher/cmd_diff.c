@@ -7,6 +7,7 @@
 
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/path.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
@@ -190,45 +191,16 @@ static int diff(const struct session *s, const char *below, const struct options
 	return r;
 }
 
-/* Absolute, without a trailing slash; "" names everything. The path need not exist any more. */
-static int absolute(const char *given, char path[static STATE_PATH_SIZE], struct err *err)
-{
-	char cwd[STATE_PATH_SIZE] = "", joined[2 * STATE_PATH_SIZE];
-	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
-		return err_sys(err, errno, "the current directory cannot be named");
-	snprintf(joined, sizeof(joined), "%s/%s", cwd, given);
-	size_t len = 0;
-	for (char *save, *part = strtok_r(joined, "/", &save); part;
-	     part = strtok_r(NULL, "/", &save)) {
-		if (!strcmp(part, "."))
-			continue;
-		if (!strcmp(part, "..")) {
-			while (len && path[--len] != '/')
-				;
-			continue;
-		}
-		size_t n = strlen(part);
-		if (len + n + 2 > STATE_PATH_SIZE)
-			return err_set(err, ENAMETOOLONG, "the path is too long");
-		path[len++] = '/';
-		memcpy(path + len, part, n);
-		len += n;
-	}
-	path[len] = 0;
-	return 0;
-}
-
 int cmd_diff(const struct options *o)
 {
 	struct session s;
 	struct err err;
 	char path[STATE_PATH_SIZE];
 	int r = options_want_args(o, 0, 2, &err);
-	/* A single argument with a slash or a dot in front can be no session id. */
-	bool only_path = o->arg_count == 1 && (o->args[0][0] == '.' || strchr(o->args[0], '/'));
+	bool only_path = o->arg_count == 1 && path_is_given(o->args[0]);
 	const char *given = only_path ? o->args[0] : o->arg_count > 1 ? o->args[1] : NULL;
 	if (r == 0 && given)
-		r = absolute(given, path, &err);
+		r = path_absolute(given, path, &err);
 	if (r == 0)
 		r = session_find(only_path ? NULL : o->args[0], &s, &err);
 	if (r == 0) {

@@ -110,6 +110,13 @@ int ledger_append(struct ledger *l, const struct iovec *parts, unsigned count)
 	return 0;
 }
 
+int ledger_reserve(const struct ledger *l, size_t bytes)
+{
+	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, l->end, (off_t)bytes) < 0 && errno != EOPNOTSUPP)
+		return -errno;
+	return 0;
+}
+
 int ledger_sync(const struct ledger *l)
 {
 	return fdatasync(l->fd) < 0 ? -errno : 0;

@@ -21,6 +21,8 @@ struct ledger {
 int ledger_open(int dirfd, const char *name, struct ledger *ret, struct err *err);
 /* One record of @count parts, in one write. 0, -errno; after a failure the ledger is as before. */
 int ledger_append(struct ledger *l, const struct iovec *parts, unsigned count);
+/* Keeps room on the disk for @bytes of records to come. 0, -ENOSPC; a filesystem that cannot is no error. */
+int ledger_reserve(const struct ledger *l, size_t bytes);
 /* Its records reach the disk. 0, -errno. */
 int ledger_sync(const struct ledger *l);
 void ledger_close(struct ledger *l);

@@ -46,19 +46,8 @@ static const struct overlay_layer *layer_of(const struct overlay *o, const char 
 	return found;
 }
 
-void origins_note(struct origins *s, const char *path, const struct stat *st)
+static void append(struct origins *s, const char *path, const struct stat *st)
 {
-	if (!st || *path != '/' || path_is_fresh(path))
-		return;
-	const struct overlay_layer *l = layer_of(s->overlay, path);
-	if (!l || l->upper_fd < 0)
-		return;
-	const char *below = path + (l->mount[1] ? strlen(l->mount) : 0);
-	struct stat upper;
-	if (!below[0] || !below[1] ||
-	    fstatat(l->upper_fd, below + 1, &upper, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    (errno != ENOENT && errno != ENOTDIR))
-		return;
 	struct origin was = {
 		.size = st->st_size,
 		.mtime_sec = st->st_mtim.tv_sec,
@@ -84,6 +73,51 @@ void origins_note(struct origins *s, const char *path, const struct stat *st)
 		s->failed = true;
 	else
 		*recent = mark;
+}
+
+/* Has the upper nothing at @path yet? NULL: that, or no layer has it. */
+static const struct overlay_layer *only_lower(const struct origins *s, const char *path)
+{
+	const struct overlay_layer *l =
+		*path != '/' || path_is_fresh(path) ? NULL : layer_of(s->overlay, path);
+	if (!l || l->upper_fd < 0)
+		return NULL;
+	const char *below = path + (l->mount[1] ? strlen(l->mount) : 0);
+	struct stat upper;
+	if (!below[0] || !below[1] ||
+	    fstatat(l->upper_fd, below + 1, &upper, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    (errno != ENOENT && errno != ENOTDIR))
+		return NULL;
+	return l;
+}
+
+void origins_note_parents(struct origins *s, const char *path)
+{
+	char parent[PATH_MAX];
+	size_t len = strlen(path);
+	if (len >= sizeof(parent))
+		return;
+	memcpy(parent, path, len + 1);
+	for (;;) {
+		struct stat st;
+		char *slash = strrchr(parent, '/');
+		if (!slash || slash == parent)
+			return;
+		*slash = '\0';
+		/* canonical, and this process sees what the session sees */
+		if (!only_lower(s, parent) || lstat(parent, &st) < 0)
+			return;
+		append(s, parent, &st);
+	}
+}
+
+void origins_note(struct origins *s, const char *path, const struct stat *st)
+{
+	static const struct stat nothing;
+	if (!only_lower(s, path))
+		return;
+	append(s, path, st ? st : &nothing);
+	origins_note_parents(s, path);
 }
 
 static void note_below(struct origins *s, int dirfd, const char *name, char *path, size_t len,
@@ -201,6 +235,8 @@ void origin_table_finish(struct origin_table *t)
 
 const char *origin_differs(const struct origin *was, const struct stat *now)
 {
+	if (!was->mode)
+		return "its existence: there was nothing when the session made it";
 	if ((was->mode & S_IFMT) != (now->st_mode & S_IFMT))
 		return "its type";
 	/* rootless, an owner that is not mapped is shown as nobody */

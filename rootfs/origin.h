@@ -20,8 +20,9 @@ struct origin {
 	int64_t size;
 	int64_t mtime_sec, ctime_sec;
 	uint32_t mtime_nsec, ctime_nsec;
-	uint64_t ino; /* as the overlay shows it: the low 32 bits are the host's */
-	uint32_t mode, uid, gid;
+	uint64_t ino;  /* as the overlay shows it: the low 32 bits are the host's */
+	uint32_t mode; /* 0: there was nothing */
+	uint32_t uid, gid;
 	uint32_t reserved;
 };
 
@@ -40,11 +41,14 @@ struct origins {
 int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret, struct err *err);
 /*
  * @path (absolute, canonical, as inside) is about to be changed; @st is what it is now, NULL when
- * there is nothing. Cheap when the upper holds it already. A record that cannot be written sets
+ * there is nothing (which needs a note only where a file that was copied up comes to be). The
+ * directories above that are copied up with it are noted as well. Cheap when the upper holds it already. A record that cannot be written sets
  * @failed: commit then takes the file for changed by somebody else.
  */
 void origins_note(struct origins *s, const char *path, const struct stat *st);
-/* The same for a directory that is about to move, and everything in it. */
+/* Something is about to be made at @path: the directories above it are copied up, and noted. */
+void origins_note_parents(struct origins *s, const char *path);
+/* As origins_note, for a directory that is about to move, and everything in it. */
 void origins_note_tree(struct origins *s, int dirfd, const char *name, const char *path);
 void origins_close(struct origins *s);
 
@@ -60,7 +64,7 @@ struct origin_table {
 
 /* A session without the file has an empty table. 0, -errno. */
 int origin_table_load(int session_dirfd, struct origin_table *ret, struct err *err);
-/* What @path was; NULL when nothing was noted: the session made it. */
+/* What @path was; NULL when nothing was noted. */
 const struct origin *origin_find(const struct origin_table *t, const char *path);
 void origin_table_finish(struct origin_table *t);
 

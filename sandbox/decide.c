@@ -157,9 +157,14 @@ void watch_sample(struct watch *watch, const char *text)
 
 void watch_touch(struct worker *w)
 {
-	for (unsigned i = 0; i < 2; i++)
-		if (w->place[i].exists)
-			origins_note(&w->watch->origins, w->place[i].path, &w->place[i].st);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct place *p = &w->place[i];
+		/* the second is where a rename or link puts a file that may have been copied up */
+		if (p->exists || i == 1)
+			origins_note(&w->watch->origins, p->path, p->exists ? &p->st : NULL);
+		else
+			origins_note_parents(&w->watch->origins, p->path);
+	}
 }
 
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)

@@ -147,7 +147,6 @@ static void only_the_first_touch_is_noted(void **state)
 	put("upper/f", "abcd");
 	assert_int_equal(stat("upper/f", &changed), 0);
 	origins_note(&s, "/srv/f", &changed);
-	origins_note(&s, "/srv/new", NULL);
 	origins_note(&s, "/srv", &changed);
 	origins_note(&s, "/srvx/f", &changed);
 	origins_note(&s, "/dev/f", &changed);
@@ -180,6 +179,22 @@ static void the_last_record_of_a_path_counts(void **state)
 	assert_int_equal(origin_table_load(dir, &t, NULL), 0);
 	assert_null(origin_differs(origin_find(&t, "/srv/f"), &second));
 	assert_non_null(origin_differs(origin_find(&t, "/srv/f"), &first));
+	origin_table_finish(&t);
+}
+
+static void nothing_is_noted_as_well(void **state)
+{
+	(void)state;
+	static struct origins s;
+	struct origin_table t;
+	struct stat st;
+	open_origins(&s);
+	origins_note(&s, "/srv/new", NULL);
+	close_origins(&s);
+	put("lower/new", "abc");
+	stat("lower/new", &st);
+	assert_int_equal(origin_table_load(dir, &t, NULL), 0);
+	assert_non_null(strstr(origin_differs(origin_find(&t, "/srv/new"), &st), "existence"));
 	origin_table_finish(&t);
 }
 
@@ -239,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(records_come_back_in_order),       TEST(any_torn_tail_is_cut),
 		TEST(a_flipped_bit_ends_the_reading),   TEST(only_the_first_touch_is_noted),
+		TEST(the_last_record_of_a_path_counts), TEST(nothing_is_noted_as_well),
 		TEST(the_last_record_of_a_path_counts), TEST(a_tree_that_moves_is_noted_whole),
 		TEST(every_kind_of_change_is_seen),
 	};
