@@ -54,7 +54,9 @@ static int save(struct commit *c, size_t i)
 	if (!commit_state_is(&op->old, &st))
 		return commit_failed(c, op, -ESTALE, "it was changed meanwhile");
 	int r = -EXDEV;
-	if (!S_ISDIR(st.st_mode)) {
+	if (S_ISDIR(st.st_mode)) {
+		st.st_mode = op->old.mode; /* it may have been opened up */
+	} else {
 		r = linkat(dir, leaf, c->pre, name, 0) < 0 ? -errno : 0;
 		if (r == 0 && (fstatat(c->pre, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			       !commit_state_is(&op->old, &st))) {
@@ -270,13 +272,6 @@ static int delete (struct commit *c, size_t i)
 
 /* ---- 7. directories ---- */
 
-static int set_times(int dir, const struct commit_state *s)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-				     { .tv_sec = s->mtime_sec, .tv_nsec = s->mtime_nsec } };
-	return utimensat(dir, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
-}
-
 static int settle(struct commit *c, size_t i)
 {
 	const struct commit_op *op = &c->plan.ops[i];
@@ -284,7 +279,9 @@ static int settle(struct commit *c, size_t i)
 	struct stat st;
 	if (op->kind == COMMIT_TOUCH) {
 		cleanup_fd int self = commit_host_self(c, op);
-		int r = self < 0 ? self : op->new.mode ? set_times(self, &op->new) : 0;
+		int r = self < 0 ? self : commit_close_up(self, op);
+		if (r == 0 && op->new.mode)
+			r = commit_set_time(self, &op->new);
 		/* the time of a directory that is not one's own */
 		return r < 0 && r != -EPERM ? commit_failed(c, op, r, "cannot set the time of") : 0;
 	}
@@ -351,6 +348,7 @@ static bool removes(const struct commit_op *op)
 static int apply_steps(struct commit *c)
 {
 	const struct commit_plan *p = &c->plan;
+	commit_open_up(c);
 	int r = c->marks[MARK_SAVED] ? 0 : save_all(c);
 	for (size_t i = p->count; r == 0 && i-- > 0;)
 		if (removes(&p->ops[i]) && p->ops[i].early)

@@ -79,45 +79,11 @@ static int open_host_root(const struct commit *c, const struct commit_op *op)
 	return beneath_root(op->root_len ? op->path : "/", op->root_len ? op->root_len : 1);
 }
 
-/*
- * Without powers over files: directories that the plan leaves without permissions for their owner are given
- * them while it is carried out (again). The last phase of either direction sets their modes.
- */
-static void open_up(struct commit *c)
-{
-	c->opened_up = true;
-	for (size_t i = 0; i < c->plan.count; i++) {
-		const struct commit_op *op = &c->plan.ops[i];
-		if (op->kind != COMMIT_MKDIR && op->kind != COMMIT_META && op->kind != COMMIT_RMDIR)
-			continue;
-		cleanup_fd int root = open_host_root(c, op);
-		cleanup_fd int parent = root < 0
-						? root
-						: beneath_dir(root, commit_below(op),
-							      beneath_parent_len(commit_below(op)));
-		const char *leaf = strrchr(op->path, '/') + 1;
-		struct stat st;
-		if (parent >= 0 && fstatat(parent, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 0700) != 0700) {
-			cleanup_fd int self = beneath_dir(parent, leaf, strlen(leaf));
-			char path[32];
-			snprintf(path, sizeof(path), "/proc/self/fd/%d", self);
-			if (self >= 0 && chmod(path, (st.st_mode & 07777) | 0700) < 0)
-				continue; /* what is below it says so */
-		}
-	}
-}
-
 int commit_host_dir(struct commit *c, const struct commit_op *op, const char **ret_leaf)
 {
 	*ret_leaf = strrchr(op->path, '/') + 1;
-	for (unsigned again = 0;; again++) {
-		int root = open_host_root(c, op);
-		int fd = root < 0 ? root : open_cached(&c->host, op, root, beneath_dir);
-		if (fd != -EACCES || again || c->opened_up)
-			return fd;
-		open_up(c);
-	}
+	int root = open_host_root(c, op);
+	return root < 0 ? root : open_cached(&c->host, op, root, beneath_dir);
 }
 
 int commit_upper_dir(struct commit *c, const struct commit_op *op, const char **ret_leaf)
@@ -136,13 +102,53 @@ int commit_upper_dir(struct commit *c, const struct commit_op *op, const char **
 int commit_host_self(struct commit *c, const struct commit_op *op)
 {
 	const char *below = commit_below(op);
-	for (unsigned again = 0;; again++) {
-		cleanup_fd int root = open_host_root(c, op);
-		int fd = root < 0 ? root : beneath_dir(root, below, strlen(below));
-		if (fd != -EACCES || again || c->opened_up)
-			return fd;
-		open_up(c);
+	cleanup_fd int root = open_host_root(c, op);
+	return root < 0 ? root : beneath_dir(root, below, strlen(below));
+}
+
+static bool is_directory(const struct commit_op *op)
+{
+	return op->kind != COMMIT_PUT && op->kind != COMMIT_DELETE;
+}
+
+void commit_open_up(struct commit *c)
+{
+	for (size_t i = 0; geteuid() != 0 && i < c->plan.count; i++) {
+		const struct commit_op *op = &c->plan.ops[i];
+		cleanup_fd int self = is_directory(op) ? commit_host_self(c, op) : -1;
+		struct stat st;
+		char path[32];
+		if (self < 0 || fstat(self, &st) < 0 || st.st_uid != geteuid() ||
+		    (st.st_mode & 0700) == 0700)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", self);
+		if (chmod(path, (st.st_mode & 07777) | 0700) < 0)
+			continue; /* the step that needs it says so */
 	}
+}
+
+bool commit_mode_is(uint32_t now, uint32_t wanted)
+{
+	return now == wanted || (geteuid() != 0 && now == (wanted | 0700));
+}
+
+int commit_close_up(int self, const struct commit_op *op)
+{
+	struct stat st;
+	char path[32];
+	if (fstat(self, &st) < 0)
+		return -errno;
+	if (st.st_mode == op->old.mode || !commit_mode_is(st.st_mode, op->old.mode))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self);
+	return chmod(path, op->old.mode & 07777) < 0 ? -errno : 0;
+}
+
+int commit_set_time(int self, const struct commit_state *s)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = s->mtime_sec, .tv_nsec = s->mtime_nsec } };
+	return utimensat(self, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 int commit_take_away(struct commit *c, size_t op, int dir, const char *name,

@@ -324,10 +324,12 @@ static void check_rights(struct planner *p, const struct seen *s)
 	struct stat st;
 	if (S_ISDIR(s->upper.st_mode) && s->kind == CHANGE_MODIFIED && S_ISDIR(s->lower.st_mode))
 		return;
-	if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) < 0)
+	/* one's own is given the right meanwhile, as the session did */
+	if (fstat(dir, &st) == 0 && st.st_uid != uid &&
+	    faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) < 0)
 		problem(p, COMMIT_REFUSED, s->path, "you may not write in its directory");
-	else if (s->kind != CHANGE_ADDED && fstat(dir, &st) == 0 && (st.st_mode & S_ISVTX) &&
-		 st.st_uid != uid && s->lower.st_uid != uid)
+	else if (s->kind != CHANGE_ADDED && (st.st_mode & S_ISVTX) && st.st_uid != uid &&
+		 s->lower.st_uid != uid)
 		problem(p, COMMIT_REFUSED, s->path,
 			"another user's file in a directory where only owners delete");
 }

@@ -42,7 +42,6 @@ struct commit {
 	int dir, pre;      /* commits/N and its pre; owned */
 	struct ledger ledger;
 	struct commit_cache host, upper;
-	bool opened_up; /* directories of ours were given permissions, to be set again at the end */
 	commit_told *told;
 	void *arg;
 	struct err *err;
@@ -66,6 +65,17 @@ int commit_host_dir(struct commit *c, const struct commit_op *op, const char **r
 int commit_upper_dir(struct commit *c, const struct commit_op *op, const char **ret_leaf);
 /* The directory that the step is about, itself. The caller closes it. */
 int commit_host_self(struct commit *c, const struct commit_op *op);
+/*
+ * Without powers over files: the plan's directories that are the caller's are given what their owner lacks,
+ * before the first step in either direction. The last phase gives each its mode.
+ */
+void commit_open_up(struct commit *c);
+/* Is @now the mode @wanted, or what commit_open_up makes of it? */
+bool commit_mode_is(uint32_t now, uint32_t wanted);
+/* Gives a directory that commit_open_up opened the mode it had before. 0, -errno. */
+int commit_close_up(int self, const struct commit_op *op);
+/* Only the time of modification. 0, -errno. */
+int commit_set_time(int self, const struct commit_state *s);
 void commit_forget(struct commit_cache *cache);
 void commit_temp_name(const struct commit *c, size_t op, char name[static COMMIT_NAME_SIZE]);
 void commit_pre_name(size_t op, char name[static COMMIT_NAME_SIZE]);

@@ -208,26 +208,36 @@ static int undo_directory(struct commit *c, size_t i, struct commit_undone *u)
 	if (self < 0)
 		return self == -EACCES ? commit_failed(c, op, self, "cannot reach") : 0;
 	if (op->kind == COMMIT_TOUCH) {
-		struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-					     { .tv_sec = op->old.mtime_sec,
-					       .tv_nsec = op->old.mtime_nsec } };
-		int r = utimensat(self, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
+		int r = commit_close_up(self, op);
+		if (r == 0)
+			r = commit_set_time(self, &op->old);
 		return r < 0 && r != -EPERM ? commit_failed(c, op, r, "cannot set the time of") : 0;
 	}
 	commit_pre_name(i, pre);
 	if (fstat(self, &now) < 0 || fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return commit_failed(c, op, -errno, "cannot examine");
-	bool ours = (now.st_mode == op->new.mode &&now.st_uid == op->new.uid &&now.st_gid ==
-		     op->new.gid) ||
-		    (now.st_mode == op->old.mode && now.st_uid == op->old.uid &&
+	bool ours = (commit_mode_is(now.st_mode, op->new.mode) &&
+		     now.st_uid == op->new.uid &&now.st_gid == op->new.gid) ||
+		    (commit_mode_is(now.st_mode, op->old.mode) && now.st_uid == op->old.uid &&
 		     now.st_gid == op->old.gid) ||
-		    c->opened_up || !c->marks[MARK_DONE];
+		    !c->marks[MARK_DONE];
 	if (op->kind == COMMIT_META && !ours)
 		return drifted(c, i, "its owner or mode was changed since the commit", u);
 	int dir = commit_host_dir(c, op, &leaf);
 	int r = dir < 0 ? dir : copy_attributes(c->pre, pre, &st, dir, leaf, COPY_PLAIN);
 	u->restored += r == 0 && op->kind == COMMIT_META;
 	return r < 0 ? commit_failed(c, op, r, "cannot set owner and mode of") : 0;
+}
+
+/* Before the pre-images were complete nothing was changed but the modes of directories. */
+static int close_again(struct commit *c, size_t i)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	if (!S_ISDIR(op->old.mode))
+		return 0;
+	cleanup_fd int self = commit_host_self(c, op);
+	int r = self < 0 ? 0 : commit_close_up(self, op);
+	return r < 0 ? commit_failed(c, op, r, "cannot give its mode back to") : 0;
 }
 
 typedef int step_fn(struct commit *c, size_t i, struct commit_undone *u);
@@ -267,7 +277,11 @@ int commit_take_back(struct commit *c, struct commit_undone *ret)
 	*ret = (struct commit_undone){ .number = c->number };
 	snprintf(ret->drift_dir, sizeof(ret->drift_dir), "commits/%u/pre", c->number);
 	int r = c->marks[MARK_UNDOING] ? 0 : commit_mark(c, MARK_UNDOING, 0, NULL);
-	if (c->marks[MARK_SAVED]) { /* else the host was not touched */
+	if (!c->marks[MARK_SAVED]) {
+		for (size_t i = 0; r == 0 && i < c->plan.count; i++)
+			r = close_again(c, i);
+	} else {
+		commit_open_up(c);
 		if (r == 0)
 			r = each(c, ret, COMMIT_PUT, BACKWARDS, undo_put);
 		if (r == 0)

@@ -301,7 +301,10 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, false);
 	} else {
 		bool content = !same_content(upper_dir, lower_dir, name, &u, &l);
-		if (content || !same_meta(w, &u, &l) || !same_xattrs(upper_dir, lower_dir, name))
+		/* one of several names of a file now: it is to be so on the host as well */
+		bool linked = S_ISREG(u.st_mode) && u.st_nlink > 1 && u.st_nlink != l.st_nlink;
+		if (content || linked || !same_meta(w, &u, &l) ||
+		    !same_xattrs(upper_dir, lower_dir, name))
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, content);
 		/* a directory that became a file took what was in it along */
 		if (rc == 0 && S_ISDIR(l.st_mode)) {
