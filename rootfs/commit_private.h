@@ -13,7 +13,9 @@ enum commit_mark {
 	MARK_DONE,     /* the host is as planned */
 	MARK_DROPPED,  /* the layers hold none of it any more */
 	MARK_UNDOING,  /* from here on only backwards */
+	MARK_DRIFTED,  /* a step that undo left, because the host was changed since */
 	MARK_RESTORED, /* the object that undo made of a pre-image on another filesystem */
+	MARK_RETURNED, /* the host is as it was; the pre-images may go */
 	MARK_UNDONE,
 	MARK_COUNT,
 };

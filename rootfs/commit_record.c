@@ -143,7 +143,7 @@ int commit_record_write(struct commit *c)
 		r = ledger_open(c->dir, "progress", &c->ledger, NULL);
 	/* what will be noted has its room now, so that a full disk cannot stop it half way */
 	if (r == 0)
-		r = ledger_reserve(&c->ledger, (2 * c->plan.count + MARK_COUNT) *
+		r = ledger_reserve(&c->ledger, (3 * c->plan.count + MARK_COUNT) *
 						       (sizeof(struct progress_step) + 16));
 	return r < 0 ? err_sys(c->err, -r, "commit: cannot write the record") : 0;
 }
@@ -193,6 +193,8 @@ static int load_progress(const void *record, size_t len, void *arg)
 	c->marks[step->mark] = true;
 	if (step->mark == MARK_STAGED)
 		c->progress[step->op].staged = step->state;
+	if (step->mark == MARK_DRIFTED)
+		c->progress[step->op].drifted = true;
 	if (step->mark == MARK_RESTORED)
 		c->progress[step->op].restored = step->state;
 	return 0;
@@ -265,7 +267,7 @@ int commit_mark(struct commit *c, enum commit_mark mark, size_t op, const struct
 	struct iovec part = { &step, sizeof(step) };
 	int r = ledger_append(&c->ledger, &part, 1);
 	/* a step's mark is on the disk before the names change: its phase ends with a sync */
-	if (r == 0 && mark != MARK_STAGED && mark != MARK_RESTORED)
+	if (r == 0 && mark != MARK_STAGED && mark != MARK_RESTORED && mark != MARK_DRIFTED)
 		r = ledger_sync(&c->ledger);
 	if (r < 0)
 		return err_sys(c->err, -r, "commit: cannot write the record");

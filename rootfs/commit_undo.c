@@ -18,7 +18,7 @@ static int drifted(struct commit *c, size_t i, const char *why, struct commit_un
 	u->drifted++;
 	if (c->told)
 		c->told(c->plan.ops[i].path, why, c->arg);
-	return 0;
+	return commit_mark(c, MARK_DRIFTED, i, NULL);
 }
 
 static int clear_temp(struct commit *c, size_t i, int dir)
@@ -85,6 +85,13 @@ static int put_back(struct commit *c, size_t i, int dir, const char *leaf,
 	return r < 0 ? r : commit_exchange(dir, temp, dir, leaf, there);
 }
 
+/* Something of another type had this name: then what is there now is that step's to judge. */
+static bool replaces(const struct commit *c, size_t i)
+{
+	return i > 0 && c->plan.ops[i - 1].early &&
+	       strcmp(c->plan.ops[i - 1].path, c->plan.ops[i].path) == 0;
+}
+
 /* A file that was put: the old one again, or nothing. */
 static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 {
@@ -93,8 +100,8 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 	const char *leaf;
 	struct stat st;
 	int dir = reach(c, i, &leaf);
-	if (dir == -ENOENT)
-		return g->staged.mode ? drifted(c, i, "its directory is gone", u) : 0;
+	if (dir == -ENOENT) /* what was new is gone, with its directory */
+		return op->old.mode ? drifted(c, i, "its directory is gone", u) : 0;
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	bool there = fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -112,7 +119,7 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 		r = -ESTALE;
 	} else if (!there && op->old.mode) {
 		r = -ESTALE;
-	} else if (there && !op->old.mode && g->staged.mode && c->marks[MARK_DONE]) {
+	} else if (there && !op->old.mode && c->marks[MARK_DONE] && !replaces(c, i)) {
 		r = -ESTALE;
 	}
 	if (r == -ESTALE)
@@ -272,33 +279,43 @@ static int clear_pre(struct commit *c)
 	return 0;
 }
 
+static int return_host(struct commit *c, struct commit_undone *u)
+{
+	int r = 0;
+	if (!c->marks[MARK_SAVED]) {
+		for (size_t i = 0; r == 0 && i < c->plan.count; i++)
+			r = close_again(c, i);
+		return r;
+	}
+	commit_open_up(c);
+	r = each(c, u, COMMIT_PUT, BACKWARDS, undo_put);
+	if (r == 0)
+		r = each(c, u, COMMIT_MKDIR, BACKWARDS, undo_mkdir);
+	commit_forget(&c->host); /* a directory removed and made again is another */
+	if (r == 0)
+		r = each(c, u, COMMIT_RMDIR, FORWARDS, undo_rmdir);
+	if (r == 0)
+		r = each(c, u, COMMIT_DELETE, FORWARDS, undo_delete);
+	if (r == 0)
+		r = each(c, u, COMMIT_TOUCH, BACKWARDS, undo_directory);
+	if (r == 0)
+		r = each(c, u, COMMIT_RMDIR, BACKWARDS, undo_directory);
+	if (r == 0)
+		r = each(c, u, COMMIT_META, BACKWARDS, undo_directory);
+	return r == 0 ? commit_sync_dirs(c) : r;
+}
+
 int commit_take_back(struct commit *c, struct commit_undone *ret)
 {
 	*ret = (struct commit_undone){ .number = c->number };
 	snprintf(ret->drift_dir, sizeof(ret->drift_dir), "commits/%u/pre", c->number);
+	for (size_t i = 0; i < c->plan.count; i++)
+		ret->drifted += c->progress[i].drifted;
 	int r = c->marks[MARK_UNDOING] ? 0 : commit_mark(c, MARK_UNDOING, 0, NULL);
-	if (!c->marks[MARK_SAVED]) {
-		for (size_t i = 0; r == 0 && i < c->plan.count; i++)
-			r = close_again(c, i);
-	} else {
-		commit_open_up(c);
+	if (r == 0 && !c->marks[MARK_RETURNED]) {
+		r = return_host(c, ret);
 		if (r == 0)
-			r = each(c, ret, COMMIT_PUT, BACKWARDS, undo_put);
-		if (r == 0)
-			r = each(c, ret, COMMIT_MKDIR, BACKWARDS, undo_mkdir);
-		commit_forget(&c->host); /* a directory removed and made again is another */
-		if (r == 0)
-			r = each(c, ret, COMMIT_RMDIR, FORWARDS, undo_rmdir);
-		if (r == 0)
-			r = each(c, ret, COMMIT_DELETE, FORWARDS, undo_delete);
-		if (r == 0)
-			r = each(c, ret, COMMIT_TOUCH, BACKWARDS, undo_directory);
-		if (r == 0)
-			r = each(c, ret, COMMIT_RMDIR, BACKWARDS, undo_directory);
-		if (r == 0)
-			r = each(c, ret, COMMIT_META, BACKWARDS, undo_directory);
-		if (r == 0)
-			r = commit_sync_dirs(c);
+			r = commit_mark(c, MARK_RETURNED, 0, NULL);
 	}
 	if (r == 0)
 		r = clear_pre(c);

@@ -2,7 +2,7 @@
  * Kills a command before its N-th system call that may change a file, a name or the disk.
  *
  *   killat N COMMAND...     exit 137 when it was killed, else the command's own; the call's number on stderr
- *   killat 0 COMMAND...     prints how many there are, on stdout of the tracer's caller (descriptor 3)
+ *   killat 0 COMMAND...     says how many there are, in the last line on stderr
  */
 #include <asm/unistd.h>
 #include <errno.h>
@@ -105,6 +105,6 @@ int main(int argc, char **argv)
 		return 137;
 	}
 	if (at == 0)
-		dprintf(3, "%ld\n", seen);
+		fprintf(stderr, "%ld\n", seen);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from tree import Tap, differences, populate, snapshot, vsandbox
+from tree import PYTHON, Tap, become, differences, populate, snapshot, vsandbox
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -22,7 +22,7 @@ def one_round(base, seed, steps, flags):
     populate(work, seed)
     subprocess.run(["cp", "-a", work, copy], check=True)
     before = snapshot(work)
-    mutate = [sys.executable, "-B", os.path.join(HERE, "tree.py"), str(seed), str(steps)]
+    mutate = [PYTHON, "-B", os.path.join(HERE, "tree.py"), str(seed), str(steps)]
     subprocess.run(mutate, cwd=copy, check=True)
     policy = os.path.join(base, "open.json")
     vsandbox("run", "-q", "-p", policy, *flags, "--", *mutate, cwd=work)
@@ -45,12 +45,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--uid", type=int)
     args = parser.parse_args()
-    base = tempfile.mkdtemp(prefix="vsandbox-property-")
     if args.uid:
-        os.chown(base, args.uid, args.uid)
-        os.setgroups([])
-        os.setresgid(args.uid, args.uid, args.uid)
-        os.setresuid(args.uid, args.uid, args.uid)
+        become(args.uid)
+    base = tempfile.mkdtemp(prefix="vsandbox-property-")
     os.environ["XDG_STATE_HOME"] = os.path.join(base, "state")
     os.environ["HOME"] = base
     os.mkdir(os.environ["XDG_STATE_HOME"], 0o700)

@@ -6,7 +6,8 @@ import stat
 import subprocess
 import sys
 
-VSANDBOX = os.environ.get("VSANDBOX", "build/release/vsandbox")
+PYTHON = "/usr/bin/python3"  # the system's: any user may read it
+VSANDBOX = os.path.abspath(os.environ.get("VSANDBOX", "build/release/vsandbox"))
 
 
 def describe(path, names, at):
@@ -280,6 +281,14 @@ def vsandbox(*args, cwd=None, check=True, prefix=()):
     if check and r.returncode:
         raise RuntimeError(f"{' '.join(args)}: exit {r.returncode}: {r.stderr}")
     return r
+
+
+def become(uid):
+    """Starts this program again as another user, with the interpreter that all may read."""
+    args, at = sys.argv[1:], sys.argv.index("--uid") - 1
+    del args[at:at + 2]
+    os.execvp("setpriv", ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", PYTHON, "-B",
+                          os.path.abspath(sys.argv[0]), *args])
 
 
 class Tap:
