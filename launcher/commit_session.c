@@ -180,7 +180,7 @@ static enum consent consent(const struct commit_wish *wish, const struct session
 			    const struct commit_plan *p)
 {
 	unsigned executes = commit_plan_problems(p, COMMIT_EXECUTES);
-	bool asks = can_ask() && !wish->json;
+	bool asks = can_ask() && !wish->json && !wish->unattended;
 	if (executes && !wish->yes_executable) {
 		log_warn("%u of the files are run, or followed, by programs of this host:",
 			 executes);
@@ -273,7 +273,8 @@ int commit_session(const struct session *s, const struct commit_wish *wish)
 		struct commit_request req = {
 			.overlay = &overlay,
 			.session_dirfd = s->dirfd,
-			.workspace = session_text(s, "workspace"),
+			.workspace =
+				wish->workspace ? wish->workspace : session_text(s, "workspace"),
 			.paths = wish->paths,
 			.excludes = wish->excludes,
 			.want = wish->interactive ? ask_each : NULL,

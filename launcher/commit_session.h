@@ -7,7 +7,9 @@
 
 struct commit_wish {
 	const char *const *paths, *const *excludes; /* NULL-terminated; NULL all, none */
+	const char *workspace;                      /* NULL: what session.json says */
 	bool dry_run, interactive, yes, yes_executable, keep_setuid, json;
+	bool unattended; /* ask nobody, even on a terminal */
 };
 
 /*
