@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/diff_patch.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/path.h"
@@ -18,7 +19,7 @@ const struct option_spec diff_options[] = {
 	[DIFF_NAME_STATUS] = { "name-status", 0, NULL, "one letter and the path, a tab between" },
 	[DIFF_STAT] = { "stat", 0, NULL, "with sizes" },
 	[DIFF_JSON] = { "json", 0, NULL, "as JSON" },
-	[DIFF_PATCH] = { "patch", 'p', NULL, "", "compare the files with diff(1)" },
+	[DIFF_PATCH] = { "patch", 'p', NULL, "as a patch for patch -p1 or git apply" },
 	{ NULL },
 };
 
@@ -172,6 +173,8 @@ static int diff(const struct session *s, const char *below, const struct options
 			print_json(&rows, s);
 		return 0;
 	}
+	if (options_has(o, DIFF_PATCH))
+		return diff_patch(s, below, err);
 	int r = overlay_load(s->dirfd, &overlay, err);
 	if (r < 0)
 		return r;
