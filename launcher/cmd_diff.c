@@ -12,12 +12,14 @@
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
+#include "launcher/writers.h"
 #include "rootfs/upper.h"
 
-enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_JSON, DIFF_PATCH };
+enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_BY_PROCESS, DIFF_JSON, DIFF_PATCH };
 const struct option_spec diff_options[] = {
 	[DIFF_NAME_STATUS] = { "name-status", 0, NULL, "one letter and the path, a tab between" },
 	[DIFF_STAT] = { "stat", 0, NULL, "with sizes" },
+	[DIFF_BY_PROCESS] = { "by-process", 0, NULL, "with the program that wrote it last" },
 	[DIFF_JSON] = { "json", 0, NULL, "as JSON" },
 	[DIFF_PATCH] = { "patch", 'p', NULL, "as a patch for patch -p1 or git apply" },
 	{ NULL },
@@ -26,9 +28,13 @@ const struct option_spec diff_options[] = {
 struct row {
 	enum change_kind kind;
 	bool content;
-	char *path; /* owned */
+	const char *path; /* name, or in a key what is looked for */
+	char *name;       /* owned */
 	mode_t mode;
 	int64_t before, after; /* sizes; -1 none */
+	const char *program;   /* that wrote it last; "" not known; of the writers */
+	int64_t pid;
+	const char *from; /* its name before; NULL: it was not renamed; of the writers */
 };
 
 struct rows {
@@ -56,11 +62,13 @@ static int collect(const struct change *c, void *arg)
 	*row = (struct row){
 		.kind = c->kind,
 		.content = c->content,
-		.path = strdup(c->path),
+		.name = strdup(c->path),
 		.mode = st ? st->st_mode : 0,
 		.before = c->lower ? c->lower->st_size : -1,
 		.after = c->upper ? c->upper->st_size : -1,
 	};
+	row->path = row->name;
+	row->program = "";
 	if (!row->path)
 		return -ENOMEM;
 	rows->count++;
@@ -98,6 +106,12 @@ static void print_json(const struct rows *rows, const struct session *s)
 		fputs(i ? ",{" : "{", stdout);
 		json_member(stdout, true, "path", row->path);
 		json_member(stdout, false, "kind", kind_name(row->kind));
+		if (row->from)
+			json_member(stdout, false, "renamed_from", row->from);
+		if (row->program[0]) {
+			json_member(stdout, false, "program", row->program);
+			printf(",\"pid\":%lld", (long long)row->pid);
+		}
 		printf(",\"directory\":%s,\"content\":%s", S_ISDIR(row->mode) ? "true" : "false",
 		       row->content || row->kind != CHANGE_MODIFIED ? "true" : "false");
 		if (row->before >= 0)
@@ -118,7 +132,13 @@ static void print_path(const struct row *row, bool short_home)
 		term_path(&b, row->path);
 	else
 		buf_term(&b, row->path, strlen(row->path));
-	printf("%s%s\n", text, S_ISDIR(row->mode) ? "/" : "");
+	printf("%s%s", text, S_ISDIR(row->mode) ? "/" : "");
+	if (row->from && short_home && row->kind != CHANGE_DELETED) {
+		buf_init(&b, text, sizeof(text));
+		term_path(&b, row->from);
+		printf(" (was %s)", text);
+	}
+	putchar('\n');
 }
 
 static void print_stat(const struct row *row)
@@ -138,6 +158,20 @@ static void print_stat(const struct row *row)
 	print_path(row, true);
 }
 
+static void print_writer(const struct row *row)
+{
+	char text[512], program[400];
+	struct buf b;
+	buf_init(&b, program, sizeof(program));
+	buf_term(&b, row->program, strlen(row->program));
+	if (row->program[0])
+		snprintf(text, sizeof(text), "%s[%lld]", program, (long long)row->pid);
+	else
+		snprintf(text, sizeof(text), "?");
+	printf("%c %-28s ", letter(row->kind), text);
+	print_path(row, true);
+}
+
 static void print_text(const struct rows *rows, const struct options *o)
 {
 	static const char *const colors[CHANGE_KIND_COUNT] = { [CHANGE_DELETED] = TERM_RED,
@@ -150,6 +184,10 @@ static void print_text(const struct rows *rows, const struct options *o)
 		count[row->kind]++;
 		if (options_has(o, DIFF_STAT)) {
 			print_stat(row);
+			continue;
+		}
+		if (options_has(o, DIFF_BY_PROCESS)) {
+			print_writer(row);
 			continue;
 		}
 		bool plain = options_has(o, DIFF_NAME_STATUS);
@@ -184,13 +222,27 @@ static int diff(const struct session *s, const char *below, const struct options
 		err_set(err, ENOMEM, "out of memory");
 	if (rows.count)
 		qsort(rows.items, rows.count, sizeof(*rows.items), order);
+	struct writers writers = { NULL };
+	bool names_only = options_has(o, DIFF_NAME_STATUS) || options_has(o, DIFF_STAT);
+	if (r == 0 && !names_only)
+		r = writers_load(s->dirfd, &writers, err);
+	for (size_t i = 0; r == 0 && !names_only && i < rows.count; i++) {
+		struct row *row = &rows.items[i];
+		row->program = writers_program(&writers, row->path, &row->pid);
+		/* only from what was there before: programs write beside a file and rename often */
+		const struct row was = { .kind = CHANGE_DELETED,
+					 .path = writers_renamed_from(&writers, row->path) };
+		if (was.path && bsearch(&was, rows.items, rows.count, sizeof(was), order))
+			row->from = was.path;
+	}
 	if (r == 0 && options_has(o, DIFF_JSON))
 		print_json(&rows, s);
 	else if (r == 0)
 		print_text(&rows, o);
 	for (size_t i = 0; i < rows.count; i++)
-		free(rows.items[i].path);
+		free(rows.items[i].name);
 	free(rows.items);
+	writers_finish(&writers);
 	return r;
 }
 
