@@ -317,7 +317,9 @@ static int drop_part(struct commit *c)
 		else if (unlinkat(dir, leaf, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY)
 			r = -errno;
 		else if (op->kind == COMMIT_MKDIR || op->kind == COMMIT_META) {
-			/* something stays in it: then it keeps its mode */
+			/* something stays in it: it keeps its mode, and hides nothing of the host's */
+			if (op->kind == COMMIT_MKDIR)
+				r = strip_marks(dir, leaf);
 			if (fchmodat(dir, leaf, op->new.mode & 07777, 0) < 0 && errno != ENOENT)
 				r = -errno;
 		}

@@ -436,48 +436,64 @@ static void check_git(struct planner *p)
 	}
 }
 
+/* Is directory @below[0..len) of the layer's upper opaque? */
+static bool is_opaque_dir(const struct overlay_layer *l, const char *below, size_t len)
+{
+	char leaf[NAME_MAX + 1];
+	size_t parent = len;
+	while (parent > 0 && below[parent - 1] != '/')
+		parent--;
+	if (len - parent > NAME_MAX)
+		return false;
+	memcpy(leaf, below + parent, len - parent);
+	leaf[len - parent] = '\0';
+	cleanup_fd int dir = beneath_dir_forced(l->upper_fd, below, parent ? parent - 1 : 0);
+	return dir >= 0 && upper_is_opaque(dir, leaf);
+}
+
 /*
- * What is in an opaque directory hides the host's without a mark of its own: in part it could not be
- * taken out of the layer again.
+ * An opaque directory hides the host's of that name: were part of it committed, the rest in the layer
+ * would hide that part too. Where the host has none, the mark can go (see drop_part).
  */
+static void check_opaque_dir(struct planner *p, size_t i, size_t full)
+{
+	size_t start = i;
+	char *dir = strndup(p->seen[i].path, full);
+	if (!dir) {
+		p->failed = true;
+		return;
+	}
+	while (start > 0 && path_is_within(p->seen[start - 1].path, dir))
+		start--;
+	bool made = strcmp(p->seen[start].path, dir) == 0 && !S_ISDIR(p->seen[start].lower.st_mode);
+	bool partial = false;
+	for (size_t j = start; !made && j < p->count && path_is_within(p->seen[j].path, dir); j++)
+		partial |= p->seen[j].wanted;
+	if (partial)
+		problem(p, COMMIT_REFUSED, dir,
+			"the session made this directory anew: it is committed as a whole or not "
+			"at "
+			"all");
+	free(dir);
+}
+
 static void check_opaque(struct planner *p)
 {
+	const char *last = NULL; /* the directory looked at last: many changes lie in one */
+	size_t last_len = 0;
 	for (size_t i = 0; i < p->count && !p->plan->whole; i++) {
 		const struct seen *s = &p->seen[i];
-		if (s->wanted)
+		size_t len = beneath_parent_len(s->path);
+		if (s->wanted || (last && last_len == len && memcmp(last, s->path, len) == 0))
 			continue;
+		last = s->path;
+		last_len = len;
 		const struct overlay_layer *l = &p->req->overlay->layers[s->layer];
 		size_t root_len = l->mount[1] ? strlen(l->mount) : 0;
-		const char *below = s->path + root_len + 1;
-		for (size_t len = beneath_parent_len(below); len > 0;) {
-			char leaf[NAME_MAX + 1];
-			size_t parent = len;
-			while (parent > 0 && below[parent - 1] != '/')
-				parent--;
-			if (len - parent > NAME_MAX)
-				break;
-			memcpy(leaf, below + parent, len - parent);
-			leaf[len - parent] = '\0';
-			cleanup_fd int dir =
-				beneath_dir_forced(l->upper_fd, below, parent ? parent - 1 : 0);
-			size_t full = root_len + 1 + len;
-			bool partial = false;
-			for (size_t j = 0; dir >= 0 && upper_is_opaque(dir, leaf) && j < p->count;
-			     j++)
-				partial |= p->seen[j].wanted &&
-					   strncmp(p->seen[j].path, s->path, full) == 0 &&
-					   (p->seen[j].path[full] == '/' || !p->seen[j].path[full]);
-			if (partial) {
-				char *name = strndup(s->path, full);
-				problem(p, COMMIT_REFUSED, name ? name : s->path,
-					"the session made this directory anew: it is committed as "
-					"a "
-					"whole or not at all");
-				free(name);
-				return;
-			}
-			len = parent ? parent - 1 : 0;
-		}
+		for (; len > root_len; len--)
+			if ((s->path[len] == '/') &&
+			    is_opaque_dir(l, s->path + root_len + 1, len - root_len - 1))
+				check_opaque_dir(p, i, len);
 	}
 }
 
