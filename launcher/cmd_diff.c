@@ -5,28 +5,36 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/diff_patch.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/path.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
+#include "launcher/writers.h"
 #include "rootfs/upper.h"
 
-enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_JSON, DIFF_PATCH };
+enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_BY_PROCESS, DIFF_JSON, DIFF_PATCH };
 const struct option_spec diff_options[] = {
 	[DIFF_NAME_STATUS] = { "name-status", 0, NULL, "one letter and the path, a tab between" },
 	[DIFF_STAT] = { "stat", 0, NULL, "with sizes" },
+	[DIFF_BY_PROCESS] = { "by-process", 0, NULL, "with the program that wrote it last" },
 	[DIFF_JSON] = { "json", 0, NULL, "as JSON" },
-	[DIFF_PATCH] = { "patch", 'p', NULL, "", "compare the files with diff(1)" },
+	[DIFF_PATCH] = { "patch", 'p', NULL, "as a patch for patch -p1 or git apply" },
 	{ NULL },
 };
 
 struct row {
 	enum change_kind kind;
 	bool content;
-	char *path; /* owned */
+	const char *path; /* name, or in a key what is looked for */
+	char *name;       /* owned */
 	mode_t mode;
 	int64_t before, after; /* sizes; -1 none */
+	const char *program;   /* that wrote it last; "" not known; of the writers */
+	int64_t pid;
+	const char *from; /* its name before; NULL: it was not renamed; of the writers */
 };
 
 struct rows {
@@ -54,11 +62,13 @@ static int collect(const struct change *c, void *arg)
 	*row = (struct row){
 		.kind = c->kind,
 		.content = c->content,
-		.path = strdup(c->path),
+		.name = strdup(c->path),
 		.mode = st ? st->st_mode : 0,
 		.before = c->lower ? c->lower->st_size : -1,
 		.after = c->upper ? c->upper->st_size : -1,
 	};
+	row->path = row->name;
+	row->program = "";
 	if (!row->path)
 		return -ENOMEM;
 	rows->count++;
@@ -96,6 +106,12 @@ static void print_json(const struct rows *rows, const struct session *s)
 		fputs(i ? ",{" : "{", stdout);
 		json_member(stdout, true, "path", row->path);
 		json_member(stdout, false, "kind", kind_name(row->kind));
+		if (row->from)
+			json_member(stdout, false, "renamed_from", row->from);
+		if (row->program[0]) {
+			json_member(stdout, false, "program", row->program);
+			printf(",\"pid\":%lld", (long long)row->pid);
+		}
 		printf(",\"directory\":%s,\"content\":%s", S_ISDIR(row->mode) ? "true" : "false",
 		       row->content || row->kind != CHANGE_MODIFIED ? "true" : "false");
 		if (row->before >= 0)
@@ -116,7 +132,13 @@ static void print_path(const struct row *row, bool short_home)
 		term_path(&b, row->path);
 	else
 		buf_term(&b, row->path, strlen(row->path));
-	printf("%s%s\n", text, S_ISDIR(row->mode) ? "/" : "");
+	printf("%s%s", text, S_ISDIR(row->mode) ? "/" : "");
+	if (row->from && short_home && row->kind != CHANGE_DELETED) {
+		buf_init(&b, text, sizeof(text));
+		term_path(&b, row->from);
+		printf(" (was %s)", text);
+	}
+	putchar('\n');
 }
 
 static void print_stat(const struct row *row)
@@ -136,6 +158,20 @@ static void print_stat(const struct row *row)
 	print_path(row, true);
 }
 
+static void print_writer(const struct row *row)
+{
+	char text[512], program[400];
+	struct buf b;
+	buf_init(&b, program, sizeof(program));
+	buf_term(&b, row->program, strlen(row->program));
+	if (row->program[0])
+		snprintf(text, sizeof(text), "%s[%lld]", program, (long long)row->pid);
+	else
+		snprintf(text, sizeof(text), "?");
+	printf("%c %-28s ", letter(row->kind), text);
+	print_path(row, true);
+}
+
 static void print_text(const struct rows *rows, const struct options *o)
 {
 	static const char *const colors[CHANGE_KIND_COUNT] = { [CHANGE_DELETED] = TERM_RED,
@@ -148,6 +184,10 @@ static void print_text(const struct rows *rows, const struct options *o)
 		count[row->kind]++;
 		if (options_has(o, DIFF_STAT)) {
 			print_stat(row);
+			continue;
+		}
+		if (options_has(o, DIFF_BY_PROCESS)) {
+			print_writer(row);
 			continue;
 		}
 		bool plain = options_has(o, DIFF_NAME_STATUS);
@@ -171,6 +211,8 @@ static int diff(const struct session *s, const char *below, const struct options
 			print_json(&rows, s);
 		return 0;
 	}
+	if (options_has(o, DIFF_PATCH))
+		return diff_patch(s, below, err);
 	int r = overlay_load(s->dirfd, &overlay, err);
 	if (r < 0)
 		return r;
@@ -180,42 +222,28 @@ static int diff(const struct session *s, const char *below, const struct options
 		err_set(err, ENOMEM, "out of memory");
 	if (rows.count)
 		qsort(rows.items, rows.count, sizeof(*rows.items), order);
+	struct writers writers = { NULL };
+	bool names_only = options_has(o, DIFF_NAME_STATUS) || options_has(o, DIFF_STAT);
+	if (r == 0 && !names_only)
+		r = writers_load(s->dirfd, &writers, err);
+	for (size_t i = 0; r == 0 && !names_only && i < rows.count; i++) {
+		struct row *row = &rows.items[i];
+		row->program = writers_program(&writers, row->path, &row->pid);
+		/* only from what was there before: programs write beside a file and rename often */
+		const struct row was = { .kind = CHANGE_DELETED,
+					 .path = writers_renamed_from(&writers, row->path) };
+		if (was.path && bsearch(&was, rows.items, rows.count, sizeof(was), order))
+			row->from = was.path;
+	}
 	if (r == 0 && options_has(o, DIFF_JSON))
 		print_json(&rows, s);
 	else if (r == 0)
 		print_text(&rows, o);
 	for (size_t i = 0; i < rows.count; i++)
-		free(rows.items[i].path);
+		free(rows.items[i].name);
 	free(rows.items);
+	writers_finish(&writers);
 	return r;
-}
-
-/* Absolute, without a trailing slash; "" names everything. The path need not exist any more. */
-static int absolute(const char *given, char path[static STATE_PATH_SIZE], struct err *err)
-{
-	char cwd[STATE_PATH_SIZE] = "", joined[2 * STATE_PATH_SIZE];
-	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
-		return err_sys(err, errno, "the current directory cannot be named");
-	snprintf(joined, sizeof(joined), "%s/%s", cwd, given);
-	size_t len = 0;
-	for (char *save, *part = strtok_r(joined, "/", &save); part;
-	     part = strtok_r(NULL, "/", &save)) {
-		if (!strcmp(part, "."))
-			continue;
-		if (!strcmp(part, "..")) {
-			while (len && path[--len] != '/')
-				;
-			continue;
-		}
-		size_t n = strlen(part);
-		if (len + n + 2 > STATE_PATH_SIZE)
-			return err_set(err, ENAMETOOLONG, "the path is too long");
-		path[len++] = '/';
-		memcpy(path + len, part, n);
-		len += n;
-	}
-	path[len] = 0;
-	return 0;
 }
 
 int cmd_diff(const struct options *o)
@@ -224,11 +252,10 @@ int cmd_diff(const struct options *o)
 	struct err err;
 	char path[STATE_PATH_SIZE];
 	int r = options_want_args(o, 0, 2, &err);
-	/* A single argument with a slash or a dot in front can be no session id. */
-	bool only_path = o->arg_count == 1 && (o->args[0][0] == '.' || strchr(o->args[0], '/'));
+	bool only_path = o->arg_count == 1 && path_is_given(o->args[0]);
 	const char *given = only_path ? o->args[0] : o->arg_count > 1 ? o->args[1] : NULL;
 	if (r == 0 && given)
-		r = absolute(given, path, &err);
+		r = path_absolute(given, path, &err);
 	if (r == 0)
 		r = session_find(only_path ? NULL : o->args[0], &s, &err);
 	if (r == 0) {

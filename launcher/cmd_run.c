@@ -73,7 +73,8 @@ const struct option_spec run_options[] = {
 	[RUN_NO_MEM] = { "no-mem", 0, NULL, "no alert on memory use; limits still hold" },
 	[RUN_NO_DB] = { "no-db", 0, NULL,
 			"do not report or score database actions; still enforced" },
-	[RUN_ON_EXIT] = { "on-exit", 0, "keep|discard", "what happens to the changes at the end" },
+	[RUN_ON_EXIT] = { "on-exit", 0, "keep|commit|discard|ask",
+			  "what happens to the changes at the end" },
 	[RUN_WORKSPACE] = { "workspace", 0, "overlay|direct|read-only",
 			    "how the current directory is shown" },
 	[RUN_NET] = { "net", 0, "none|host", "the network inside" },
@@ -155,10 +156,6 @@ static int refuse_unbuilt(const struct policy *p, struct err *err)
 		return err_set(err, ENOSYS,
 			       "mode %s is not built yet; use --mode alert, rollback or observe",
 			       policy_mode_name(p->mode));
-	if (p->on_exit == ON_EXIT_COMMIT || p->on_exit == ON_EXIT_ASK)
-		return err_set(err, ENOSYS,
-			       "on-exit %s is not built yet; use --on-exit keep or discard",
-			       policy_on_exit_name(p->on_exit));
 	if (p->host_port_count)
 		return err_set(err, ENOSYS, "%s: host_ports are not built yet", p->origin.file);
 	return 0;

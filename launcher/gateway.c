@@ -30,6 +30,7 @@
 #include "launcher/exit.h"
 #include "launcher/external.h"
 #include "launcher/log.h"
+#include "launcher/on_exit.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
@@ -468,6 +469,21 @@ static int finish(struct gateway *g)
 	return code;
 }
 
+/* The terminal is the person's again: who is asked may answer with Ctrl-C. */
+static int settle(struct gateway *g, const sigset_t *mask, int code)
+{
+	struct signalfd_siginfo info;
+	int end;
+	if (!g->exited || g->run->policy->on_exit == ON_EXIT_KEEP)
+		return code;
+	reap_monitor(g, &end); /* what is mounted on the layers goes with it */
+	while (read(g->signal_fd, &info, sizeof(info)) > 0)
+		;
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	return on_exit_settle(&g->session, g->run->policy->on_exit,
+			      g->reason ? RUN_WAS_ENDED : RUN_ENDED_ITSELF, g->run->cwd, code);
+}
+
 /* First in the log: what was started, as far as an event has room for it. */
 static void append_start(struct gateway *g)
 {
@@ -602,7 +618,7 @@ int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 	report_init(&g.report, run, &g.session);
 	if (start(&g, envp, &mask, &err) == 0) {
 		supervise(&g);
-		code = finish(&g);
+		code = settle(&g, &mask, finish(&g));
 	} else {
 		log_error("%s", err.text);
 		if (g.monitor_pid > 0) {

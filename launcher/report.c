@@ -319,9 +319,11 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 				 (unsigned long long)r->outside);
 		if (run->policy->on_exit == ON_EXIT_DISCARD && changes)
 			log_info("the changes are discarded, as asked");
-		else if (changes)
-			log_info("next: vsandbox diff %s, then vsandbox discard %s", r->session->id,
-				 r->session->id);
+		else if (changes && run->policy->on_exit == ON_EXIT_KEEP)
+			log_info("next: vsandbox diff %s, then vsandbox commit %s or vsandbox "
+				 "discard "
+				 "%s",
+				 r->session->id, r->session->id, r->session->id);
 	}
 	digest_finish(&d);
 }

@@ -15,7 +15,7 @@
 #include "base/scope.h"
 #include "launcher/term.h"
 
-enum { SESSION_JSON_MAX = 1 << 20 };
+enum { SESSION_JSON_MAX = 1 << 20, MONITOR_END_MS = 5000 };
 
 const char *session_state_name(enum session_state state)
 {
@@ -401,4 +401,25 @@ int session_recover(const struct session *s, struct err *err)
 	r = eventlog_recover(reader, NULL, NULL);
 	eventlog_reader_close(reader);
 	return r < 0 ? err_sys(err, -r, "cannot recover the log of session %s", s->id) : r;
+}
+
+int session_lock(const struct session *s, struct err *err)
+{
+	if (s->state == SESSION_DAMAGED)
+		return err_set(err, EINVAL, "session %s is damaged: %s", s->id, s->damage);
+	cleanup_fd int fd = openat(s->dirfd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open the lock of session %s", s->id);
+	bool held = s->state != SESSION_RUNNING && flock(fd, LOCK_EX | LOCK_NB) == 0;
+	/* the monitor of a run that has just ended takes its mounts down; until then they use the layers */
+	for (unsigned waited = 0; held && monitor_alive(s); waited++) {
+		held = waited < MONITOR_END_MS;
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	if (!held)
+		return err_set(err, EBUSY,
+			       "session %s is running, or another command is at work on it; end it "
+			       "first: vsandbox kill %s",
+			       s->id, s->id);
+	return take_fd(&fd);
 }

@@ -90,6 +90,12 @@ pid_t session_process(const struct session *s, const char *name, uint64_t *ret_s
  */
 int session_recover(const struct session *s, struct err *err);
 
+/*
+ * Takes the lock of a session that has ended, for a verb that changes what it holds: meanwhile it counts as
+ * running. The descriptor, which the caller closes; -EBUSY with the reason in @err.
+ */
+int session_lock(const struct session *s, struct err *err);
+
 /* True while the process of that pid and start time lives. */
 bool process_alive(pid_t pid, uint64_t start_ticks);
 /* Start time in clock ticks since boot; 0 when there is no such process. */

@@ -25,7 +25,7 @@ static int open_dir(int parent, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int copy_xattrs(int from, int to)
+static int keep_xattrs(int from, int to)
 {
 	ssize_t size = flistxattr(from, NULL, 0);
 	if (size <= 0)
@@ -47,7 +47,7 @@ static int copy_xattrs(int from, int to)
 }
 
 /* Last, so that making entries has not changed the times. */
-static int copy_attributes(int from, int to)
+static int keep_attributes(int from, int to)
 {
 	struct stat st, now;
 	if (fstat(from, &st) < 0 || fstat(to, &now) < 0)
@@ -57,7 +57,7 @@ static int copy_attributes(int from, int to)
 		return -errno;
 	if (fchmod(to, st.st_mode & 07777) < 0)
 		return -errno;
-	int r = copy_xattrs(from, to);
+	int r = keep_xattrs(from, to);
 	struct timespec times[2] = { st.st_atim, st.st_mtim };
 	if (r == 0 && futimens(to, times) < 0)
 		r = -errno;
@@ -127,7 +127,7 @@ int move_tree(int from_dir, const char *from, int to_dir, const char *to, unsign
 	if (r >= 0) { /* the entries' leaving has touched the old one's time: put it back first */
 		struct timespec times[2] = { before.st_atim, before.st_mtim };
 		futimens(old, times);
-		r = copy_attributes(old, new);
+		r = keep_attributes(old, new);
 	}
 	if (r >= 0 && unlinkat(from_dir, from, AT_REMOVEDIR) < 0)
 		r = -errno;

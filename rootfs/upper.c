@@ -21,6 +21,7 @@ struct walk {
 	uid_t uid;
 	char *path; /* of what is being looked at, as inside; owned, WALK_PATH_MAX */
 	size_t len;
+	unsigned layer;
 };
 
 struct names {
@@ -91,9 +92,12 @@ static int push(struct walk *w, const char *name)
 static int tell(struct walk *w, enum change_kind kind, const struct stat *upper,
 		const struct stat *lower, bool content)
 {
-	struct change c = {
-		.kind = kind, .path = w->path, .upper = upper, .lower = lower, .content = content
-	};
+	struct change c = { .kind = kind,
+			    .path = w->path,
+			    .layer = w->layer,
+			    .upper = upper,
+			    .lower = lower,
+			    .content = content };
 	return w->visit(&c, w->arg);
 }
 
@@ -108,7 +112,7 @@ static bool has_mark(int dirfd, const char *name, const char *const keys[2], con
 	char path[NAME_MAX + 64], text[8];
 	fd_path(dirfd, name, path, sizeof(path));
 	for (unsigned i = 0; i < 2; i++) {
-		ssize_t n = lgetxattr(path, keys[i], text, sizeof(text));
+		ssize_t n = lgetxattr(path, keys[i], text, value ? sizeof(text) : 0);
 		if (n >= 0 && (!value || (n == (ssize_t)strlen(value) &&
 					  memcmp(text, value, (size_t)n) == 0)))
 			return true;
@@ -125,13 +129,19 @@ static bool is_whiteout(int dirfd, const char *name, const struct stat *st)
 	return S_ISREG(st->st_mode) && st->st_size == 0 && has_mark(dirfd, name, keys, NULL);
 }
 
-static bool is_opaque(int dirfd, const char *name)
+bool upper_is_opaque(int dirfd, const char *name)
 {
 	static const char *const keys[2] = { "user.overlay.opaque", "trusted.overlay.opaque" };
 	return has_mark(dirfd, name, keys, "y");
 }
 
-static bool is_overlay_xattr(const char *name)
+bool upper_is_copied(int dirfd, const char *name)
+{
+	static const char *const keys[2] = { "user.overlay.origin", "trusted.overlay.origin" };
+	return has_mark(dirfd, name, keys, NULL);
+}
+
+bool upper_is_mark(const char *name)
 {
 	return strncmp(name, "user.overlay.", 13) == 0 ||
 	       strncmp(name, "trusted.overlay.", 16) == 0;
@@ -147,7 +157,7 @@ static bool xattrs_within(const char *a, const char *b)
 		return false;
 	ssize_t len = llistxattr(a, list, XATTR_LIST_MAX);
 	for (ssize_t at = 0; at < len; at += (ssize_t)strlen(list + at) + 1) {
-		if (is_overlay_xattr(list + at))
+		if (upper_is_mark(list + at))
 			continue;
 		ssize_t n = lgetxattr(a, list + at, value_a, XATTR_SIZE_MAX);
 		ssize_t m = lgetxattr(b, list + at, value_b, XATTR_SIZE_MAX);
@@ -291,7 +301,10 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, false);
 	} else {
 		bool content = !same_content(upper_dir, lower_dir, name, &u, &l);
-		if (content || !same_meta(w, &u, &l) || !same_xattrs(upper_dir, lower_dir, name))
+		/* one of several names of a file now: it is to be so on the host as well */
+		bool linked = S_ISREG(u.st_mode) && u.st_nlink > 1 && u.st_nlink != l.st_nlink;
+		if (content || linked || !same_meta(w, &u, &l) ||
+		    !same_xattrs(upper_dir, lower_dir, name))
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, content);
 		/* a directory that became a file took what was in it along */
 		if (rc == 0 && S_ISDIR(l.st_mode)) {
@@ -318,7 +331,7 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 		found && S_ISDIR(l.st_mode)
 			? openat(lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 			: -1;
-	rc = walk_directory(w, upper, lower, is_opaque(upper_dir, name));
+	rc = walk_directory(w, upper, lower, upper_is_opaque(upper_dir, name));
 	if (restore && fchmod(upper, u.st_mode & 07777) < 0 && rc == 0)
 		rc = err_sys(w->err, errno, "diff: cannot give %.300s its mode back", w->path);
 	return rc;
@@ -378,6 +391,7 @@ int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, voi
 		if (w.len == 1)
 			w.len = 0;
 		memcpy(path, l->mount, w.len);
+		w.layer = i;
 		path[w.len] = '\0';
 		rc = walk_directory(&w, upper, lower, false);
 	}

@@ -8,6 +8,13 @@
 #include "base/err.h"
 #include "rootfs/overlay.h"
 
+/* True for the names of overlayfs's own extended attributes. */
+bool upper_is_mark(const char *xattr);
+/* Is @name in @dirfd, a directory of an upper, opaque: nothing of the lower shows through it? */
+bool upper_is_opaque(int dirfd, const char *name);
+/* Does it carry the mark of a copy-up, rather than having been made by the session? */
+bool upper_is_copied(int dirfd, const char *name);
+
 enum change_kind {
 	CHANGE_ADDED,
 	CHANGE_MODIFIED, /* content, type or metadata differ from the lower */
@@ -18,6 +25,7 @@ enum change_kind {
 struct change {
 	enum change_kind kind;
 	const char *path;         /* absolute, as inside; valid during the call */
+	unsigned layer;           /* its place in the overlay's list */
 	const struct stat *upper; /* NULL for deletions */
 	const struct stat *lower; /* NULL for additions */
 	bool content; /* MODIFIED: bytes, type or link target differ (not only metadata) */

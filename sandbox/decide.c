@@ -166,6 +166,18 @@ void watch_sample(struct watch *watch, const char *text)
 	publish_text(watch, EVENT_SAMPLE, text);
 }
 
+void watch_touch(struct worker *w)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct place *p = &w->place[i];
+		/* the second is where a rename or link puts a file that may have been copied up */
+		if (p->exists || i == 1)
+			origins_note(&w->watch->origins, p->path, p->exists ? &p->st : NULL);
+		else
+			origins_note_parents(&w->watch->origins, p->path);
+	}
+}
+
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
 	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",

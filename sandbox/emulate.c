@@ -224,8 +224,10 @@ static int perform_rename(struct worker *w, int fixed)
 	if (flags & RENAME_WHITEOUT)
 		return -EINVAL;
 	int r = result_of(renameat2(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags));
-	if (r == -EXDEV && S_ISDIR(from->st.st_mode) && !(flags & RENAME_EXCHANGE))
+	if (r == -EXDEV && S_ISDIR(from->st.st_mode) && !(flags & RENAME_EXCHANGE)) {
+		origins_note_tree(&w->watch->origins, from->parent_fd, from->leaf, from->path);
 		r = move_tree(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags);
+	}
 	if (r == 0 && to->exists && !(flags & RENAME_EXCHANGE) && to->st.st_nlink <= 1 &&
 	    to->st.st_ino != from->st.st_ino)
 		created_remove(&w->watch->created, &to->st);
@@ -546,6 +548,7 @@ static int emulate(struct worker *w, const struct responder *s)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
+	watch_touch(w);
 	r = capture_before(w);
 	if (r == 0)
 		r = creds_assume(w);

@@ -471,6 +471,8 @@ int monitor_main(const struct monitor_plan *plan)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
 	if (r == 0)
+		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
+	if (r == 0)
 		r = start_worker(watch);
 	if (r < 0) {
 		tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");

@@ -480,6 +480,8 @@ static int open_slow(struct worker *w, const struct request *q)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
+	if (writes(&q->how))
+		watch_touch(w);
 	if (waits(p, &q->how)) {
 		r = place_pin(p);
 		if (r < 0) {

@@ -17,6 +17,7 @@
 #include "base/eventlog.h"
 #include "base/syscalls.h"
 #include "sandbox/capture.h"
+#include "rootfs/origin.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
 #include "sandbox/freeze.h"
@@ -37,6 +38,7 @@ struct watch {
 	struct place_env env;
 	struct tracees *tracees;
 	struct created created;
+	struct origins origins;
 	struct eventlog_writer log;
 	struct capture *capture; /* owned */
 	struct history *history;
@@ -103,6 +105,9 @@ void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((form
 
 /* A threshold of CPU or memory was passed. */
 void watch_sample(struct watch *watch, const char *text);
+
+/* The places of the action are about to be changed: what the host has there is noted for commit. */
+void watch_touch(struct worker *w);
 
 /* Who made the object: this session, the system, or somebody before. */
 enum provenance watch_provenance(const struct watch *watch, const struct place *p);

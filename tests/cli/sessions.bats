@@ -48,9 +48,6 @@ load common
 import json, sys
 kinds = {c["path"].rsplit("/", 1)[1]: c["kind"] for c in json.load(sys.stdin)["changes"]}
 assert kinds["old"] == "deleted" and kinds["changed"] == "modified" and kinds["added"] == "added"'
-	run "$VSANDBOX" diff -p
-	[ "$status" -eq 125 ]
-	[[ $output == *"not built yet"* ]]
 }
 
 @test "discard wants a yes, then drops the changes and keeps the log" {

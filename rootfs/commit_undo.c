@@ -1,0 +1,337 @@
+/* A commit backwards, finished or not: what it made goes, the pre-images come back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/scope.h"
+#include "rootfs/beneath.h"
+#include "rootfs/commit_private.h"
+#include "rootfs/copy.h"
+
+static int drifted(struct commit *c, size_t i, const char *why, struct commit_undone *u)
+{
+	if (c->progress[i].drifted)
+		return 0;
+	c->progress[i].drifted = true;
+	u->drifted++;
+	if (c->told)
+		c->told(c->plan.ops[i].path, why, c->arg);
+	return commit_mark(c, MARK_DRIFTED, i, NULL);
+}
+
+static int clear_temp(struct commit *c, size_t i, int dir)
+{
+	char temp[COMMIT_NAME_SIZE];
+	commit_temp_name(c, i, temp);
+	if (unlinkat(dir, temp, 0) == 0 || errno == ENOENT)
+		return 0;
+	return unlinkat(dir, temp, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* Where the step acts; -ENOENT when its directory is gone. A name swapped for a link is drift, not an error. */
+static int reach(struct commit *c, size_t i, const char **ret_leaf)
+{
+	int dir = commit_host_dir(c, &c->plan.ops[i], ret_leaf);
+	return dir == -ENOTDIR || dir == -ELOOP || dir == -EXDEV ? -ENOENT : dir;
+}
+
+static bool same_object(const struct commit_state *s, const struct stat *st)
+{
+	return s->mode && s->ino == st->st_ino && s->dev == st->st_dev;
+}
+
+/*
+ * Puts the pre-image at @leaf, where @there is now (mode 0: nothing). From another filesystem it is
+ * copied first; the copy's identity is noted before it gets the name.
+ */
+static int put_back(struct commit *c, size_t i, int dir, const char *leaf,
+		    const struct commit_state *there)
+{
+	char pre[COMMIT_NAME_SIZE], temp[COMMIT_NAME_SIZE];
+	struct stat st;
+	struct commit_state state;
+	commit_pre_name(i, pre);
+	commit_temp_name(c, i, temp);
+	int r = fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (r == 0 &&
+	    !same_object(&c->plan.ops[i].old, &st)) { /* a copy: known again by its mark */
+		commit_state_of(&st, &state);
+		r = commit_mark(c, MARK_RESTORED, i, &state);
+	}
+	if (r == 0)
+		r = commit_exchange(c->pre, pre, dir, leaf, there);
+	if (r != -EXDEV)
+		return r;
+	r = clear_temp(c, i, dir);
+	if (r == 0 && fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r == 0)
+		r = copy_object(c->pre, pre, &st, dir, temp);
+	if (r == 0)
+		r = copy_attributes(c->pre, pre, &st, dir, temp, COPY_PLAIN);
+	if (r == 0 && S_ISREG(st.st_mode)) {
+		cleanup_fd int fd = openat(dir, temp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && fsync(fd) < 0)
+			r = -errno;
+	}
+	if (r == 0 && fstatat(dir, temp, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	commit_state_of(&st, &state);
+	r = commit_mark(c, MARK_RESTORED, i, &state);
+	return r < 0 ? r : commit_exchange(dir, temp, dir, leaf, there);
+}
+
+/* Something of another type had this name: then what is there now is that step's to judge. */
+static bool replaces(const struct commit *c, size_t i)
+{
+	return i > 0 && c->plan.ops[i - 1].early &&
+	       strcmp(c->plan.ops[i - 1].path, c->plan.ops[i].path) == 0;
+}
+
+/* A file that was put: the old one again, or nothing. */
+static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	const struct commit_progress *g = &c->progress[i];
+	const char *leaf;
+	struct stat st;
+	int dir = reach(c, i, &leaf);
+	if (dir == -ENOENT) /* what was new is gone, with its directory */
+		return op->old.mode ? drifted(c, i, "its directory is gone", u) : 0;
+	if (dir < 0)
+		return commit_failed(c, op, dir, "cannot reach the directory of");
+	bool there = fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!there && errno != ENOENT)
+		return commit_failed(c, op, -errno, "cannot examine");
+	int r = 0;
+	if (there && same_object(&g->staged, &st)) {
+		if (!commit_state_is(&g->staged, &st))
+			return drifted(c, i, "changed since the commit", u);
+		r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
+				 : commit_take_away(c, i, dir, leaf, &g->staged);
+		u->restored += r == 0;
+	} else if (there && op->old.mode &&
+		   !(same_object(&op->old, &st) || same_object(&g->restored, &st))) {
+		r = -ESTALE;
+	} else if (!there && op->old.mode) {
+		r = -ESTALE;
+	} else if (there && !op->old.mode && c->marks[MARK_DONE] && !replaces(c, i)) {
+		r = -ESTALE;
+	}
+	if (r == -ESTALE)
+		return drifted(c, i,
+			       there ? "replaced since the commit" : "deleted since the commit", u);
+	if (r == 0)
+		r = clear_temp(c, i, dir);
+	return r < 0 ? commit_failed(c, op, r, "cannot bring back") : 0;
+}
+
+static int undo_mkdir(struct commit *c, size_t i, struct commit_undone *u)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	const char *leaf;
+	struct stat st;
+	int dir = reach(c, i, &leaf);
+	if (dir == -ENOENT)
+		return 0;
+	if (dir < 0)
+		return commit_failed(c, op, dir, "cannot reach the directory of");
+	int r = 0;
+	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    same_object(&c->progress[i].staged, &st)) {
+		r = unlinkat(dir, leaf, AT_REMOVEDIR) < 0 ? -errno : 0;
+		if (r == -ENOTEMPTY)
+			return drifted(c, i, "something was put into it since the commit", u);
+		u->restored += r == 0;
+	}
+	if (r == 0)
+		r = clear_temp(c, i, dir);
+	return r < 0 ? commit_failed(c, op, r, "cannot remove") : 0;
+}
+
+static int undo_rmdir(struct commit *c, size_t i, struct commit_undone *u)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	char temp[COMMIT_NAME_SIZE];
+	const char *leaf;
+	struct stat st;
+	int dir = reach(c, i, &leaf);
+	if (dir == -ENOENT)
+		return drifted(c, i, "its directory is gone", u);
+	if (dir < 0)
+		return commit_failed(c, op, dir, "cannot reach the directory of");
+	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : drifted(c, i, "another thing has its name now", u);
+	commit_temp_name(c, i, temp);
+	int r = clear_temp(c, i, dir);
+	if (r == 0 && mkdirat(dir, temp, 0700) < 0)
+		r = -errno;
+	if (r == 0)
+		r = commit_exchange(dir, temp, dir, leaf, &(struct commit_state){ 0 });
+	if (r == -ESTALE)
+		return drifted(c, i, "another thing has its name now", u);
+	u->restored += r == 0;
+	return r < 0 ? commit_failed(c, op, r, "cannot bring back") : 0;
+}
+
+static int undo_delete(struct commit *c, size_t i, struct commit_undone *u)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	const char *leaf;
+	struct stat st;
+	int dir = reach(c, i, &leaf);
+	if (dir == -ENOENT)
+		return drifted(c, i, "its directory is gone", u);
+	if (dir < 0)
+		return commit_failed(c, op, dir, "cannot reach the directory of");
+	int r = 0;
+	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		/* a directory that came in its place and is not empty was told already */
+		if (!same_object(&op->old, &st) && !same_object(&c->progress[i].restored, &st))
+			return drifted(c, i, "another thing has its name now", u);
+	} else {
+		r = put_back(c, i, dir, leaf, &(struct commit_state){ 0 });
+		u->restored += r == 0;
+	}
+	if (r == -ESTALE)
+		return drifted(c, i, "another thing has its name now", u);
+	if (r == 0)
+		r = clear_temp(c, i, dir);
+	return r < 0 ? commit_failed(c, op, r, "cannot bring back") : 0;
+}
+
+/* Owner, mode, attributes and times of a directory that was there before. */
+static int undo_directory(struct commit *c, size_t i, struct commit_undone *u)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	char pre[COMMIT_NAME_SIZE];
+	const char *leaf;
+	struct stat st, now;
+	cleanup_fd int self = commit_host_self(c, op);
+	if (self < 0)
+		return self == -EACCES ? commit_failed(c, op, self, "cannot reach") : 0;
+	if (op->kind == COMMIT_TOUCH) {
+		int r = commit_close_up(self, op);
+		if (r == 0)
+			r = commit_set_time(self, &op->old);
+		return r < 0 && r != -EPERM ? commit_failed(c, op, r, "cannot set the time of") : 0;
+	}
+	commit_pre_name(i, pre);
+	if (fstat(self, &now) < 0 || fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return commit_failed(c, op, -errno, "cannot examine");
+	bool ours = (commit_mode_is(now.st_mode, op->new.mode) &&
+		     now.st_uid == op->new.uid &&now.st_gid == op->new.gid) ||
+		    (commit_mode_is(now.st_mode, op->old.mode) && now.st_uid == op->old.uid &&
+		     now.st_gid == op->old.gid) ||
+		    !c->marks[MARK_DONE];
+	if (op->kind == COMMIT_META && !ours)
+		return drifted(c, i, "its owner or mode was changed since the commit", u);
+	int dir = commit_host_dir(c, op, &leaf);
+	int r = dir < 0 ? dir : copy_attributes(c->pre, pre, &st, dir, leaf, COPY_PLAIN);
+	u->restored += r == 0 && op->kind == COMMIT_META;
+	return r < 0 ? commit_failed(c, op, r, "cannot set owner and mode of") : 0;
+}
+
+/* Before the pre-images were complete nothing was changed but the modes of directories. */
+static int close_again(struct commit *c, size_t i)
+{
+	const struct commit_op *op = &c->plan.ops[i];
+	if (!S_ISDIR(op->old.mode))
+		return 0;
+	cleanup_fd int self = commit_host_self(c, op);
+	int r = self < 0 ? 0 : commit_close_up(self, op);
+	return r < 0 ? commit_failed(c, op, r, "cannot give its mode back to") : 0;
+}
+
+typedef int step_fn(struct commit *c, size_t i, struct commit_undone *u);
+enum order { FORWARDS, BACKWARDS };
+
+static int each(struct commit *c, struct commit_undone *u, enum commit_kind kind, enum order order,
+		step_fn *step)
+{
+	int r = 0;
+	for (size_t n = 0; r == 0 && n < c->plan.count; n++) {
+		size_t i = order == FORWARDS ? n : c->plan.count - 1 - n;
+		if (c->plan.ops[i].kind == kind)
+			r = step(c, i, u);
+	}
+	return r;
+}
+
+/* Pre-images are kept only of what could not be brought back. */
+static int clear_pre(struct commit *c)
+{
+	for (size_t i = 0; i < c->plan.count; i++) {
+		char name[COMMIT_NAME_SIZE];
+		if (c->progress[i].drifted)
+			continue;
+		commit_pre_name(i, name);
+		if (unlinkat(c->pre, name, 0) < 0 && errno != ENOENT &&
+		    unlinkat(c->pre, name, AT_REMOVEDIR) < 0)
+			return err_sys(c->err, errno, "undo: cannot remove a pre-image");
+	}
+	if (unlinkat(c->pre, "part", 0) < 0 && errno != ENOENT)
+		unlinkat(c->pre, "part", AT_REMOVEDIR);
+	return 0;
+}
+
+static int return_host(struct commit *c, struct commit_undone *u)
+{
+	int r = 0;
+	if (!c->marks[MARK_SAVED]) {
+		for (size_t i = 0; r == 0 && i < c->plan.count; i++)
+			r = close_again(c, i);
+		return r;
+	}
+	commit_open_up(c);
+	r = each(c, u, COMMIT_PUT, BACKWARDS, undo_put);
+	if (r == 0)
+		r = each(c, u, COMMIT_MKDIR, BACKWARDS, undo_mkdir);
+	commit_forget(&c->host); /* a directory removed and made again is another */
+	if (r == 0)
+		r = each(c, u, COMMIT_RMDIR, FORWARDS, undo_rmdir);
+	if (r == 0)
+		r = each(c, u, COMMIT_DELETE, FORWARDS, undo_delete);
+	if (r == 0)
+		r = each(c, u, COMMIT_TOUCH, BACKWARDS, undo_directory);
+	if (r == 0)
+		r = each(c, u, COMMIT_RMDIR, BACKWARDS, undo_directory);
+	if (r == 0)
+		r = each(c, u, COMMIT_META, BACKWARDS, undo_directory);
+	return r == 0 ? commit_sync_dirs(c) : r;
+}
+
+int commit_take_back(struct commit *c, struct commit_undone *ret)
+{
+	*ret = (struct commit_undone){ .number = c->number };
+	snprintf(ret->drift_dir, sizeof(ret->drift_dir), "commits/%u/pre", c->number);
+	for (size_t i = 0; i < c->plan.count; i++)
+		ret->drifted += c->progress[i].drifted;
+	int r = c->marks[MARK_UNDOING] ? 0 : commit_mark(c, MARK_UNDOING, 0, NULL);
+	if (r == 0 && !c->marks[MARK_RETURNED]) {
+		r = return_host(c, ret);
+		if (r == 0)
+			r = commit_mark(c, MARK_RETURNED, 0, NULL);
+	}
+	if (r == 0)
+		r = clear_pre(c);
+	return r == 0 ? commit_mark(c, MARK_UNDONE, 0, NULL) : r;
+}
+
+int commit_undo(int session_dirfd, struct commit_undone *ret, commit_told *told, void *arg,
+		struct err *err)
+{
+	struct commit c;
+	int r = commit_record_open(session_dirfd, &c, err);
+	if (r < 0)
+		return r == -ENOENT ? err_set(err, ENOENT, "there is no commit to undo") : r;
+	c.told = told;
+	c.arg = arg;
+	r = commit_take_back(&c, ret);
+	commit_record_close(&c);
+	return r;
+}

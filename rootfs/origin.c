@@ -1,0 +1,258 @@
+#include "rootfs/origin.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "rootfs/overlay_plan.h"
+
+static const char ledger_name[] = "origins";
+
+enum { TREE_DEPTH_MAX = 2048, OVERFLOW_ID = 65534 };
+
+/* A record: the fixed part, then the path without its end. */
+
+static uint64_t hash_of(const char *path)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	for (; *path; path++)
+		h = (h ^ (unsigned char)*path) * 0x100000001b3u;
+	return h ^ h >> 29;
+}
+
+int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret, struct err *err)
+{
+	*ret = (struct origins){ .overlay = o };
+	return ledger_open(session_dirfd, ledger_name, &ret->ledger, err);
+}
+
+void origins_close(struct origins *s)
+{
+	ledger_close(&s->ledger);
+}
+
+/* The layer @path lies on; NULL: on none, as /dev. */
+static const struct overlay_layer *layer_of(const struct overlay *o, const char *path)
+{
+	const struct overlay_layer *found = NULL;
+	for (unsigned i = 0; i < o->count; i++)
+		if (path_is_within(path, o->layers[i].mount) &&
+		    (!found || strlen(o->layers[i].mount) > strlen(found->mount)))
+			found = &o->layers[i];
+	return found;
+}
+
+static void append(struct origins *s, const char *path, const struct stat *st)
+{
+	struct origin was = {
+		.size = st->st_size,
+		.mtime_sec = st->st_mtim.tv_sec,
+		.mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
+		.ctime_sec = st->st_ctim.tv_sec,
+		.ctime_nsec = (uint32_t)st->st_ctim.tv_nsec,
+		.ino = st->st_ino,
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+	};
+	uint64_t h = hash_of(path);
+	uint64_t *recent = &s->recent[h % ORIGIN_RECENT];
+	uint64_t mark = h ^ (uint64_t)was.ctime_sec << 30 ^ was.ctime_nsec;
+	if (*recent == mark)
+		return;
+	union {
+		const char *in;
+		void *out;
+	} text = { .in = path };
+	struct iovec parts[] = { { &was, sizeof(was) }, { text.out, strlen(path) } };
+	if (ledger_append(&s->ledger, parts, 2) < 0)
+		s->failed = true;
+	else
+		*recent = mark;
+}
+
+/* Has the upper nothing at @path yet? NULL: that, or no layer has it. */
+static const struct overlay_layer *only_lower(const struct origins *s, const char *path)
+{
+	const struct overlay_layer *l =
+		*path != '/' || path_is_fresh(path) ? NULL : layer_of(s->overlay, path);
+	if (!l || l->upper_fd < 0)
+		return NULL;
+	const char *below = path + (l->mount[1] ? strlen(l->mount) : 0);
+	struct stat upper;
+	if (!below[0] || !below[1] ||
+	    fstatat(l->upper_fd, below + 1, &upper, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    (errno != ENOENT && errno != ENOTDIR))
+		return NULL;
+	return l;
+}
+
+void origins_note_parents(struct origins *s, const char *path)
+{
+	char parent[PATH_MAX];
+	size_t len = strlen(path);
+	if (len >= sizeof(parent))
+		return;
+	memcpy(parent, path, len + 1);
+	for (;;) {
+		struct stat st;
+		char *slash = strrchr(parent, '/');
+		if (!slash || slash == parent)
+			return;
+		*slash = '\0';
+		/* canonical, and this process sees what the session sees */
+		if (!only_lower(s, parent) || lstat(parent, &st) < 0)
+			return;
+		append(s, parent, &st);
+	}
+}
+
+void origins_note(struct origins *s, const char *path, const struct stat *st)
+{
+	static const struct stat nothing;
+	if (!only_lower(s, path))
+		return;
+	append(s, path, st ? st : &nothing);
+	origins_note_parents(s, path);
+}
+
+static void note_below(struct origins *s, int dirfd, const char *name, char *path, size_t len,
+		       unsigned depth)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	origins_note(s, path, &st);
+	if (!S_ISDIR(st.st_mode))
+		return;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d && fd >= 0)
+		close(fd);
+	if (!d || depth == TREE_DEPTH_MAX) {
+		s->failed = true;
+		return;
+	}
+	for (const struct dirent *e; (e = readdir(d));) {
+		size_t n = strlen(e->d_name);
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (len + n + 2 > PATH_MAX) {
+			s->failed = true;
+			continue;
+		}
+		path[len] = '/';
+		memcpy(path + len + 1, e->d_name, n + 1);
+		note_below(s, fd, e->d_name, path, len + 1 + n, depth + 1);
+		path[len] = '\0';
+	}
+}
+
+void origins_note_tree(struct origins *s, int dirfd, const char *name, const char *path)
+{
+	char text[PATH_MAX];
+	size_t len = strlen(path);
+	if (len >= sizeof(text))
+		return;
+	memcpy(text, path, len + 1);
+	note_below(s, dirfd, name, text, len, 0);
+}
+
+static struct origin_entry *slot_of(const struct origin_table *t, const char *path)
+{
+	for (uint64_t i = hash_of(path);; i++) {
+		struct origin_entry *e = &t->slots[i & (t->size - 1)];
+		if (!e->path || strcmp(e->path, path) == 0)
+			return e;
+	}
+}
+
+static int grow(struct origin_table *t)
+{
+	struct origin_table larger = { .size = t->size ? t->size * 2 : 256, .count = t->count };
+	larger.slots = calloc(larger.size, sizeof(*larger.slots));
+	if (!larger.slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->size; i++)
+		if (t->slots[i].path)
+			*slot_of(&larger, t->slots[i].path) = t->slots[i];
+	free(t->slots);
+	*t = larger;
+	return 0;
+}
+
+static int load_record(const void *record, size_t len, void *arg)
+{
+	struct origin_table *t = arg;
+	const struct origin *was = record;
+	if (len <= sizeof(*was))
+		return -EBADMSG;
+	if ((t->count + 1) * 4 > t->size * 3) {
+		int r = grow(t);
+		if (r < 0)
+			return r;
+	}
+	char *path = strndup((const char *)record + sizeof(*was), len - sizeof(*was));
+	if (!path)
+		return -ENOMEM;
+	struct origin_entry *e = slot_of(t, path);
+	t->count += !e->path;
+	free(e->path);
+	*e = (struct origin_entry){ .path = path, .was = *was };
+	return 0;
+}
+
+int origin_table_load(int session_dirfd, struct origin_table *ret, struct err *err)
+{
+	*ret = (struct origin_table){ 0 };
+	int r = ledger_read(session_dirfd, ledger_name, load_record, ret);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		origin_table_finish(ret);
+		return err_sys(err, -r, "cannot read what the session found (origins)");
+	}
+	return 0;
+}
+
+const struct origin *origin_find(const struct origin_table *t, const char *path)
+{
+	const struct origin_entry *e = t->size ? slot_of(t, path) : NULL;
+	return e && e->path ? &e->was : NULL;
+}
+
+void origin_table_finish(struct origin_table *t)
+{
+	for (size_t i = 0; i < t->size; i++)
+		free(t->slots[i].path);
+	free(t->slots);
+	*t = (struct origin_table){ 0 };
+}
+
+const char *origin_differs(const struct origin *was, const struct stat *now)
+{
+	if (!was->mode)
+		return "its existence: there was nothing when the session made it";
+	if ((was->mode & S_IFMT) != (now->st_mode & S_IFMT))
+		return "its type";
+	/* rootless, an owner that is not mapped is shown as nobody */
+	if ((was->uid != OVERFLOW_ID && was->uid != now->st_uid) ||
+	    (was->gid != OVERFLOW_ID && was->gid != now->st_gid))
+		return "its owner";
+	if (S_ISDIR(now->st_mode)) /* its times change with its entries, which are compared themselves */
+		return was->mode != now->st_mode ? "its mode" : NULL;
+	if (was->size != now->st_size || was->mtime_sec != now->st_mtim.tv_sec ||
+	    was->mtime_nsec != now->st_mtim.tv_nsec)
+		return "its content";
+	if ((uint32_t)was->ino != (uint32_t)now->st_ino)
+		return "its identity (another file has that name)";
+	if (was->mode != now->st_mode)
+		return "its mode";
+	if (was->ctime_sec != now->st_ctim.tv_sec || was->ctime_nsec != now->st_ctim.tv_nsec)
+		return "its attributes, or its content with the time set back";
+	return NULL;
+}
