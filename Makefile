@@ -30,7 +30,8 @@ ifneq (,$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1)))
 WARN += $(GCC_WARN)
 endif
 
-CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATADIR='"$(DATADIR)"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATADIR='"$(DATADIR)"' \
+	-DVSANDBOX_LIBEXEC='"$(LIBEXEC)"'
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero -fcf-protection=full
 ifneq (x86_64,$(shell uname -m))
@@ -57,8 +58,16 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 
 .DEFAULT_GOAL := all
 .SUFFIXES:
+# Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
+# bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
+SIBLINGS := archive
+sibling_floor_archive := rootfs
+sibling_libs_archive := -larchive -lzstd
+SIBLING_LIBS := $(sort $(foreach s,$(SIBLINGS),$(sibling_libs_$(s))))
+SIBLING_BIN := $(SIBLINGS:%=$(B)/vsandbox-%)
+
 .PHONY: all
-all: $(B)/vsandbox ## build the program
+all: $(B)/vsandbox $(SIBLING_BIN) ## build the programs
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -77,13 +86,21 @@ $(B)/vsandbox: $(call upto,launcher)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
 
+sibling_src = $(sort $(wildcard siblings/$(1).c siblings/$(1)_*.c))
+define sibling_rule
+$(B)/vsandbox-$(1): $(call obj,$(call sibling_src,$(1))) $(call upto,$(sibling_floor_$(1)))
+	$$(call say,ld,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
+endef
+$(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
+
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
 floor_of = $(firstword $(subst _, ,$(notdir $(1))))
 define unit_rule
 $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(LIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
 
@@ -136,10 +153,10 @@ FUZZ_SECONDS ?= 10
 FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 define fuzz_rule
 $(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(LIBS) -o $$@
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 $(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(call upto,sandbox)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef
 $(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
 REPLAY_BIN := $(FUZZ_NAMES:%=$(B)/tests/replay/%)
@@ -201,7 +218,8 @@ format: ## let clang-format write every C file
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 analyze: ## gcc -fanalyzer, proved first on a seeded defect
 	CC=gcc CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' \
-		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f)))
+		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
+		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
 
 .PHONY: bench demo
 bench: ## ratios to native and to other launchers; BENCH=start picks rows
@@ -216,6 +234,9 @@ demo: ## build, then the main job on the example agent under strict
 .PHONY: install uninstall compile_commands
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
+	for s in $(SIBLINGS); do \
+		install -D -m 755 $(B)/vsandbox-$$s $(DESTDIR)$(LIBEXEC)/vsandbox-$$s; \
+	done
 	for p in $(wildcard policies/*.json policies/common/*.json policies/schema/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
@@ -224,7 +245,7 @@ install: all ## install below DESTDIR PREFIX
 	done
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
-	rm -rf $(DESTDIR)$(DATADIR)
+	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBEXEC)
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean

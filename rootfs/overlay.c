@@ -11,6 +11,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
+#include "rootfs/remove.h"
 
 static const uint64_t layer_attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -189,6 +190,14 @@ static int make_upper(int dirfd, struct overlay_layer *l, bool rootful)
 	return l->upper_fd < 0 ? -errno : 0;
 }
 
+int overlay_make_uppers(struct overlay *o, int session_dirfd)
+{
+	int rc = make_dir(session_dirfd, "layers", 0700);
+	for (unsigned i = 0; rc == 0 && i < o->count; i++)
+		rc = make_upper(session_dirfd, &o->layers[i], o->rootful);
+	return rc;
+}
+
 /* A session that is entered again keeps the number of each layer. */
 static void number_layers(struct overlay *o, int session_dirfd)
 {
@@ -268,9 +277,7 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 	mount_table_finish(&mounts);
 	if (rc == 0) {
 		number_layers(ret, req->session_dirfd);
-		rc = make_dir(req->session_dirfd, "layers", 0700);
-		for (unsigned i = 0; rc == 0 && i < ret->count; i++)
-			rc = make_upper(req->session_dirfd, &ret->layers[i], ret->rootful);
+		rc = overlay_make_uppers(ret, req->session_dirfd);
 		if (rc < 0)
 			err_sys(err, -rc, "overlay: cannot make the layers in %s",
 				req->session_path);
@@ -433,55 +440,9 @@ void overlay_finish(struct overlay *o)
 	o->detached_fd = -1;
 }
 
-static int discard_below(int dirfd, unsigned depth)
-{
-	if (depth > PATH_MAX / 2)
-		return -ELOOP;
-	DIR *d = fdopendir(dirfd); /* owns dirfd */
-	if (!d) {
-		int rc = -errno;
-		close(dirfd);
-		return rc;
-	}
-	int rc = 0;
-	const struct dirent *e;
-	while (rc == 0 && (errno = 0, e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (e->d_type != DT_DIR) {
-			if (unlinkat(dirfd, e->d_name, 0) == 0 || errno == ENOENT)
-				continue;
-			if (errno != EISDIR && errno != EPERM) {
-				rc = -errno;
-				break;
-			}
-		}
-		/* overlayfs leaves its private directory with mode 000; agents make such ones too */
-		int fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 && errno == EACCES && fchmodat(dirfd, e->d_name, 0700, 0) == 0)
-			fd = openat(dirfd, e->d_name,
-				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0) {
-			rc = -errno;
-			break;
-		}
-		fchmod(fd, 0700);
-		rc = discard_below(fd, depth + 1);
-		if (rc == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
-			rc = -errno;
-	}
-	closedir(d);
-	return rc;
-}
-
 int overlay_discard(int session_dirfd, struct err *err)
 {
-	int fd = openat(session_dirfd, "layers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int rc = fd < 0 ? -errno : discard_below(fd, 0);
-	if (rc == 0 && unlinkat(session_dirfd, "layers", AT_REMOVEDIR) < 0)
-		rc = -errno;
-	if (rc == -ENOENT)
-		rc = 0;
+	int rc = remove_tree(session_dirfd, "layers");
 	if (rc == 0 && unlinkat(session_dirfd, "layers.json", 0) < 0 && errno != ENOENT)
 		rc = -errno;
 	if (rc < 0)

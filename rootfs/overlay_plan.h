@@ -41,3 +41,5 @@ int overlay_add_entry(struct overlay *o, enum overlay_entry_kind kind, const cha
 		      const char *target, mode_t mode);
 /* Permission bits for a copy of the directory that the caller will own: no more than he has natively. */
 mode_t overlay_own_mode(const char *path, mode_t mode);
+/* overlay.c: layers/INDEX/{upper,work} of every layer, as far as they are missing. 0, -errno. */
+int overlay_make_uppers(struct overlay *o, int session_dirfd);
