@@ -49,6 +49,7 @@ enum {
 	RUN_QUIET,
 	RUN_VERBOSE,
 	RUN_JSON,
+	RUN_NO_SNAPSHOT,
 	RUN_ROOTFS,
 	RUN_HOST_PORT,
 	RUN_PUBLISH,
@@ -97,6 +98,8 @@ const struct option_spec run_options[] = {
 	[RUN_QUIET] = { "quiet", 'q', NULL, "only errors on stderr" },
 	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
+	[RUN_NO_SNAPSHOT] = { "no-snapshot", 0, NULL,
+			      "take no snapshot of the changes at the end" },
 	[RUN_ROOTFS] = { "rootfs", 0, "DIR", "", "runs use the host's file tree under an overlay" },
 	[RUN_HOST_PORT] = { "host-port", 0, "P", "",
 			    "use --net host to reach services of this host" },
@@ -139,6 +142,7 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 		}
 	}
 	struct policy_monitors *m = &run->policy->monitors;
+	run->policy->snapshots &= !options_has(o, RUN_NO_SNAPSHOT);
 	m->file_system &= !options_has(o, RUN_NO_FS);
 	m->network &= !options_has(o, RUN_NO_NET);
 	m->processes &= !options_has(o, RUN_NO_PROC);

@@ -31,6 +31,7 @@
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
+#include "launcher/snapshots.h"
 #include "sandbox/monitor.h"
 
 enum {
@@ -350,6 +351,26 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 	return eventlog_create(g->session.dirfd, err);
 }
 
+/*
+ * For audit: what the run left, whatever becomes of it later. Not where the changes are to be gone,
+ * nor while the tree may still be writing.
+ */
+static void keep_snapshot(struct gateway *g)
+{
+	const struct policy *p = g->run->policy;
+	char name[SNAPSHOT_NAME_SIZE];
+	struct err err;
+	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || !g->log ||
+	    !(g->exited || g->monitor_gone) || (!g->report.changed && p->monitors.file_system))
+		return;
+	session_refresh(&g->session);
+	int rc = snapshots_take(&g->session, NULL, "end", name, &err);
+	if (rc < 0)
+		log_warn("no snapshot was taken: %s", err.text);
+	else if (rc == 0)
+		log_detail("snapshot %s", name);
+}
+
 /* The log's end, end.json, digest. Returns our exit code. */
 static int finish(struct gateway *g)
 {
@@ -404,6 +425,7 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
+	keep_snapshot(g);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
 		reap_monitor(g, &end);
 		if (overlay_discard(g->session.dirfd, &err) < 0)

@@ -31,11 +31,13 @@ int cmd_policy(const struct options *o);
 int cmd_ps(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_show(const struct options *o);
+int cmd_snapshot(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
 extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
 	logs_options[], policy_options[], ps_options[], run_options[], show_options[],
+	snapshot_options[],
 	why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */

@@ -329,6 +329,7 @@ static const struct key keys[] = {
 	{ "", "network", apply_block },
 	{ "", "limits", apply_block, P(limits) },
 	{ "", "on_exit", apply_word, P(on_exit), .words = &on_exit_words },
+	{ "", "snapshots", apply_bool, P(snapshots) },
 	{ "rules", "name", apply_text, R(name) },
 	{ "rules", "action_type", apply_rule_type, R(type) },
 	{ "rules", "resource_pattern", apply_rule_pattern, R(pattern) },

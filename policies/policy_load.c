@@ -33,6 +33,7 @@ static const struct policy defaults = {
 		      .cpu_seconds = 5,
 		      .memory_bytes = UINT64_C(2) << 30 },
 	.on_exit = ON_EXIT_KEEP,
+	.snapshots = true,
 };
 
 static int read_file(const struct loader *l, const char *path, char **ret, size_t *ret_len)

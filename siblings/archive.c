@@ -150,29 +150,30 @@ static const char *kind_name(const struct snapshot_entry *e)
 				   : "file";
 }
 
-/* Paths as the log writes them: any bytes survive. */
-static void put_text(const char *key, const char *text)
+static void add_signed(struct json_object *o, const char *key, int64_t value)
 {
-	static char bytes[1 << 20];
-	struct buf b;
-	buf_init(&b, bytes, sizeof(bytes));
-	buf_json(&b, text, strlen(text));
-	printf(",\"%s\":%s", key, bytes);
+	json_object_object_add(o, key, json_object_new_int64(value));
 }
 
+/* json-c writes and reads bytes that are no UTF-8 as they are: any path survives. */
 static int put_entry(const struct snapshot_entry *e, void *arg)
 {
+	struct json_object *o = json_object_new_object();
 	(void)arg;
-	printf("entry {\"kind\":\"%s\"", kind_name(e));
-	put_text("path", e->path);
-	printf(",\"mode\":%u,\"uid\":%" PRIu64 ",\"gid\":%" PRIu64 ",\"size\":%" PRId64
-	       ",\"mtime_s\":%" PRId64 ",\"mtime_ns\":%" PRId64,
-	       e->mode, e->uid, e->gid, e->size, e->mtime_s, e->mtime_ns);
+	add_text(o, "kind", kind_name(e));
+	add_text(o, "path", e->path);
+	add_number(o, "mode", e->mode);
+	add_number(o, "uid", e->uid);
+	add_number(o, "gid", e->gid);
+	add_signed(o, "size", e->size);
+	add_signed(o, "mtime_s", e->mtime_s);
+	add_signed(o, "mtime_ns", e->mtime_ns);
 	if (e->target)
-		put_text("target", e->target);
+		add_text(o, "target", e->target);
 	if (e->digest[0])
-		put_text("digest", e->digest);
-	puts("}");
+		add_text(o, "digest", e->digest);
+	printf("entry %s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
 	return ferror(stdout) ? -EPIPE : 0;
 }
 

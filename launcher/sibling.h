@@ -1,0 +1,18 @@
+/*
+ * Starts the programs that come with vsandbox: found beside the binary (build tree) or in
+ * libexec, executed without a shell, with an empty environment and only the descriptors they are given.
+ */
+#pragma once
+
+#include "base/err.h"
+
+enum { SIBLING_FDS_MAX = 4, SIBLING_LINE_MAX = 8 << 20 };
+
+/*
+ * Runs vsandbox-NAME with @args (argv[1] on; NULL-terminated) and @fds as 3, 4, … (-1 ends the list),
+ * hands each line of its output to @line (writable, without its newline), and waits. Its stdin is
+ * /dev/null, its stderr ours. 0; what @line returned, when that was not 0; -ECHILD when the program
+ * failed and @line had not heard why; -errno.
+ */
+int sibling_run(const char *name, const char *const *args, const int *fds,
+		int (*line)(char *text, void *arg), void *arg, struct err *err);
