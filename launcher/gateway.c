@@ -468,7 +468,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	if (r < 0)
 		return r;
 	/* The whole state directory is hidden inside: STATE/sessions/ID */
-	char state_path[STATE_PATH_SIZE];
+	char state_path[STATE_PATH_SIZE], cache[STATE_PATH_SIZE];
 	snprintf(state_path, sizeof(state_path), "%s", g->session.path);
 	for (unsigned up = 0; up < 2; up++)
 		*strrchr(state_path, '/') = '\0';
@@ -480,8 +480,10 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.session_dirfd = g->session.dirfd,
 		.argv = run->argv,
 		.envp = envp,
-		.cwd = run->cwd,
+		.cwd = run->start_dir[0] ? run->start_dir : run->cwd,
 		.workspace = run->cwd,
+		.rootfs = run->image.root[0] ? run->image.root : NULL,
+		.cache_path = image_cache(cache) ? cache : NULL,
 		.degraded_ok = run->degraded_ok,
 		.net = run->net,
 		.allow_ptrace = run->allow_ptrace,
@@ -518,7 +520,7 @@ static uint64_t wall_ns(void)
 	return e.wall_ns;
 }
 
-int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
+int gateway_run(struct run *run)
 {
 	struct gateway g = { .run = run,
 			     .session = { .dirfd = -1 },
@@ -543,7 +545,7 @@ int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 		log_warn("%s; starting from an empty baseline", err.text);
 	if (session_create(state, state_path, &g.session, &g.lock_fd, &err) < 0)
 		goto out;
-	if (run_environment(environ, clean_env, env_set, g.session.id, &envp, &err) < 0)
+	if (run_environment(environ, run->clean_env, run->env_set, g.session.id, &envp, &err) < 0)
 		goto out;
 	g.start = (struct session_start){
 		.agent = run->agent,

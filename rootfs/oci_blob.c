@@ -33,6 +33,29 @@ void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZ
 	SHA256Data(bytes, len, ret + 7);
 }
 
+int oci_blob_copy(int in, int out, struct oci_descriptor *ret)
+{
+	SHA2_CTX ctx;
+	cleanup_free char *bytes = malloc(CHUNK);
+	struct oci_descriptor d = { .size = 0 };
+	ssize_t n = bytes ? 1 : -1;
+	int rc = bytes ? 0 : -ENOMEM;
+	SHA256Init(&ctx);
+	while (rc == 0 && n != 0) {
+		n = read(in, bytes, CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		rc = n < 0 ? -errno : out < 0 ? 0 : fd_write_all(out, bytes, (size_t)n);
+		if (rc == 0) {
+			SHA256Update(&ctx, (const uint8_t *)bytes, (size_t)n);
+			d.size += (uint64_t)n;
+		}
+	}
+	digest_end(&ctx, d.digest);
+	*ret = d;
+	return rc;
+}
+
 static int compress(struct oci_blob_writer *w, const void *bytes, size_t len,
 		    ZSTD_EndDirective mode)
 {

@@ -43,5 +43,8 @@ int oci_blob_drain(struct oci_blob_reader *r, struct oci_blob *ret, struct err *
 int oci_blob_error(const struct oci_blob_reader *r, struct err *err, const char *what);
 void oci_blob_free(struct oci_blob_reader *r);
 
+/* Copies all of @in to @out (-1: reads it only), from where both stand; the digest of what was copied. 0, -errno. */
+int oci_blob_copy(int in, int out, struct oci_descriptor *ret);
+
 /* The sha256 of some bytes in the form "sha256:…". */
 void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZE]);

@@ -53,7 +53,9 @@ struct overlay {
 };
 
 struct overlay_request {
-	int session_dirfd;        /* layers/ is made here */
+	const char *rootfs;    /* a directory of the host's to be the root; NULL: the host's own */
+	const char *workspace; /* with rootfs: the host directory laid into it at its own path */
+	int session_dirfd;     /* layers/ is made here */
 	const char *session_path; /* absolute path of the same, for mount options */
 	const char *const
 		*direct; /* host directories shown read-write without overlay; NULL-terminated */

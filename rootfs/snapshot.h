@@ -20,6 +20,9 @@
 /* Annotations of ours begin with this. */
 #define SNAPSHOT_KEY "io.vsandbox."
 
+/* The file of a session that commit holds the host against; it comes along where there is one. */
+#define SNAPSHOT_ORIGINS "origins"
+
 struct snapshot_annotation {
 	const char *key, *value; /* borrowed */
 };

@@ -143,6 +143,28 @@ static int check_layer(const struct snapshot *s, struct oci_blob_reader *r, stru
 	return 0;
 }
 
+/* @out -1: only checked. */
+static int copy_origins(const struct snapshot *s, int out, struct err *err)
+{
+	const char *digest = oci_annotation(&s->manifest, SNAPSHOT_KEY "origins");
+	struct oci_descriptor d;
+	char path[192];
+	if (!digest)
+		return 0;
+	if (!oci_digest_valid(digest))
+		return err_set(err, EBADMSG, "the digest of its origins is none");
+	snprintf(path, sizeof(path), "blobs/sha256/%s", digest + 7);
+	cleanup_fd int in = openat(s->dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (in < 0)
+		return err_set(err, EBADMSG, "its origins are missing: %s", strerrordesc_np(errno));
+	int rc = oci_blob_copy(in, out, &d);
+	if (rc < 0)
+		return err_sys(err, -rc, "cannot copy its origins");
+	if (strcmp(d.digest, digest) != 0)
+		return err_set(err, EBADMSG, "its origins are not what was written");
+	return 0;
+}
+
 int snapshot_verify(const struct snapshot *s, struct oci_blob *ret, struct err *err)
 {
 	struct oci_blob_reader *r = NULL;
@@ -151,7 +173,7 @@ int snapshot_verify(const struct snapshot *s, struct oci_blob *ret, struct err *
 	if (rc == 0)
 		rc = check_layer(s, r, ret, err);
 	oci_blob_free(r);
-	return rc;
+	return rc == 0 ? copy_origins(s, -1, err) : rc;
 }
 
 static int hash_data(struct archive *a, int64_t size, char ret[static OCI_DIGEST_SIZE],
@@ -257,6 +279,16 @@ static int make_layers(const struct snapshot *s, int session_dirfd, struct overl
 	return overlay_restore(session_dirfd, "layers.json.new", o, err);
 }
 
+static int restore_origins(const struct snapshot *s, int session_dirfd, struct err *err)
+{
+	if (!oci_annotation(&s->manifest, SNAPSHOT_KEY "origins"))
+		return 0;
+	cleanup_fd int out = openat(session_dirfd, SNAPSHOT_ORIGINS,
+				    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return out < 0 ? err_sys(err, errno, "cannot write the origins")
+		       : copy_origins(s, out, err);
+}
+
 static int unpack_layer(const struct snapshot *s, const struct unpack_plan *plan,
 			struct unpack_counts *ret, struct err *err)
 {
@@ -305,6 +337,8 @@ int snapshot_restore(const struct snapshot *s, int session_dirfd, snapshot_progr
 	};
 	if (rc == 0)
 		rc = unpack_layer(s, &plan, ret, err);
+	if (rc == 0)
+		rc = restore_origins(s, session_dirfd, err);
 	if (rc == 0 && (syncfs(session_dirfd) < 0 || renameat(session_dirfd, "layers.json.new",
 							      session_dirfd, "layers.json") < 0))
 		rc = err_sys(err, errno, "cannot write layers.json");

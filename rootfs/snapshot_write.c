@@ -80,6 +80,26 @@ static int annotate_file(struct json_object *notes, int dirfd, const char *file,
 	return 0;
 }
 
+/*
+ * What the host's files were when the session first changed them: without it a commit of the
+ * restored session could not tell what somebody else has changed since. A blob of its own beside the image.
+ */
+static int write_origins(int blobs, int session_dirfd, struct oci_descriptor *ret, struct err *err)
+{
+	*ret = (struct oci_descriptor){ .size = 0 };
+	cleanup_fd int in =
+		openat(session_dirfd, SNAPSHOT_ORIGINS, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (in < 0)
+		return errno == ENOENT ? 0
+				       : err_sys(err, errno, "snapshot: cannot read the origins");
+	cleanup_fd int out =
+		openat(blobs, "origins", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int rc = out < 0 ? -errno : oci_blob_copy(in, out, ret);
+	if (rc == 0 && (fsync(out) < 0 || renameat(blobs, "origins", blobs, ret->digest + 7) < 0))
+		rc = -errno;
+	return rc < 0 ? err_sys(err, -rc, "snapshot: cannot write the origins") : 0;
+}
+
 static int write_config(int blobs, const struct snapshot_made *made,
 			const struct snapshot_request *req, struct oci_descriptor *ret,
 			struct err *err)
@@ -121,8 +141,14 @@ static int write_manifest(int blobs, const struct snapshot_made *made,
 	json_object_object_add(notes, SNAPSHOT_KEY "entries", json_object_new_string(number));
 	snprintf(number, sizeof(number), "%" PRIu64, made->bytes);
 	json_object_object_add(notes, SNAPSHOT_KEY "bytes", json_object_new_string(number));
-	int rc =
-		annotate_file(notes, req->session_dirfd, "session.json", SNAPSHOT_KEY "start", err);
+	struct oci_descriptor origins;
+	int rc = write_origins(blobs, req->session_dirfd, &origins, err);
+	if (rc == 0 && origins.digest[0])
+		json_object_object_add(notes, SNAPSHOT_KEY "origins",
+				       json_object_new_string(origins.digest));
+	if (rc == 0)
+		rc = annotate_file(notes, req->session_dirfd, "session.json", SNAPSHOT_KEY "start",
+				   err);
 	if (rc == 0)
 		rc = annotate_file(notes, req->session_dirfd, "layers.json", SNAPSHOT_KEY "layers",
 				   err);
