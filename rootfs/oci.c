@@ -230,12 +230,16 @@ int oci_config_parse(const char *text, size_t len, struct oci_config *ret, struc
 	return rc;
 }
 
+/* "tiny:v1" is what people say of docker.io/library/tiny:v1. */
 static bool has_tag(struct json_object *image, const char *tag)
 {
+	size_t len = strlen(tag);
 	struct json_object *tags = member(image, "RepoTags", json_type_array);
 	for (size_t i = 0; tags && i < json_object_array_length(tags); i++) {
 		const char *t = plain(json_object_array_get_idx(tags, i), OCI_REF_SIZE);
-		if (t && strcmp(t, tag) == 0)
+		size_t n = t ? strlen(t) : 0;
+		if (n >= len && strcmp(t + n - len, tag) == 0 &&
+		    (n == len || t[n - len - 1] == '/'))
 			return true;
 	}
 	return false;
