@@ -106,9 +106,11 @@ int unpack_real_path(enum unpack_kind kind, char *path, enum unpack_name *ret, s
 		if (what == UNPACK_NAME_PLAIN && kind != UNPACK_UPPER)
 			real = name;
 		if (what == UNPACK_NAME_BAD ||
-		    (kind == UNPACK_UPPER && !last && what != UNPACK_NAME_PLAIN) ||
-		    (what == UNPACK_NAME_PLAIN && !*real))
+		    (kind == UNPACK_UPPER && !last && what != UNPACK_NAME_PLAIN))
 			return err_set(err, EBADMSG, "it is a whiteout of nothing");
+		/* what stood behind the escape was not seen by unpack_clean_path */
+		if (!*real || strcmp(real, ".") == 0 || strcmp(real, "..") == 0)
+			return err_set(err, EBADMSG, "it is an escaped name of no file");
 		if (!last && what != UNPACK_NAME_PLAIN)
 			real = name;
 		if (last)

@@ -167,6 +167,8 @@ static void marks_are_told_from_names(void **state)
 		  UNPACK_NAME_PLAIN },
 		{ UNPACK_UPPER, ".wh.d/x", NULL, 0 },
 		{ UNPACK_UPPER, "a/" UNPACK_NAME_ESCAPE, NULL, 0 },
+		{ UNPACK_UPPER, "a/" UNPACK_NAME_ESCAPE ".", NULL, 0 },
+		{ UNPACK_UPPER, UNPACK_NAME_ESCAPE "../x", NULL, 0 },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
