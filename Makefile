@@ -60,9 +60,11 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := patch
+SIBLINGS := archive patch
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
+sibling_floor_archive := rootfs
+sibling_libs_archive := -larchive -lzstd
 SIBLING_LIBS := $(sort $(foreach s,$(SIBLINGS),$(sibling_libs_$(s))))
 SIBLING_BIN := $(SIBLINGS:%=$(B)/vsandbox-%)
 

@@ -49,6 +49,7 @@ enum {
 	RUN_QUIET,
 	RUN_VERBOSE,
 	RUN_JSON,
+	RUN_NO_SNAPSHOT,
 	RUN_ROOTFS,
 	RUN_HOST_PORT,
 	RUN_PUBLISH,
@@ -98,7 +99,10 @@ const struct option_spec run_options[] = {
 	[RUN_QUIET] = { "quiet", 'q', NULL, "only errors on stderr" },
 	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
-	[RUN_ROOTFS] = { "rootfs", 0, "DIR", "", "runs use the host's file tree under an overlay" },
+	[RUN_NO_SNAPSHOT] = { "no-snapshot", 0, NULL,
+			      "take no snapshot of the changes at the end" },
+	[RUN_ROOTFS] = { "rootfs", 0, "DIR|IMAGE",
+			 "run in this tree, tarball, OCI layout or docker-save archive" },
 	[RUN_HOST_PORT] = { "host-port", 0, "P", "",
 			    "use --net host to reach services of this host" },
 	[RUN_PUBLISH] = { "publish", 0, "P", "", "use --net host to be reachable" },
@@ -140,6 +144,7 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 		}
 	}
 	struct policy_monitors *m = &run->policy->monitors;
+	run->policy->snapshots &= !options_has(o, RUN_NO_SNAPSHOT);
 	m->file_system &= !options_has(o, RUN_NO_FS);
 	m->network &= !options_has(o, RUN_NO_NET);
 	m->processes &= !options_has(o, RUN_NO_PROC);
@@ -227,6 +232,39 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	return agent_name(run, options_value(o, RUN_NAME), err);
 }
 
+/* The PATH that the command will be looked up in. */
+static const char *path_of(const struct run *run)
+{
+	const char *path = NULL;
+	for (char *const *e = run->env_set; *e; e++)
+		if (strncmp(*e, "PATH=", 5) == 0)
+			path = *e + 5;
+	return path ? path : getenv("PATH");
+}
+
+/* The image before everything that depends on what is in it. */
+static int open_image(struct run *run, const struct options *o, const char *const *env_set,
+		      struct err *err)
+{
+	const char *given = options_value(o, RUN_ROOTFS);
+	int r = given ? image_open(given, &run->image, err) : 0;
+	if (r < 0)
+		return r;
+	run->env_set = image_environment(&run->image, env_set);
+	run->argv = image_argv(&run->image, o->args);
+	if (!run->argv)
+		return err_set(err, EINVAL, "the image names no command; what is to be run?");
+	if (!run->env_set)
+		return err_set(err, ENOMEM, "out of memory");
+	if (o->arg_count == 0 && run->image.config.working_dir)
+		snprintf(run->start_dir, sizeof(run->start_dir), "%s",
+			 run->image.config.working_dir);
+	if (run->image.config.user)
+		log_detail("the image asks for user %s; the command runs as you",
+			   run->image.config.user);
+	return 0;
+}
+
 static int load_policy(struct run *run, const struct options *o, struct err *err)
 {
 	const char *name = options_value(o, RUN_POLICY);
@@ -243,7 +281,7 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 	if (r == 0)
 		r = refuse_unbuilt(run->policy, err);
 	if (r == 0)
-		r = program_allow(run->policy, run->argv[0], err);
+		r = program_allow(run->policy, run->argv[0], run->image.root, path_of(run), err);
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;
@@ -258,7 +296,8 @@ static void print_plan(const struct run *run)
 {
 	fputs("{\"schema_version\":1", stdout);
 	json_member(stdout, false, "agent", run->agent);
-	json_member(stdout, false, "cwd", run->cwd);
+	json_member(stdout, false, "cwd", run->start_dir[0] ? run->start_dir : run->cwd);
+	json_member(stdout, false, "rootfs", run->image.root[0] ? run->image.root : NULL);
 	fputs(",\"argv\":[", stdout);
 	for (char *const *arg = run->argv; *arg; arg++) {
 		fputs(arg == run->argv ? "" : ",", stdout);
@@ -281,21 +320,24 @@ static void print_plan(const struct run *run)
 	fputs("}\n", stdout);
 }
 
-static int prepare(struct run *run, const struct options *o, const char **env_set, struct err *err)
+static int prepare(struct run *run, const struct options *o, struct err *err)
 {
-	int r = parse_own_flags(run, o, err);
-	if (r == 0)
-		r = load_policy(run, o, err);
-	if (r < 0)
-		return r;
+	const char *env_set[OPTIONS_GIVEN_MAX + 1];
 	unsigned count = 0;
 	for (unsigned i = 0; i < o->count; i++)
 		if (o->given[i].id == RUN_ENV)
 			env_set[count++] = o->given[i].value;
 	env_set[count] = NULL;
+	int r = open_image(run, o, env_set, err);
+	if (r == 0)
+		r = parse_own_flags(run, o, err);
+	if (r == 0)
+		r = load_policy(run, o, err);
+	if (r < 0)
+		return r;
 	/* Tried once before a session exists, so that a bad --env leaves nothing behind. */
 	char **envp;
-	r = run_environment(environ, options_has(o, RUN_CLEAN_ENV), env_set, "", &envp, err);
+	r = run_environment(environ, run->clean_env, run->env_set, "", &envp, err);
 	if (r < 0)
 		return r;
 	run_environment_free(envp);
@@ -305,28 +347,32 @@ static int prepare(struct run *run, const struct options *o, const char **env_se
 
 int cmd_run(const struct options *o)
 {
-	const char *env_set[OPTIONS_GIVEN_MAX + 1];
-	struct run run = { .argv = o->args, .agents_dirfd = -1, .status_fd = -1 };
+	struct run run = { .agents_dirfd = -1,
+			   .status_fd = -1,
+			   .clean_env = options_has(o, RUN_CLEAN_ENV) };
 	struct err err = { "" };
 	int code = EXIT_USAGE;
 	if (options_has(o, RUN_QUIET))
 		log_set_level(LOG_QUIET);
 	else if (options_has(o, RUN_VERBOSE))
 		log_set_level(LOG_VERBOSE);
-	if (o->arg_count == 0) {
+	if (o->arg_count == 0 && !options_value(o, RUN_ROOTFS)) {
 		log_error("what is to be run? vsandbox run [OPTION…] [--] COMMAND [ARG…]");
 		return EXIT_USAGE;
 	}
-	if (prepare(&run, o, env_set, &err) < 0) {
+	if (prepare(&run, o, &err) < 0) {
 		log_error("%s", err.text);
 	} else if (run.dry_run) {
 		print_plan(&run);
 		code = out_finish();
 	} else {
-		code = gateway_run(&run, options_has(o, RUN_CLEAN_ENV), env_set);
+		code = gateway_run(&run);
 	}
 	history_free(run.history);
 	policy_free(run.policy);
+	image_environment_free(run.env_set);
+	free(run.argv);
+	image_close(&run.image);
 	scope_close(&run.agents_dirfd);
 	return code;
 }

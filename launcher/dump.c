@@ -79,6 +79,7 @@ static void dump_box(FILE *f, const struct policy *p)
 	json_member(f, false, "on_exit", policy_on_exit_name(p->on_exit));
 	json_member(f, false, "journal", policy_journal_name(p->journal));
 	fprintf(f, ",\"journal_bytes\":%llu", (unsigned long long)p->journal_bytes);
+	fprintf(f, ",\"snapshots\":%s", p->snapshots ? "true" : "false");
 }
 
 void dump_policy(FILE *f, const struct policy *p)

@@ -34,6 +34,7 @@
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
+#include "launcher/snapshots.h"
 #include "sandbox/monitor.h"
 #include "sandbox/rollback.h"
 
@@ -406,6 +407,26 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 	return eventlog_create(g->session.dirfd, err);
 }
 
+/*
+ * For audit: what the run left, whatever becomes of it later. Not where the changes are to be gone,
+ * nor while the tree may still be writing.
+ */
+static void keep_snapshot(struct gateway *g)
+{
+	const struct policy *p = g->run->policy;
+	char name[SNAPSHOT_NAME_SIZE];
+	struct err err;
+	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || !g->log ||
+	    !(g->exited || g->monitor_gone) || (!g->report.changed && p->monitors.file_system))
+		return;
+	session_refresh(&g->session);
+	int rc = snapshots_take(&g->session, NULL, "end", name, &err);
+	if (rc < 0)
+		log_warn("no snapshot was taken: %s", err.text);
+	else if (rc == 0)
+		log_detail("snapshot %s", name);
+}
+
 /* The log's end, end.json, digest. Returns our exit code. */
 static int finish(struct gateway *g)
 {
@@ -460,6 +481,7 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
+	keep_snapshot(g);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
 		reap_monitor(g, &end);
 		if (overlay_discard(g->session.dirfd, &err) < 0 ||
@@ -518,7 +540,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	if (r < 0)
 		return r;
 	/* The whole state directory is hidden inside: STATE/sessions/ID */
-	char state_path[STATE_PATH_SIZE];
+	char state_path[STATE_PATH_SIZE], cache[STATE_PATH_SIZE];
 	snprintf(state_path, sizeof(state_path), "%s", g->session.path);
 	for (unsigned up = 0; up < 2; up++)
 		*strrchr(state_path, '/') = '\0';
@@ -530,8 +552,10 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.session_dirfd = g->session.dirfd,
 		.argv = run->argv,
 		.envp = envp,
-		.cwd = run->cwd,
+		.cwd = run->start_dir[0] ? run->start_dir : run->cwd,
 		.workspace = run->cwd,
+		.rootfs = run->image.root[0] ? run->image.root : NULL,
+		.cache_path = image_cache(cache) ? cache : NULL,
 		.degraded_ok = run->degraded_ok,
 		.net = run->net,
 		.allow_ptrace = run->allow_ptrace,
@@ -573,7 +597,7 @@ static uint64_t wall_ns(void)
 	return e.wall_ns;
 }
 
-int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
+int gateway_run(struct run *run)
 {
 	struct gateway g = { .run = run,
 			     .session = { .dirfd = -1 },
@@ -599,7 +623,7 @@ int gateway_run(struct run *run, bool clean_env, const char *const *env_set)
 		log_warn("%s; starting from an empty baseline", err.text);
 	if (session_create(state, state_path, &g.session, &g.lock_fd, &err) < 0)
 		goto out;
-	if (run_environment(environ, clean_env, env_set, g.session.id, &envp, &err) < 0)
+	if (run_environment(environ, run->clean_env, run->env_set, g.session.id, &envp, &err) < 0)
 		goto out;
 	g.start = (struct session_start){
 		.agent = run->agent,

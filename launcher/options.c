@@ -112,14 +112,10 @@ static int parse_letters(struct options *o, char ***argv, struct err *err)
 	return 0;
 }
 
-int options_parse(const struct option_spec *specs, char **argv, struct options *ret,
-		  struct err *err)
+/* Options up to the first positional; the positionals are what is left. */
+static int parse_from(struct options *ret, char **argv, struct err *err)
 {
-	ret->specs = specs;
-	ret->count = 0;
-	ret->arg_count = 0;
-	ret->dashes = false;
-	int r = from_environment(ret, err);
+	int r = 0;
 	for (; r == 0 && *argv && (*argv)[0] == '-' && (*argv)[1]; argv++) {
 		if (!strcmp(*argv, "--")) {
 			ret->dashes = true;
@@ -132,9 +128,30 @@ int options_parse(const struct option_spec *specs, char **argv, struct options *
 				      : parse_letters(ret, &argv, err);
 	}
 	ret->args = argv;
+	ret->arg_count = 0;
 	while (r == 0 && argv[ret->arg_count])
 		ret->arg_count++;
 	return r;
+}
+
+int options_parse(const struct option_spec *specs, char **argv, struct options *ret,
+		  struct err *err)
+{
+	ret->specs = specs;
+	ret->count = 0;
+	ret->dashes = false;
+	int r = from_environment(ret, err);
+	return r == 0 ? parse_from(ret, argv, err) : r;
+}
+
+int options_parse_after_word(const struct options *o, struct options *ret, struct err *err)
+{
+	*ret = *o;
+	if (o->arg_count && !o->dashes)
+		return parse_from(ret, o->args + 1, err);
+	ret->args += o->arg_count > 0;
+	ret->arg_count -= o->arg_count > 0;
+	return 0;
 }
 
 bool options_has(const struct options *o, unsigned id)

@@ -41,6 +41,12 @@ enum { OPTIONS_HELP = 1 };
 int options_parse(const struct option_spec *specs, char **argv, struct options *ret,
 		  struct err *err);
 
+/*
+ * The same for a verb whose first positional is a word of its own (`snapshot prune --keep 3`):
+ * @ret has what @o has and the options after that word; its positionals come after it.
+ */
+int options_parse_after_word(const struct options *o, struct options *ret, struct err *err);
+
 bool options_has(const struct options *o, unsigned id);
 /* The last value given; NULL when the flag was not. */
 const char *options_value(const struct options *o, unsigned id);

@@ -3,29 +3,72 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/scope.h"
 
 enum { CHAIN_MAX = 5, LINE_SIZE = 256 }; /* as the kernel: fs/binfmt_script.c */
 
-/* Full path of @command in the caller's PATH; false when there is none. */
-static bool find(const char *command, char path[static PATH_MAX])
+/* Where programs are looked for. */
+struct search {
+	const char *root; /* host directory that is `/` inside; "" the host's own */
+	const char *dirs; /* PATH */
+};
+
+/* The canonical name inside of @name there; false when there is nothing. */
+static bool resolve(const struct search *s, const char *name, char path[static PATH_MAX])
 {
+	char cwd[PATH_MAX], own[64], host[PATH_MAX];
+	size_t len = strlen(s->root);
+	/* the workspace is the host's in an image too */
+	bool in_workspace = name[0] != '/' ||
+			    (getcwd(cwd, sizeof(cwd)) && strncmp(name, cwd, strlen(cwd)) == 0 &&
+			     name[strlen(cwd)] == '/');
+	if (!len || in_workspace)
+		return realpath(name, path) != NULL;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	cleanup_fd int root = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd =
+		root < 0 ? -1 : (int)syscall(SYS_openat2, root, name, &how, sizeof(how));
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
+	ssize_t n = fd < 0 ? -1 : readlink(own, host, sizeof(host) - 1);
+	if (n <= (ssize_t)len || strncmp(host, s->root, len) != 0)
+		return false;
+	host[n] = '\0';
+	snprintf(path, PATH_MAX, "%s", host + len);
+	return true;
+}
+
+/* What the host calls a canonical name inside. */
+static void host_name(const struct search *s, const char *path, char ret[static 2 * PATH_MAX])
+{
+	snprintf(ret, 2 * PATH_MAX, "%s%s", s->root, path);
+	if (*s->root && access(ret, F_OK) < 0)
+		snprintf(ret, 2 * PATH_MAX, "%s", path); /* of the workspace */
+}
+
+/* Full path of @command in PATH; false when there is none. */
+static bool find(const struct search *s, const char *command, char path[static PATH_MAX])
+{
+	char host[2 * PATH_MAX];
 	if (strchr(command, '/'))
-		return realpath(command, path) != NULL;
-	const char *dirs = getenv("PATH");
-	for (const char *at = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin"; *at;) {
+		return resolve(s, command, path);
+	for (const char *at = s->dirs; *at;) {
 		size_t len = strcspn(at, ":");
 		char candidate[PATH_MAX];
 		int n = snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)len, len ? at : ".",
 				 command);
-		if (n > 0 && n < PATH_MAX && access(candidate, X_OK) == 0)
-			return realpath(candidate, path) != NULL;
+		if (n > 0 && n < PATH_MAX && resolve(s, candidate, path)) {
+			host_name(s, path, host);
+			if (access(host, X_OK) == 0)
+				return true;
+		}
 		at += len;
 		at += *at == ':';
 	}
@@ -56,18 +99,23 @@ static char *env_target(char **save)
 	return word;
 }
 
-int program_allow(struct policy *p, const char *command, struct err *err)
+int program_allow(struct policy *p, const char *command, const char *root, const char *dirs,
+		  struct err *err)
 {
+	const struct search s = { .root = root,
+				  .dirs = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin" };
+	char host[2 * PATH_MAX];
 	char path[PATH_MAX], line[LINE_SIZE], name[LINE_SIZE];
 	const char *next = command;
-	for (unsigned level = 0; level < CHAIN_MAX && find(next, path); level++) {
+	for (unsigned level = 0; level < CHAIN_MAX && find(&s, next, path); level++) {
 		char *save, *word;
 		int r = policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, path, err);
-		if (r < 0 || !shebang(path, line, &save, &word))
+		host_name(&s, path, host);
+		if (r < 0 || !shebang(host, line, &save, &word))
 			return r;
 		const char *base = strrchr(word, '/');
 		if (strcmp(base ? base + 1 : word, "env") == 0) {
-			if (find(word, path))
+			if (find(&s, word, path))
 				r = policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, path, err);
 			word = env_target(&save);
 			if (r < 0 || !word)

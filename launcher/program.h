@@ -5,8 +5,10 @@
 #include "policies/policy.h"
 
 /*
- * Lets @command, found as execvp(3) would find it, and the interpreters its #! lines name
+ * Lets @command, found as execvp(3) would find it in @dirs (PATH; NULL the usual) below @root (the host
+ * directory that is `/` inside; "" the host's own), and the interpreters its #! lines name
  * (through env as well) be executed under @p. A command that is not found is no error here:
  * the run will say so. 0, -errno.
  */
-int program_allow(struct policy *p, const char *command, struct err *err);
+int program_allow(struct policy *p, const char *command, const char *root, const char *dirs,
+		  struct err *err);

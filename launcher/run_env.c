@@ -45,13 +45,13 @@ static char *join(const char *name, const char *value)
 	return entry;
 }
 
-int run_environment(char *const *env, bool clean, const char *const *set, const char *session,
+int run_environment(char *const *env, bool clean, char *const *set, const char *session,
 		    char ***ret, struct err *err)
 {
 	size_t room = 3, count = 0;
 	for (char *const *e = env; *e; e++)
 		room++;
-	for (const char *const *s = set; *s; s++)
+	for (char *const *s = set; *s; s++)
 		room++;
 	char **envp = calloc(room, sizeof(*envp));
 	bool whole = envp != NULL;
@@ -61,7 +61,7 @@ int run_environment(char *const *env, bool clean, const char *const *set, const 
 		/* As found, duplicates and odd entries included: the agent's own affair. */
 		whole = (envp[count++] = strdup(*e)) != NULL;
 	}
-	for (const char *const *s = set; whole && *s; s++) {
+	for (char *const *s = set; whole && *s; s++) {
 		char *entry = NULL;
 		if (**s == '=' || !**s || ours(*s)) {
 			run_environment_free(envp);

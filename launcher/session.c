@@ -228,6 +228,8 @@ void session_refresh(struct session *s)
 {
 	char why[128];
 	bool held = locked(s->dirfd);
+	if (!s->start) /* the gateway made it without reading it */
+		s->start = read_json(s->dirfd, "session.json", s->damage, sizeof(s->damage));
 	if (!held && !s->end)
 		s->end = read_json(s->dirfd, "end.json", why, sizeof(why));
 	/* A gateway that was killed leaves a monitor that is just ending the tree. */
@@ -250,7 +252,6 @@ static int load(int sessions, const char *state_path, const char *id, struct ses
 	strcpy(ret->id, id);
 	snprintf(ret->path, sizeof(ret->path), "%.*s/sessions/%s", STATE_PATH_SIZE - 64, state_path,
 		 id);
-	ret->start = read_json(ret->dirfd, "session.json", ret->damage, sizeof(ret->damage));
 	session_refresh(ret);
 	return 0;
 }

@@ -27,27 +27,37 @@ static int make_path(const char *path, struct err *err)
 	for (char *slash = part; (slash = strchr(slash + 1, '/'));) {
 		*slash = 0;
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
-			return err_sys(err, errno, "cannot make the state directory %s", part);
+			return err_sys(err, errno, "cannot make the directory %s", part);
 		*slash = '/';
 	}
 	if (mkdir(part, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "cannot make the state directory %s", part);
+		return err_sys(err, errno, "cannot make the directory %s", part);
 	return 0;
 }
 
-int state_open(char path[static STATE_PATH_SIZE], struct err *err)
+/*
+ * Under sudo HOME may still be the other user's: what root keeps must not
+ * land there, where its owner could not use it any more.
+ */
+static const char *own_home(void)
 {
-	const char *xdg = getenv("XDG_STATE_HOME");
-	/*
-	 * Under sudo HOME may still be the other user's: what root keeps must not
-	 * land there, where its owner could not use it any more.
-	 */
-	const char *home = geteuid() == 0 && access("/root", W_OK) == 0 ? "/root" : state_home();
+	return geteuid() == 0 && access("/root", W_OK) == 0 ? "/root" : state_home();
+}
+
+/* $VARIABLE/@below, or ~/@home_dir/@below. */
+static int xdg_path(const char *variable, const char *home_dir, const char *below,
+		    char path[static STATE_PATH_SIZE])
+{
+	const char *xdg = getenv(variable);
 	int n = xdg && xdg[0] == '/'
-			? snprintf(path, STATE_PATH_SIZE, "%s/vsandbox", xdg)
-			: snprintf(path, STATE_PATH_SIZE, "%s/.local/state/vsandbox", home);
-	if (n < 0 || n >= STATE_PATH_SIZE)
-		return err_set(err, ENAMETOOLONG, "the name of the state directory is too long");
+			? snprintf(path, STATE_PATH_SIZE, "%s/%s", xdg, below)
+			: snprintf(path, STATE_PATH_SIZE, "%s/%s/%s", own_home(), home_dir, below);
+	return n < 0 || n >= STATE_PATH_SIZE ? -ENAMETOOLONG : 0;
+}
+
+/* A directory that is ours alone, made when missing. @what it is called. */
+static int open_private(const char *path, const char *what, struct err *err)
+{
 	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		int r = make_path(path, err);
@@ -56,17 +66,36 @@ int state_open(char path[static STATE_PATH_SIZE], struct err *err)
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (fd < 0)
-		return err_sys(err, errno, "cannot open the state directory %s", path);
+		return err_sys(err, errno, "cannot open the %s directory %s", what, path);
 	struct stat st;
 	if (fstat(fd, &st) < 0)
-		return err_sys(err, errno, "cannot read the state directory %s", path);
+		return err_sys(err, errno, "cannot read the %s directory %s", what, path);
 	if (st.st_uid != geteuid())
-		return err_set(err, EPERM, "the state directory %s belongs to uid %u, not to you",
-			       path, st.st_uid);
+		return err_set(err, EPERM, "the %s directory %s belongs to uid %u, not to you",
+			       what, path, st.st_uid);
 	if (st.st_mode & 077)
-		return err_set(err, EPERM, "others may enter the state directory: chmod 0700 %s",
+		return err_set(err, EPERM, "others may enter the %s directory: chmod 0700 %s", what,
 			       path);
 	return take_fd(&fd);
+}
+
+int state_open(char path[static STATE_PATH_SIZE], struct err *err)
+{
+	if (xdg_path("XDG_STATE_HOME", ".local/state", "vsandbox", path) < 0)
+		return err_set(err, ENAMETOOLONG, "the name of the state directory is too long");
+	return open_private(path, "state", err);
+}
+
+int state_cache_path(char path[static STATE_PATH_SIZE])
+{
+	return xdg_path("XDG_CACHE_HOME", ".cache", "vsandbox/layers", path);
+}
+
+int state_cache_open(char path[static STATE_PATH_SIZE], struct err *err)
+{
+	if (state_cache_path(path) < 0)
+		return err_set(err, ENAMETOOLONG, "the name of the cache is too long");
+	return open_private(path, "cache", err);
 }
 
 int state_subdir(int dirfd, const char *name, struct err *err)

@@ -16,6 +16,10 @@ const char *state_home(void);
  * belongs to somebody else or that others may read is refused.
  */
 int state_open(char path[static STATE_PATH_SIZE], struct err *err);
+/* The cache of unpacked images ($XDG_CACHE_HOME/vsandbox/layers), in the same way. */
+int state_cache_open(char path[static STATE_PATH_SIZE], struct err *err);
+/* Its name alone; -ENAMETOOLONG. */
+int state_cache_path(char path[static STATE_PATH_SIZE]);
 /* A 0700 directory in @dirfd, made when missing. An fd the caller owns, or -errno. */
 int state_subdir(int dirfd, const char *name, struct err *err);
 

@@ -35,6 +35,7 @@ int cmd_ps(const struct options *o);
 int cmd_rollback(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_show(const struct options *o);
+int cmd_snapshot(const struct options *o);
 int cmd_undo(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
@@ -42,7 +43,7 @@ int cmd_why(const struct options *o);
 extern const struct option_spec commit_options[], diff_options[], discard_options[],
 	doctor_options[], kill_options[], logs_options[], pause_options[], resume_options[],
 	policy_options[], ps_options[], rollback_options[], run_options[], show_options[],
-	undo_options[], why_options[];
+	snapshot_options[], undo_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

@@ -100,6 +100,7 @@ struct policy {
 	/* the undo journal */
 	enum policy_journal journal; /* when it reaches the disk */
 	uint64_t journal_bytes;      /* at most so many, pre-images included */
+	bool snapshots;              /* one is taken at the end of a run that changed something */
 	void *arena;                 /* owns every string and array above */
 };
 

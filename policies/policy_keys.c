@@ -331,6 +331,7 @@ static const struct key keys[] = {
 	{ "", "on_exit", apply_word, P(on_exit), .words = &on_exit_words },
 	{ "", "journal", apply_word, P(journal), .words = &journal_words },
 	{ "", "journal_bytes", apply_size, P(journal_bytes), .min = 0, .max = MANY },
+	{ "", "snapshots", apply_bool, P(snapshots) },
 	{ "rules", "name", apply_text, R(name) },
 	{ "rules", "action_type", apply_rule_type, R(type) },
 	{ "rules", "resource_pattern", apply_rule_pattern, R(pattern) },

@@ -35,6 +35,7 @@ static const struct policy defaults = {
 	.on_exit = ON_EXIT_KEEP,
 	.journal = POLICY_JOURNAL_BATCH,
 	.journal_bytes = UINT64_C(1) << 30,
+	.snapshots = true,
 };
 
 static int read_file(const struct loader *l, const char *path, char **ret, size_t *ret_len)

@@ -115,7 +115,7 @@ static int strip_marks(int dir, const char *name)
 	cleanup_free char *names = malloc((size_t)size);
 	size = names ? llistxattr(path, names, (size_t)size) : -1;
 	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1)
-		if (upper_is_mark(names + at) && lremovexattr(path, names + at) < 0)
+		if (upper_is_overlay_xattr(names + at) && lremovexattr(path, names + at) < 0)
 			return -errno;
 	return names ? 0 : -ENOMEM;
 }

@@ -275,7 +275,7 @@ static void check_marks(struct planner *p, const struct seen *s)
 	size = names ? llistxattr(path, names, (size_t)size) : 0;
 	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
 		const char *name = names + at;
-		if (!upper_is_mark(name))
+		if (!upper_is_overlay_xattr(name))
 			continue;
 		bool known = false;
 		for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
+#include "rootfs/remove.h"
 
 static const uint64_t layer_attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -68,6 +70,23 @@ static int set_flag(int fsfd, const char *key)
 	return fsconfig(fsfd, FSCONFIG_SET_FLAG, key, NULL, 0) < 0 ? -errno : 0;
 }
 
+/*
+ * The image with the session's template above it. By descriptor: the text of a mount option ends after
+ * 255 bytes, which two paths soon exceed.
+ */
+static int set_image(int fsfd, const struct overlay_request *req)
+{
+	char both[64], above[PATH_MAX];
+	/* by its path: the session's descriptor belongs to mounts that are not ours any more (EINVAL) */
+	snprintf(above, sizeof(above), "%s/template", req->session_path);
+	cleanup_fd int a = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int b = open(req->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (a < 0 || b < 0)
+		return -errno;
+	snprintf(both, sizeof(both), "/proc/self/fd/%d:/proc/self/fd/%d", a, b);
+	return set_string(fsfd, "lowerdir", both);
+}
+
 /* One detached overlay. Returns its mount, or -errno with the kernel's own words in @err. */
 static int make_overlay(const struct overlay_request *req, const struct overlay_layer *l,
 			const char *lower, bool rootful, struct err *err)
@@ -84,7 +103,9 @@ static int make_overlay(const struct overlay_request *req, const struct overlay_
 			       "overlay: cannot open the file system type (is the kernel module "
 			       "'overlay' loaded?)");
 	int rc = set_string(fsfd, "source", "vsandbox");
-	if (rc == 0)
+	if (rc == 0 && strcmp(l->mount, "/") == 0 && req->rootfs)
+		rc = set_image(fsfd, req);
+	else if (rc == 0)
 		rc = set_path(fsfd, "lowerdir", lower);
 	if (rc == 0)
 		rc = set_path(fsfd, "upperdir", upper);
@@ -189,6 +210,14 @@ static int make_upper(int dirfd, struct overlay_layer *l, bool rootful)
 	return l->upper_fd < 0 ? -errno : 0;
 }
 
+int overlay_make_uppers(struct overlay *o, int session_dirfd)
+{
+	int rc = make_dir(session_dirfd, "layers", 0700);
+	for (unsigned i = 0; rc == 0 && i < o->count; i++)
+		rc = make_upper(session_dirfd, &o->layers[i], o->rootful);
+	return rc;
+}
+
 /* A session that is entered again keeps the number of each layer. */
 static void number_layers(struct overlay *o, int session_dirfd)
 {
@@ -231,7 +260,7 @@ static void drop_layer(struct overlay *o, unsigned i)
 
 static int mount_rootful(const struct overlay_request *req, struct overlay *o, struct err *err)
 {
-	o->detached_fd = make_overlay(req, &o->layers[0], "/", true, err);
+	o->detached_fd = make_overlay(req, &o->layers[0], o->layers[0].lower, true, err);
 	if (o->detached_fd < 0)
 		return o->detached_fd;
 	for (unsigned i = 1; i < o->count;) {
@@ -263,18 +292,21 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 	rc = mount_table_read(&mounts, err);
 	if (rc < 0)
 		return rc;
-	rc = ret->rootful ? overlay_plan_rootful(&mounts, ret, err)
-			  : overlay_plan_forest(&mounts, req->writable, ret, err);
+	if (req->rootfs)
+		rc = overlay_plan_image(&mounts, req, ret, err);
+	else
+		rc = ret->rootful ? overlay_plan_rootful(&mounts, ret, err)
+				  : overlay_plan_forest(&mounts, req->writable, ret, err);
 	mount_table_finish(&mounts);
 	if (rc == 0) {
 		number_layers(ret, req->session_dirfd);
-		rc = make_dir(req->session_dirfd, "layers", 0700);
-		for (unsigned i = 0; rc == 0 && i < ret->count; i++)
-			rc = make_upper(req->session_dirfd, &ret->layers[i], ret->rootful);
+		rc = overlay_make_uppers(ret, req->session_dirfd);
 		if (rc < 0)
 			err_sys(err, -rc, "overlay: cannot make the layers in %s",
 				req->session_path);
 	}
+	if (rc == 0 && req->rootfs)
+		rc = overlay_make_image_template(req, ret->rootful, err);
 	if (rc == 0 && ret->rootful)
 		rc = mount_rootful(req, ret, err);
 	if (rc < 0)
@@ -339,13 +371,18 @@ static int make_template(const struct overlay *o, const char *template)
 	return 0;
 }
 
+/* Onto a directory of the new root that is reached through no link: an upper may hold some by now. */
 static int attach(int mount_fd, const char *newroot, const char *path, struct err *err)
 {
-	char to[PATH_MAX];
-	int rc = under(to, sizeof(to), newroot, path);
-	if (rc < 0)
-		return err_sys(err, -rc, "overlay: %s", path);
-	if (move_mount(mount_fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	cleanup_fd int root = open(newroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int to = root < 0 ? -1
+			    : !path[1]
+				    ? take_fd(&root)
+				    : (int)syscall(SYS_openat2, root, path + 1, &how, sizeof(how));
+	if (to < 0 ||
+	    move_mount(mount_fd, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return err_sys(err, errno, "overlay: cannot attach the layer of %s", path);
 	return 0;
 }
@@ -362,18 +399,36 @@ static int mount_layers(struct overlay *o, const struct overlay_request *req, co
 	char template[PATH_MAX];
 	if (snprintf(template, sizeof(template), "%s.template", newroot) >= (int)sizeof(template))
 		return err_sys(err, ENAMETOOLONG, "overlay: %s", newroot);
-	int rc = make_template(o, template);
+	int rc = req->rootfs ? 0 : make_template(o, template);
 	if (rc < 0)
 		return err_sys(err, -rc, "overlay: cannot make the skeleton of the new root");
 	for (unsigned i = 0; i < o->count; i++) {
 		const struct overlay_layer *l = &o->layers[i];
-		cleanup_fd int fd = make_overlay(req, l, i == 0 ? template : l->lower, false, err);
+		cleanup_fd int fd = make_overlay(
+			req, l, i == 0 && !req->rootfs ? template : l->lower, false, err);
 		if (fd < 0)
 			return fd;
 		rc = attach(fd, newroot, l->mount, err);
 		if (rc < 0)
 			return rc;
 	}
+	return 0;
+}
+
+/* Binds a path of the new root over itself, read-only. Links of an image lead nowhere else. */
+static int freeze(int root, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	cleanup_fd int at = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	if (at < 0)
+		return -errno;
+	cleanup_fd int fd =
+		(int)syscall(SYS_open_tree, at, "",
+			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+	struct mount_attr set = { .attr_set = layer_attr | MOUNT_ATTR_RDONLY };
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0 ||
+	    move_mount(fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return -errno;
 	return 0;
 }
 
@@ -400,11 +455,12 @@ int overlay_mount(struct overlay *o, const struct overlay_request *req, const ch
 			return err_sys(err, -rc, "overlay: cannot show %s directly",
 				       req->direct[i]);
 	}
+	cleanup_fd int root = open(newroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, errno, "overlay: %s", newroot);
 	/* from the new root, so that what is read is what the layers say, and host sockets stay dead */
 	for (unsigned i = 0; req->read_only && req->read_only[i]; i++) {
-		rc = under(to, sizeof(to), newroot, req->read_only[i]);
-		if (rc == 0)
-			rc = bind_tree(to, to, layer_attr | MOUNT_ATTR_RDONLY);
+		rc = freeze(root, req->read_only[i]);
 		if (rc < 0 && rc != -ENOENT)
 			return err_sys(err, -rc, "overlay: cannot make %s read-only",
 				       req->read_only[i]);
@@ -433,55 +489,9 @@ void overlay_finish(struct overlay *o)
 	o->detached_fd = -1;
 }
 
-static int discard_below(int dirfd, unsigned depth)
-{
-	if (depth > PATH_MAX / 2)
-		return -ELOOP;
-	DIR *d = fdopendir(dirfd); /* owns dirfd */
-	if (!d) {
-		int rc = -errno;
-		close(dirfd);
-		return rc;
-	}
-	int rc = 0;
-	const struct dirent *e;
-	while (rc == 0 && (errno = 0, e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (e->d_type != DT_DIR) {
-			if (unlinkat(dirfd, e->d_name, 0) == 0 || errno == ENOENT)
-				continue;
-			if (errno != EISDIR && errno != EPERM) {
-				rc = -errno;
-				break;
-			}
-		}
-		/* overlayfs leaves its private directory with mode 000; agents make such ones too */
-		int fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 && errno == EACCES && fchmodat(dirfd, e->d_name, 0700, 0) == 0)
-			fd = openat(dirfd, e->d_name,
-				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0) {
-			rc = -errno;
-			break;
-		}
-		fchmod(fd, 0700);
-		rc = discard_below(fd, depth + 1);
-		if (rc == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
-			rc = -errno;
-	}
-	closedir(d);
-	return rc;
-}
-
 int overlay_discard(int session_dirfd, struct err *err)
 {
-	int fd = openat(session_dirfd, "layers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int rc = fd < 0 ? -errno : discard_below(fd, 0);
-	if (rc == 0 && unlinkat(session_dirfd, "layers", AT_REMOVEDIR) < 0)
-		rc = -errno;
-	if (rc == -ENOENT)
-		rc = 0;
+	int rc = remove_tree(session_dirfd, "layers");
 	if (rc == 0 && unlinkat(session_dirfd, "layers.json", 0) < 0 && errno != ENOENT)
 		rc = -errno;
 	if (rc < 0)

@@ -53,7 +53,9 @@ struct overlay {
 };
 
 struct overlay_request {
-	int session_dirfd;        /* layers/ is made here */
+	const char *rootfs;    /* a directory of the host's to be the root; NULL: the host's own */
+	const char *workspace; /* with rootfs: the host directory laid into it at its own path */
+	int session_dirfd;     /* layers/ is made here */
 	const char *session_path; /* absolute path of the same, for mount options */
 	const char *const
 		*direct; /* host directories shown read-write without overlay; NULL-terminated */
@@ -78,6 +80,11 @@ int overlay_mount(struct overlay *o, const struct overlay_request *req, const ch
 /* Writes and reads the plan as layers.json in the session directory, for diff, discard and commit. */
 int overlay_save(const struct overlay *o, int session_dirfd, struct err *err);
 int overlay_load(int session_dirfd, struct overlay *ret, struct err *err);
+/*
+ * The plan in @name of a session that has no layers yet, with empty uppers made as it says: what a
+ * snapshot is unpacked into.
+ */
+int overlay_restore(int session_dirfd, const char *name, struct overlay *ret, struct err *err);
 void overlay_finish(struct overlay *o);
 
 /* Removes layers/ of an ended session, mode-000 work directories included. */

@@ -171,20 +171,21 @@ int overlay_add_entry(struct overlay *o, enum overlay_entry_kind kind, const cha
 	return e->path && (!target || e->target) ? 0 : -ENOMEM;
 }
 
-static int add_layer(struct overlay *o, const char *path, bool read_only, struct err *err)
+int overlay_add_layer(struct overlay *o, const char *mount, const char *lower, bool read_only,
+		      struct err *err)
 {
 	for (unsigned i = 0; i < o->count; i++)
-		if (strcmp(o->layers[i].mount, path) == 0)
+		if (strcmp(o->layers[i].mount, mount) == 0)
 			return 0;
 	if (o->count == OVERLAY_LAYERS_MAX)
 		return err_set(err, E2BIG,
 			       "overlay: more than %d layers are needed, the last for %s: too many "
 			       "mounts in directories with many entries; unmount some",
-			       OVERLAY_LAYERS_MAX, path);
+			       OVERLAY_LAYERS_MAX, mount);
 	struct overlay_layer *l = &o->layers[o->count];
 	*l = (struct overlay_layer){
-		.mount = strdup(path),
-		.lower = strdup(path),
+		.mount = strdup(mount),
+		.lower = strdup(lower),
 		.upper_fd = -1,
 		.mount_fd = -1,
 		.read_only = read_only,
@@ -193,6 +194,11 @@ static int add_layer(struct overlay *o, const char *path, bool read_only, struct
 	if (!l->mount || !l->lower)
 		return err_sys(err, ENOMEM, "overlay");
 	return 0;
+}
+
+static int add_layer(struct overlay *o, const char *path, bool read_only, struct err *err)
+{
+	return overlay_add_layer(o, path, path, read_only, err);
 }
 
 /* The mount a path walk ends in at this path; NULL when @m is covered by another. */

@@ -37,7 +37,17 @@ bool path_is_fresh(const char *path);
 int overlay_plan_rootful(const struct mount_table *t, struct overlay *o, struct err *err);
 int overlay_plan_forest(const struct mount_table *t, const char *const *writable, struct overlay *o,
 			struct err *err);
+/* overlay_image.c: the image, the workspace in it, and what is mounted below that. */
+int overlay_plan_image(const struct mount_table *t, const struct overlay_request *req,
+		       struct overlay *o, struct err *err);
+/* SESSION/template: what lies above the image. @owners: root gives directories their owners. */
+int overlay_make_image_template(const struct overlay_request *req, bool owners, struct err *err);
+/* One more layer, unless @mount has one. */
+int overlay_add_layer(struct overlay *o, const char *mount, const char *lower, bool read_only,
+		      struct err *err);
 int overlay_add_entry(struct overlay *o, enum overlay_entry_kind kind, const char *path,
 		      const char *target, mode_t mode);
 /* Permission bits for a copy of the directory that the caller will own: no more than he has natively. */
 mode_t overlay_own_mode(const char *path, mode_t mode);
+/* overlay.c: layers/INDEX/{upper,work} of every layer, as far as they are missing. 0, -errno. */
+int overlay_make_uppers(struct overlay *o, int session_dirfd);

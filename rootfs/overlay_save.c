@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/overlay.h"
+#include "rootfs/overlay_plan.h"
 
 enum { LAYERS_VERSION = 1, LAYERS_FILE_MAX = 1 << 20 };
 
@@ -85,11 +86,11 @@ static int load_layer(struct json_object *o, int session_dirfd, struct overlay *
 	return l->upper_fd < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
+static int load(int session_dirfd, const char *name, struct overlay *ret, struct err *err)
 {
-	cleanup_fd int fd = openat(session_dirfd, "layers.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int fd = openat(session_dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return err_sys(err, errno, "overlay: cannot read layers.json");
+		return err_sys(err, errno, "overlay: cannot read %s", name);
 	cleanup_free char *text = malloc(LAYERS_FILE_MAX);
 	if (!text)
 		return err_sys(err, ENOMEM, "overlay: layers.json");
@@ -116,4 +117,17 @@ int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
 		return err_sys(err, -rc, "overlay: layers.json");
 	}
 	return 0;
+}
+
+int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
+{
+	return load(session_dirfd, "layers.json", ret, err);
+}
+
+int overlay_restore(int session_dirfd, const char *name, struct overlay *ret, struct err *err)
+{
+	int rc = load(session_dirfd, name, ret, err);
+	if (rc == 0)
+		rc = overlay_make_uppers(ret, session_dirfd);
+	return rc < 0 ? err_sys(err, -rc, "overlay: cannot make the layers") : 0;
 }

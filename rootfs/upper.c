@@ -24,25 +24,20 @@ struct walk {
 	unsigned layer;
 };
 
-struct names {
-	char **items; /* owned, sorted */
-	size_t count;
-};
-
-static void finish_names(struct names *n)
+void upper_names_finish(struct upper_names *n)
 {
 	for (size_t i = 0; i < n->count; i++)
 		free(n->items[i]);
 	free(n->items);
 }
-#define cleanup_names __attribute__((cleanup(finish_names)))
+#define cleanup_names __attribute__((cleanup(upper_names_finish)))
 
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int read_names(int dirfd, struct names *ret)
+int upper_names_read(int dirfd, struct upper_names *ret)
 {
 	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (copy < 0)
@@ -120,8 +115,7 @@ static bool has_mark(int dirfd, const char *name, const char *const keys[2], con
 	return false;
 }
 
-/* Both forms that overlayfs knows; inside a user namespace it may use the second. */
-static bool is_whiteout(int dirfd, const char *name, const struct stat *st)
+bool upper_is_whiteout(int dirfd, const char *name, const struct stat *st)
 {
 	static const char *const keys[2] = { "user.overlay.whiteout", "trusted.overlay.whiteout" };
 	if (S_ISCHR(st->st_mode))
@@ -141,7 +135,7 @@ bool upper_is_copied(int dirfd, const char *name)
 	return has_mark(dirfd, name, keys, NULL);
 }
 
-bool upper_is_mark(const char *name)
+bool upper_is_overlay_xattr(const char *name)
 {
 	return strncmp(name, "user.overlay.", 13) == 0 ||
 	       strncmp(name, "trusted.overlay.", 16) == 0;
@@ -157,7 +151,7 @@ static bool xattrs_within(const char *a, const char *b)
 		return false;
 	ssize_t len = llistxattr(a, list, XATTR_LIST_MAX);
 	for (ssize_t at = 0; at < len; at += (ssize_t)strlen(list + at) + 1) {
-		if (upper_is_mark(list + at))
+		if (upper_is_overlay_xattr(list + at))
 			continue;
 		ssize_t n = lgetxattr(a, list + at, value_a, XATTR_SIZE_MAX);
 		ssize_t m = lgetxattr(b, list + at, value_b, XATTR_SIZE_MAX);
@@ -241,11 +235,7 @@ static bool same_content(int upper_dir, int lower_dir, const char *name, const s
 	return u->st_rdev == l->st_rdev;
 }
 
-/*
- * A directory of an upper may have been left without permissions; its owner can still
- * look. @ret_restore: its mode must be given back after the walk, it is part of what the session left.
- */
-static int open_upper_dir(int dirfd, const char *name, bool *ret_restore)
+int upper_open_dir(int dirfd, const char *name, bool *ret_restore)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	*ret_restore = false;
@@ -268,8 +258,8 @@ static int walk_deleted(struct walk *w, int lower_dir, const char *name)
 		openat(lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return errno == EACCES ? 0 : err_sys(w->err, errno, "diff: %.300s", w->path);
-	cleanup_names struct names names = { 0 };
-	rc = read_names(dir, &names);
+	cleanup_names struct upper_names names = { 0 };
+	rc = upper_names_read(dir, &names);
 	if (rc < 0)
 		return err_sys(w->err, -rc, "diff: cannot list %.300s", w->path);
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
@@ -291,7 +281,7 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 	if (fstatat(upper_dir, name, &u, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(w->err, errno, "diff: %.300s", w->path);
 	bool found = lower_dir >= 0 && fstatat(lower_dir, name, &l, AT_SYMLINK_NOFOLLOW) == 0;
-	if (is_whiteout(upper_dir, name, &u))
+	if (upper_is_whiteout(upper_dir, name, &u))
 		return found ? walk_deleted(w, lower_dir, name) : 0;
 	int rc = 0;
 	if (!found) {
@@ -310,8 +300,8 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 		if (rc == 0 && S_ISDIR(l.st_mode)) {
 			cleanup_fd int gone = openat(
 				lower_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			cleanup_names struct names names = { 0 };
-			rc = gone < 0 ? 0 : read_names(gone, &names);
+			cleanup_names struct upper_names names = { 0 };
+			rc = gone < 0 ? 0 : upper_names_read(gone, &names);
 			for (size_t i = 0; rc == 0 && i < names.count; i++) {
 				size_t len = w->len;
 				rc = push(w, names.items[i]);
@@ -324,7 +314,7 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 	if (rc != 0 || !S_ISDIR(u.st_mode))
 		return rc;
 	bool restore;
-	cleanup_fd int upper = open_upper_dir(upper_dir, name, &restore);
+	cleanup_fd int upper = upper_open_dir(upper_dir, name, &restore);
 	if (upper < 0)
 		return err_sys(w->err, -upper, "diff: cannot open %.300s", w->path);
 	cleanup_fd int lower =
@@ -340,12 +330,12 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 /* Both halves of one directory, in the order of names. */
 static int walk_directory(struct walk *w, int upper, int lower, bool opaque)
 {
-	cleanup_names struct names above = { 0 };
-	cleanup_names struct names below = { 0 };
-	int rc = read_names(upper, &above);
+	cleanup_names struct upper_names above = { 0 };
+	cleanup_names struct upper_names below = { 0 };
+	int rc = upper_names_read(upper, &above);
 	/* an opaque directory hides all that is below it, without whiteouts; else the lower is not listed */
 	if (rc == 0 && opaque && lower >= 0)
-		rc = read_names(lower, &below);
+		rc = upper_names_read(lower, &below);
 	if (rc < 0)
 		return err_sys(w->err, -rc, "diff: cannot list %.300s", w->path);
 	size_t i = 0, j = 0;

@@ -8,13 +8,6 @@
 #include "base/err.h"
 #include "rootfs/overlay.h"
 
-/* True for the names of overlayfs's own extended attributes. */
-bool upper_is_mark(const char *xattr);
-/* Is @name in @dirfd, a directory of an upper, opaque: nothing of the lower shows through it? */
-bool upper_is_opaque(int dirfd, const char *name);
-/* Does it carry the mark of a copy-up, rather than having been made by the session? */
-bool upper_is_copied(int dirfd, const char *name);
-
 enum change_kind {
 	CHANGE_ADDED,
 	CHANGE_MODIFIED, /* content, type or metadata differ from the lower */
@@ -39,3 +32,24 @@ struct change {
  */
 int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, void *arg), void *arg,
 	       struct err *err);
+
+/* What the walk is made of, for others who read an upper. */
+struct upper_names {
+	char **items; /* owned, sorted by bytes */
+	size_t count;
+};
+int upper_names_read(int dirfd, struct upper_names *ret);
+void upper_names_finish(struct upper_names *n);
+
+/* Both forms that overlayfs knows; inside a user namespace it may use the second. */
+bool upper_is_whiteout(int dirfd, const char *name, const struct stat *st);
+bool upper_is_opaque(int dirfd, const char *name);
+/* Does it carry the mark of a copy-up, rather than having been made by the session? */
+bool upper_is_copied(int dirfd, const char *name);
+/* An attribute of overlayfs itself: of the mechanism, not of the agent's file. */
+bool upper_is_overlay_xattr(const char *name);
+/*
+ * A directory of an upper may have been left without permissions; its owner can still
+ * look. @ret_restore: its mode must be given back afterwards, it is part of what the session left.
+ */
+int upper_open_dir(int dirfd, const char *name, bool *ret_restore);

@@ -145,6 +145,8 @@ static int fill_request(const struct box_plan *plan, struct overlay_request *r, 
 	const char **direct = calloc(2, sizeof(*direct));
 	const char **writable = calloc(5, sizeof(*writable));
 	*r = (struct overlay_request){
+		.rootfs = plan->rootfs,
+		.workspace = plan->workspace,
 		.session_dirfd = plan->session_dirfd,
 		.session_path = plan->session_path,
 		.direct = direct,
@@ -158,7 +160,7 @@ static int fill_request(const struct box_plan *plan, struct overlay_request *r, 
 	for (unsigned i = 0; i < p->read_only.count; i++) {
 		char path[PATH_MAX];
 		if (pattern_as_mount(&p->read_only.items[i].pattern, path, sizeof(path)) &&
-		    access(path, F_OK) == 0) {
+		    (plan->rootfs || access(path, F_OK) == 0)) {
 			read_only[n] = strdup(path);
 			if (!read_only[n++])
 				return err_sys(err, ENOMEM, "box");

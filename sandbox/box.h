@@ -35,6 +35,9 @@ struct box_plan {
 	char *const *envp;
 	const char *cwd;       /* absolute host path */
 	const char *workspace; /* absolute; the directory the session was started from */
+	const char
+		*rootfs; /* absolute host directory of an image to run in; NULL the host's root */
+	const char *cache_path; /* host directory hidden inside too: unpacked images; NULL none */
 	const char *
 		state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
 	uint32_t degraded_ok; /* bit per box_layer: --allow-degraded */

@@ -393,6 +393,10 @@ static int cover_hidden(struct builder *b)
 	int rc = cover(b, path);
 	if (rc < 0)
 		return err_sys(b->err, -rc, "mounts: cannot cover the state directory %s", path);
+	/* What an agent wrote there would be the root of the next one. */
+	rc = plan->cache_path ? cover(b, plan->cache_path) : 0;
+	if (rc < 0)
+		return err_sys(b->err, -rc, "mounts: cannot cover the cache %s", plan->cache_path);
 	rc = cover_all(b, &plan->policy->hide);
 	/* Nobody judges reads then: what is blocked must not be there (reads_check saw that it can be). */
 	if (rc == 0 && !plan->read_events)

@@ -294,7 +294,7 @@ static void put_xattrs(const struct list *l, const struct item *i)
 		ssize_t size = llistxattr(path[side], names, XATTR_LIST_MAX);
 		for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
 			char mine[4096], other[4096];
-			if (upper_is_mark(names + at))
+			if (upper_is_overlay_xattr(names + at))
 				continue;
 			ssize_t n = lgetxattr(path[side], names + at, mine, sizeof(mine));
 			ssize_t m = lgetxattr(path[!side], names + at, other, sizeof(other));
