@@ -304,20 +304,17 @@ static int prepare(struct run *run, const struct options *o, const char **env_se
 	return run->history ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-int cmd_run(const struct options *o)
+int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE])
 {
 	const char *env_set[OPTIONS_GIVEN_MAX + 1];
-	struct run run = { .argv = o->args, .agents_dirfd = -1, .status_fd = -1 };
+	struct run run = { .argv = argv, .agents_dirfd = -1, .status_fd = -1 };
 	struct err err = { "" };
 	int code = EXIT_USAGE;
+	session[0] = '\0';
 	if (options_has(o, RUN_QUIET))
 		log_set_level(LOG_QUIET);
 	else if (options_has(o, RUN_VERBOSE))
 		log_set_level(LOG_VERBOSE);
-	if (o->arg_count == 0) {
-		log_error("what is to be run? vsandbox run [OPTION…] [--] COMMAND [ARG…]");
-		return EXIT_USAGE;
-	}
 	if (prepare(&run, o, env_set, &err) < 0) {
 		log_error("%s", err.text);
 	} else if (run.dry_run) {
@@ -325,9 +322,19 @@ int cmd_run(const struct options *o)
 		code = out_finish();
 	} else {
 		code = gateway_run(&run, options_has(o, RUN_CLEAN_ENV), env_set);
+		memcpy(session, run.session, sizeof(run.session));
 	}
 	history_free(run.history);
 	policy_free(run.policy);
 	scope_close(&run.agents_dirfd);
 	return code;
+}
+
+int cmd_run(const struct options *o)
+{
+	char session[SESSION_ID_SIZE];
+	if (o->arg_count)
+		return run_command(o, o->args, session);
+	log_error("what is to be run? vsandbox run [OPTION…] [--] COMMAND [ARG…]");
+	return EXIT_USAGE;
 }

@@ -9,6 +9,8 @@
 /* clang-format off */
 const struct verb verb_table[] = {
 	{"run", "[--] COMMAND [ARG…]", "run a command in a sandbox", cmd_run, run_options},
+	{"shell", "", "an interactive shell in a sandbox, with the options of run", cmd_shell, run_options},
+	{"learn", "[--] COMMAND [ARG…]", "write a policy from what a command does", cmd_learn, learn_options},
 	{"ps", "", "list sessions", cmd_ps, ps_options},
 	{"show", "[SESSION]", "show one session", cmd_show, show_options},
 	{"logs", "[SESSION]", "print a session's events", cmd_logs, logs_options},
@@ -22,7 +24,6 @@ const struct verb verb_table[] = {
 	{"completion", "bash", "print shell completion", cmd_completion, NULL},
 	{"help", "[VERB]", "print help", cmd_help, NULL},
 	{"version", "", "print the version", cmd_version, NULL},
-	{"shell", "", "an interactive shell in a session; until then: vsandbox run -- $SHELL"},
 	{"commit", "", "apply a session's changes to the host"},
 	{"undo", "", "restore what a commit replaced"},
 	{"rollback", "", "undo the last actions of a session"},
@@ -30,7 +31,6 @@ const struct verb verb_table[] = {
 	{"approve", "", "answer held actions"},
 	{"pause", "", "hold a session"},
 	{"resume", "", "let a held session go on"},
-	{"learn", "", "write a policy from what a command does"},
 	{"serve", "", "control plane and dashboard"},
 	{"login", "", "register this host with a control plane"},
 	{"attach", "", "supervise a running process"},
