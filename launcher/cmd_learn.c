@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/choice.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -70,8 +71,9 @@ static int run_observed(const struct learn *l, const struct options *o, char *se
 		if (g->value)
 			argv[n++] = (char *)(uintptr_t)g->value;
 	}
-	static char policy[] = "--policy", observe[] = "observe", mode[] = "--mode", end[] = "--";
-	char *const fixed[] = { policy, observe, mode, observe, end };
+	static char policy[] = "--policy", observe[] = "observe", mode[] = "--mode",
+		    alone[] = "--no-project", end[] = "--";
+	char *const fixed[] = { policy, observe, mode, observe, alone, end };
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		argv[n++] = fixed[i];
 	argv[n] = NULL;
@@ -89,7 +91,7 @@ static char *canonical(const char *path)
 
 static int learn_prepare(struct learn *l, const struct options *o, struct err *err)
 {
-	const char *output = options_value(o, LEARN_OUTPUT), *tmpdir = getenv("TMPDIR");
+	const char *output = options_value(o, LEARN_OUTPUT);
 	l->output = output ? output : "learned.json";
 	l->command = o->args;
 	if (!o->arg_count)
@@ -102,10 +104,7 @@ static int learn_prepare(struct learn *l, const struct options *o, struct err *e
 			       l->output);
 	if (!getcwd(l->cwd, sizeof(l->cwd)))
 		return err_sys(err, errno, "the current directory cannot be named");
-	l->env = (struct policy_env){ .home = state_home(),
-				      .workspace = l->cwd,
-				      .tmpdir = tmpdir && tmpdir[0] == '/' ? tmpdir : "/tmp",
-				      .dirs = state_policy_dirs() };
+	choice_env(l->cwd, &l->env);
 	l->workspace = canonical(l->env.workspace);
 	l->home = canonical(l->env.home);
 	l->tmpdir = canonical(l->env.tmpdir);

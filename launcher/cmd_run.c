@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/choice.h"
+#include "launcher/config.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -46,6 +48,7 @@ enum {
 	RUN_ALLOW_DEGRADED,
 	RUN_NO_READ_EVENTS,
 	RUN_ALLOW_PTRACE,
+	RUN_NO_PROJECT,
 	RUN_QUIET,
 	RUN_VERBOSE,
 	RUN_JSON,
@@ -94,6 +97,8 @@ const struct option_spec run_options[] = {
 	[RUN_NO_READ_EVENTS] = { "no-read-events", 0, NULL,
 				 "faster reads: not logged where the box alone enforces them" },
 	[RUN_ALLOW_PTRACE] = { "allow-ptrace", 0, NULL, "let debuggers work inside" },
+	[RUN_NO_PROJECT] = { "no-project", 0, NULL,
+			     "leave the project's own policy out of account" },
 	[RUN_QUIET] = { "quiet", 'q', NULL, "only errors on stderr" },
 	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
@@ -200,6 +205,14 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 {
 	const char *approve = options_value(o, RUN_APPROVE);
 	const char *fd = options_value(o, RUN_STATUS_FD);
+	struct config config;
+	int rc = config_load(&config, err);
+	if (rc < 0)
+		return rc;
+	if (config.notify_command[0])
+		return err_set(err, ENOSYS, "config.json: notify_command is not built yet");
+	if (!approve && config.approve[0])
+		approve = config.approve;
 	if (approve && strcmp(approve, "none"))
 		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is",
 			       approve);
@@ -228,23 +241,42 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	return agent_name(run, options_value(o, RUN_NAME), err);
 }
 
+static void tell_project(const struct choice_result *chosen)
+{
+	if (chosen->project == CHOICE_CHANGED)
+		log_warn(
+			"%s was trusted and has been changed since: it may only tighten the policy "
+			"until vsandbox policy trust says otherwise",
+			chosen->project_file);
+	else if (chosen->project == CHOICE_TIGHTENED)
+		log_detail("%s tightens the policy %s", chosen->project_file, chosen->policy->name);
+	else if (chosen->project == CHOICE_TRUSTED)
+		log_detail("%s is trusted and is the policy", chosen->project_file);
+}
+
 static int load_policy(struct run *run, const struct options *o, struct err *err)
 {
-	const char *name = options_value(o, RUN_POLICY);
-	const char *tmpdir = getenv("TMPDIR");
-	struct policy_env env = {
-		.home = state_home(),
-		.workspace = run->cwd,
-		.tmpdir = tmpdir && tmpdir[0] == '/' ? tmpdir : "/tmp",
-		.dirs = state_policy_dirs(),
+	const struct choice choice = {
+		.policy = options_value(o, RUN_POLICY),
+		.agent = options_value(o, RUN_NAME),
+		.no_project = options_has(o, RUN_NO_PROJECT),
+		.cwd = run->cwd,
 	};
-	int r = policy_load(name ? name : "dev", &env, &run->policy, err);
+	struct choice_result chosen;
+	int r = choice_load(&choice, &chosen, err);
+	run->policy = chosen.policy;
+	if (r < 0)
+		return r;
+	tell_project(&chosen);
+	r = apply_policy_flags(run, o, err);
 	if (r == 0)
-		r = apply_policy_flags(run, o, err);
+		r = choice_narrow(&chosen, err);
+	policy_free(chosen.narrowing);
 	if (r == 0)
 		r = refuse_unbuilt(run->policy, err);
-	if (r == 0)
-		r = program_allow(run->policy, run->argv[0], err);
+	/* Whatever narrows, the program that was asked for may start. */
+	for (struct policy *p = run->policy; r == 0 && p; p = p->also)
+		r = program_allow(p, run->argv[0], err);
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;

@@ -14,24 +14,44 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/choice.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
 #include "launcher/explain.h"
 #include "launcher/log.h"
+#include "launcher/replay.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
 #include "scoring/judge.h"
+#include "scoring/sql.h"
 
-enum { WHY_EVENT, WHY_PATH, WHY_OP, WHY_HOST, WHY_EXEC, WHY_POLICY, WHY_NAME, WHY_JSON };
+enum {
+	WHY_EVENT,
+	WHY_PATH,
+	WHY_OP,
+	WHY_HOST,
+	WHY_EXEC,
+	WHY_SQL,
+	WHY_DATABASE,
+	WHY_POLICY,
+	WHY_NAME,
+	WHY_NO_PROJECT,
+	WHY_JSON,
+};
 const struct option_spec why_options[] = {
 	[WHY_EVENT] = { "event", 0, "N", "the event of that number" },
 	[WHY_PATH] = { "path", 0, "PATH", "what a file action on PATH would meet" },
 	[WHY_OP] = { "op", 0, "read|write|delete", "with --path (default read)" },
 	[WHY_HOST] = { "host", 0, "HOST[:PORT]", "what a connection would meet (port 443)" },
 	[WHY_EXEC] = { "exec", 0, NULL, "what starting the command that follows would meet" },
-	[WHY_POLICY] = { "policy", 'p', "NAME|FILE", "the policy that is asked (default dev)" },
+	[WHY_SQL] = { "sql", 0, "STATEMENT", "what a database statement would meet" },
+	[WHY_DATABASE] = { "database", 0, "URL",
+			   "with --sql (default postgresql://localhost:5432/)" },
+	[WHY_POLICY] = { "policy", 'p', "NAME|FILE", "the policy that is asked (default: as run)" },
 	[WHY_NAME] = { "name", 0, "AGENT", "with this agent's baseline (default: a fresh one)" },
+	[WHY_NO_PROJECT] = { "no-project", 0, NULL,
+			     "leave the project's own policy out of account" },
 	[WHY_JSON] = { "json", 0, NULL, "as JSON" },
 	{ NULL },
 };
@@ -62,6 +82,54 @@ static void from_event(const struct json_object *event, struct explanation *ret)
 	}
 }
 
+/*
+ * What would let the event's action through, tried under the policy file its session names. The
+ * log says neither the flags of that run nor its history: only where the same decision comes out
+ * is the answer about that event; else NULL. The policy, changed, is the caller's.
+ */
+static struct policy *event_remedy(const struct session *s, const struct json_object *event,
+				   struct remedy *ret)
+{
+	struct replay_room room;
+	struct action a;
+	struct decision d;
+	struct policy_env env;
+	struct policy *p = NULL;
+	const char *file = session_text(s, "policy_file");
+	struct history *h = history_new();
+	choice_env(session_text(s, "workspace"), &env);
+	bool same = false;
+	if (h && *file && replay_action(event, &room, &a) &&
+	    policy_load(file, &env, &p, NULL) == 0) {
+		judge(p, AGENT_RUNNING, h, &a, &d);
+		same = !strcmp(verdict_name(d.verdict), event_text(event, "decision")) &&
+		       !strcmp(d.reason ? reason_name(d.reason) : "", event_text(event, "reason"));
+		if (same)
+			remedy_find(p, h, &a, ret);
+	}
+	history_free(h);
+	if (same)
+		return p;
+	policy_free(p);
+	return NULL;
+}
+
+static void tell_event(const struct session *s, const struct eventfile_line *line, bool json)
+{
+	static struct remedy remedy; /* large for a stack */
+	struct explanation e;
+	if (json) {
+		puts(line->text);
+		return;
+	}
+	from_event(line->json, &e);
+	/* The edits point into it. */
+	struct policy *p = event_remedy(s, line->json, &remedy);
+	e.remedy = p ? &remedy : NULL;
+	explain(stdout, &e);
+	policy_free(p);
+}
+
 static int why_event(const struct options *o, struct err *err)
 {
 	char *end;
@@ -87,12 +155,7 @@ static int why_event(const struct options *o, struct err *err)
 			continue;
 		if (event_number(line.json, "seq") == seq) {
 			found = true;
-			struct explanation e;
-			from_event(line.json, &e);
-			if (options_has(o, WHY_JSON))
-				puts(line.text);
-			else
-				explain(stdout, &e);
+			tell_event(&s, &line, options_has(o, WHY_JSON));
 		}
 		json_object_put(line.json);
 	}
@@ -230,29 +293,67 @@ static int host_action(const struct options *o, struct action *a, char host[stat
 	return 0;
 }
 
+static int sql_action(const struct options *o, struct action *a, char url[static PATH_MAX],
+		      struct err *err)
+{
+	const char *database = options_value(o, WHY_DATABASE);
+	struct sql_shape shape;
+	database = database ? database : "postgresql://localhost:5432/";
+	if (!strstr(database, "://") || strlen(database) >= PATH_MAX)
+		return err_set(err, EINVAL,
+			       "--database '%.80s': a URL such as "
+			       "postgresql://host:5432/name",
+			       database);
+	strcpy(url, database);
+	sql_inspect(options_value(o, WHY_SQL), &shape);
+	a->type = shape.kind <= SQL_READ ? ACTION_DATABASE_QUERY : ACTION_DATABASE_WRITE;
+	a->op = OP_QUERY;
+	a->resource = url;
+	a->statement = options_value(o, WHY_SQL);
+	a->resolved = true;
+	return 0;
+}
+
+static int load_history(const struct options *o, struct history *h, struct err *err)
+{
+	char state_path[STATE_PATH_SIZE];
+	const char *agent = options_value(o, WHY_NAME);
+	if (!agent)
+		return 0;
+	cleanup_fd int state = state_open(state_path, err);
+	cleanup_fd int agents = state < 0 ? state : state_subdir(state, "agents", err);
+	return agents < 0 ? agents : history_load(h, agents, agent, err);
+}
+
 static int ask(const struct options *o, const struct action *a, struct err *err)
 {
-	char cwd[PATH_MAX], state_path[STATE_PATH_SIZE];
-	const char *name = options_value(o, WHY_POLICY), *agent = options_value(o, WHY_NAME);
-	struct policy_env env = { .home = state_home(),
-				  .workspace = getcwd(cwd, sizeof(cwd)),
-				  .tmpdir = "/tmp",
-				  .dirs = state_policy_dirs() };
-	struct policy *policy = NULL;
+	static struct remedy remedy; /* large for a stack */
+	char cwd[PATH_MAX];
+	struct policy *policy = NULL, *copy = NULL;
 	struct history *history = history_new();
-	int r = history ? policy_load(name ? name : "dev", &env, &policy, err)
-			: err_set(err, ENOMEM, "out of memory");
-	if (r == 0 && agent) {
-		cleanup_fd int state = state_open(state_path, err);
-		cleanup_fd int agents = state < 0 ? state : state_subdir(state, "agents", err);
-		r = agents < 0 ? agents : history_load(history, agents, agent, err);
-	}
+	const struct choice choice = {
+		.policy = options_value(o, WHY_POLICY),
+		.agent = options_value(o, WHY_NAME),
+		.no_project = options_has(o, WHY_NO_PROJECT),
+		.cwd = cwd,
+	};
+	int r = history ? 0 : err_set(err, ENOMEM, "out of memory");
+	if (r == 0 && !getcwd(cwd, sizeof(cwd)))
+		r = err_sys(err, errno, "the current directory cannot be named");
+	if (r == 0)
+		r = choice_policy(&choice, &policy, err);
+	if (r == 0)
+		r = choice_policy(&choice, &copy, err);
+	if (r == 0)
+		r = load_history(o, history, err);
 	if (r == 0) {
 		struct decision d = { 0 };
 		struct explanation e;
 		judge(policy, AGENT_RUNNING, history, a, &d);
 		explanation_of(a, &d, &e);
 		e.policy = policy->name;
+		remedy_find(copy, history, a, &remedy);
+		e.remedy = &remedy;
 		if (options_has(o, WHY_JSON))
 			explain_json(stdout, &e);
 		else
@@ -260,6 +361,7 @@ static int ask(const struct options *o, const struct action *a, struct err *err)
 	}
 	history_free(history);
 	policy_free(policy);
+	policy_free(copy);
 	return r;
 }
 
@@ -282,6 +384,8 @@ static int why_action(const struct options *o, struct err *err)
 		r = file_action(o, &a, resource, err);
 	else if (options_has(o, WHY_HOST))
 		r = host_action(o, &a, resource, err);
+	else if (options_has(o, WHY_SQL))
+		r = sql_action(o, &a, resource, err);
 	else
 		r = exec_action(o, &a, resource, argv, err);
 	return r < 0 ? r : ask(o, &a, err);
@@ -291,11 +395,13 @@ int cmd_why(const struct options *o)
 {
 	struct err err;
 	int questions = options_has(o, WHY_EVENT) + options_has(o, WHY_PATH) +
-			options_has(o, WHY_HOST) + options_has(o, WHY_EXEC);
+			options_has(o, WHY_HOST) + options_has(o, WHY_EXEC) +
+			options_has(o, WHY_SQL);
 	int r = 0;
 	if (questions != 1)
 		r = err_set(&err, EINVAL,
-			    "ask one of --event N, --path PATH, --host HOST, --exec CMD…");
+			    "ask one of --event N, --path PATH, --host HOST, --sql STATEMENT, "
+			    "--exec CMD…");
 	else if (!options_has(o, WHY_EXEC))
 		r = options_want_args(o, 0, options_has(o, WHY_EVENT) ? 1 : 0, &err);
 	else if (!o->arg_count)

@@ -18,7 +18,7 @@ const struct verb verb_table[] = {
 	{"discard", "[SESSION]", "drop what a session changed", cmd_discard, discard_options},
 	{"why", "[SESSION | COMMAND…]", "explain a decision, of an event or of an action to come", cmd_why, why_options},
 	{"kill", "SESSION", "end a running session now", cmd_kill, kill_options},
-	{"policy", "list|show NAME|check FILE|schema", "look at policies and check them", cmd_policy, policy_options},
+	{"policy", "list|show NAME|create NAME|check FILE|test FILE|schema|delete NAME|trust [FILE]", "look at policies, write, check, try and trust them", cmd_policy, policy_options},
 	{"audit", "verify [SESSION]", "verify the hash chain of a session's events", cmd_audit, NULL},
 	{"doctor", "", "say what this machine can enforce, and how to fix what it cannot", cmd_doctor, doctor_options},
 	{"completion", "bash", "print shell completion", cmd_completion, NULL},

@@ -96,6 +96,13 @@ struct policy {
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
+	/*
+	 * SHA-256 in hex over the text of every file it was loaded from that lies outside
+	 * policy_env.dirs; NULL: none does. What a person trusts, or no longer trusts.
+	 */
+	const char *digest;
+	/* A project's own policy: each decision is the stricter of both. Owned; NULL none. */
+	struct policy *also;
 	void *arena; /* owns every string and array above */
 };
 
@@ -108,6 +115,11 @@ struct policy {
 struct policy_env {
 	const char *home, *workspace, *tmpdir;
 	const char *const *dirs; /* searched for NAME.json, in order; NULL-terminated */
+	/*
+	 * For a policy that is to narrow another (policy_tighten): what it does not say is the value
+	 * that narrows nothing, not the default.
+	 */
+	bool neutral;
 };
 
 /*
@@ -146,6 +158,13 @@ enum policy_flag {
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
+
+/*
+ * Lets @project narrow @p, which owns it from now on, whatever the result: judge() answers with
+ * the stricter of both, and of what the box carries out (mounts, network, limits, monitors,
+ * what happens at the end) the stricter value holds. Nothing of @project widens @p. 0, -ENOMEM.
+ */
+int policy_tighten(struct policy *p, struct policy *project, struct err *err);
 
 /*
  * Every key a policy file may hold, for documentation and tests: @block is ""

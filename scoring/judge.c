@@ -149,8 +149,8 @@ static bool denies(enum verdict verdict)
 	return verdict != VERDICT_ALLOW && verdict != VERDICT_ALERT;
 }
 
-void judge(const struct policy *p, enum agent_state state, const struct history *h,
-	   const struct action *a, struct decision *ret)
+static void judge_one(const struct policy *p, enum agent_state state, const struct history *h,
+		      const struct action *a, struct decision *ret)
 {
 	struct policy_match match;
 
@@ -174,4 +174,17 @@ void judge(const struct policy *p, enum agent_state state, const struct history 
 		return;
 	}
 	ret->deny_errno = errno_of_type[a->type];
+}
+
+void judge(const struct policy *p, enum agent_state state, const struct history *h,
+	   const struct action *a, struct decision *ret)
+{
+	judge_one(p, state, h, a, ret);
+	if (!p->also)
+		return;
+	/* A project's policy may make it stricter, never more lenient. */
+	struct decision other;
+	judge(p->also, state, h, a, &other);
+	if (other.verdict > ret->verdict)
+		*ret = other;
 }
