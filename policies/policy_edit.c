@@ -69,6 +69,11 @@ static void against_not_allowed(const struct policy *p, const struct action *a,
 		host_of(a->resource, ret->text);
 		return;
 	}
+	if (a->type == ACTION_CODE_EXECUTION && !p->spawn) { /* needed then as well, and enough */
+		ret->key = "spawn_allowed";
+		escape(a->resource, ret->text);
+		return;
+	}
 	bool reads = a->type == ACTION_FILE_READ || a->type == ACTION_CODE_EXECUTION;
 	ret->key = reads ? "allowed_read" : "allowed_write";
 	escape(name_outside(p, a), ret->text);
@@ -169,12 +174,16 @@ static struct policy_patterns *list_of(struct policy *p, const char *key)
 	return NULL;
 }
 
+static bool same_place(const struct policy_origin *a, const struct policy_origin *b)
+{
+	return a->line == b->line && a->file && b->file && !strcmp(a->file, b->file);
+}
+
 static bool drop_from(struct policy_patterns *list, const struct policy_edit *e)
 {
 	for (unsigned i = 0; i < list->count; i++) {
 		const struct policy_pattern *item = &list->items[i];
-		if (item->origin.line != e->at.line || item->origin.file != e->at.file ||
-		    strcmp(item->pattern.text, e->text) != 0)
+		if (!same_place(&item->origin, &e->at) || strcmp(item->pattern.text, e->text) != 0)
 			continue;
 		list->count--;
 		memmove(&list->items[i], &list->items[i + 1],
@@ -187,8 +196,7 @@ static bool drop_from(struct policy_patterns *list, const struct policy_edit *e)
 static struct policy_rule *rule_of(const struct policy *p, const struct policy_edit *e)
 {
 	for (unsigned i = 0; i < p->rule_count; i++)
-		if (p->rules[i].origin.line == e->at.line &&
-		    p->rules[i].origin.file == e->at.file && !strcmp(p->rules[i].name, e->text))
+		if (same_place(&p->rules[i].origin, &e->at) && !strcmp(p->rules[i].name, e->text))
 			return &p->rules[i];
 	return NULL;
 }
