@@ -19,7 +19,10 @@ const struct verb verb_table[] = {
 	{"why", "[SESSION | COMMAND…]", "explain a decision, of an event or of an action to come", cmd_why, why_options},
 	{"kill", "SESSION", "end a running session now", cmd_kill, kill_options},
 	{"policy", "list|show NAME|create NAME|check FILE|test FILE|schema|delete NAME|trust [FILE]", "look at policies, write, check, try and trust them", cmd_policy, policy_options},
-	{"audit", "verify [SESSION]", "verify the hash chain of a session's events", cmd_audit, NULL},
+	{"audit", "verify|export [SESSION]", "verify the hash chain of a session's log, or export it", cmd_audit, audit_options},
+	{"top", "", "live rates and scores of the running sessions", cmd_top, top_options},
+	{"status", "", "where things are kept on this host, and how much", cmd_status, status_options},
+	{"prune", "", "take old sessions away, within budgets", cmd_prune, prune_options},
 	{"doctor", "", "say what this machine can enforce, and how to fix what it cannot", cmd_doctor, doctor_options},
 	{"completion", "bash", "print shell completion", cmd_completion, NULL},
 	{"help", "[VERB]", "print help", cmd_help, NULL},
@@ -37,8 +40,6 @@ const struct verb verb_table[] = {
 	{"oci", "", "container runtime integration"},
 	{"ci", "", "CI integration"},
 	{"mcp", "", "tool server for agents"},
-	{"top", "", "live rates and scores"},
-	{"status", "", "where this host reports to"},
 	{NULL},
 };
 /* clang-format on */

@@ -29,15 +29,19 @@ int cmd_kill(const struct options *o);
 int cmd_learn(const struct options *o);
 int cmd_logs(const struct options *o);
 int cmd_policy(const struct options *o);
+int cmd_prune(const struct options *o);
 int cmd_ps(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_shell(const struct options *o);
 int cmd_show(const struct options *o);
+int cmd_status(const struct options *o);
+int cmd_top(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
-	learn_options[], logs_options[], policy_options[], ps_options[], run_options[],
+extern const struct option_spec audit_options[], diff_options[], discard_options[],
+	doctor_options[], kill_options[], learn_options[], logs_options[], policy_options[],
+	prune_options[], status_options[], top_options[], ps_options[], run_options[],
 	show_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */

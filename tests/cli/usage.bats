@@ -33,7 +33,7 @@ load common
 
 @test "a verb of a later issue is refused by name" {
 	for verb in commit undo rollback snapshot approve pause resume serve login \
-		attach oci ci mcp top status; do
+		attach oci ci mcp; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]
 		[[ $output == *"$verb is not built yet"* ]]
