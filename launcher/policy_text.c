@@ -199,6 +199,11 @@ static void monitors(struct out *o, const struct policy_monitors *m)
 	key(o, "memory");
 	fprintf(o->f, "{ \"enabled\": %s, \"bytes\": %llu }", m->memory ? "true" : "false",
 		(unsigned long long)m->memory_bytes);
+	if (m->processes_max) {
+		key(o, "process_count");
+		fprintf(o->f, "{ \"enabled\": %s, \"count\": %llu }",
+			m->process_count ? "true" : "false", (unsigned long long)m->processes_max);
+	}
 	close_block(o);
 }
 
@@ -235,6 +240,7 @@ static void box(struct out *o, const struct policy *p)
 	whole(o, "memory", p->limits.memory_bytes);
 	whole(o, "pids", p->limits.pids);
 	real(o, "cpu", p->limits.cpus);
+	whole(o, "file_size", p->limits.file_bytes);
 	whole(o, "open_files", p->limits.open_files);
 	whole(o, "wall_seconds", p->limits.wall_seconds);
 	close_block(o);

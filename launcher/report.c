@@ -201,7 +201,9 @@ void report_event(const struct event *e, void *report)
 	r->events++;
 	if (e->ambient_count > r->ambient)
 		r->ambient = e->ambient_count;
-	if (e->kind == EVENT_NOTICE && e->text && !r->run->json) {
+	if (e->kind == EVENT_SAMPLE)
+		r->by_verdict[e->decision.verdict]++;
+	if ((e->kind == EVENT_NOTICE || e->kind == EVENT_SAMPLE) && e->text && !r->run->json) {
 		char text[1024];
 		struct buf b;
 		buf_init(&b, text, sizeof(text));

@@ -54,6 +54,7 @@ struct policy_rule {
 
 struct policy_limits { /* 0: none */
 	uint64_t memory_bytes, pids, open_files, wall_seconds;
+	uint64_t file_bytes; /* of any one file that is written */
 	double cpus;
 };
 
@@ -62,6 +63,8 @@ struct policy_monitors {
 	bool cpu, memory;
 	double cpu_percent, cpu_seconds; /* alert above percent for that long */
 	uint64_t memory_bytes;
+	bool process_count;
+	uint64_t processes_max; /* alert above so many; 0 never */
 };
 
 struct policy {

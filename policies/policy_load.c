@@ -32,7 +32,8 @@ static const struct policy defaults = {
 		      .memory = true,
 		      .cpu_percent = 90,
 		      .cpu_seconds = 5,
-		      .memory_bytes = UINT64_C(2) << 30 },
+		      .memory_bytes = UINT64_C(2) << 30,
+		      .process_count = true },
 	.on_exit = ON_EXIT_KEEP,
 };
 

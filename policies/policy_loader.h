@@ -34,7 +34,7 @@ struct loader {
 	const char *file; /* for messages and origins; a flag's name on the command line */
 	struct loaded *loaded;
 	unsigned depth;
-	bool neutral; /* policy_env.neutral */
+	bool neutral;         /* policy_env.neutral */
 	bool inherited_block; /* an extended policy holds a block rule; its lowest priority: */
 	int block_priority;
 	struct err *err;

@@ -38,6 +38,7 @@ static void tighten_limits(struct policy_limits *l, const struct policy_limits *
 {
 	l->memory_bytes = lower(l->memory_bytes, more->memory_bytes);
 	l->pids = lower(l->pids, more->pids);
+	l->file_bytes = lower(l->file_bytes, more->file_bytes);
 	l->open_files = lower(l->open_files, more->open_files);
 	l->wall_seconds = lower(l->wall_seconds, more->wall_seconds);
 	if (l->cpus <= 0 || (more->cpus > 0 && more->cpus < l->cpus))
@@ -59,6 +60,10 @@ static void tighten_monitors(struct policy_monitors *m, const struct policy_moni
 	if (more->memory && (!m->memory || more->memory_bytes < m->memory_bytes))
 		m->memory_bytes = more->memory_bytes;
 	m->memory |= more->memory;
+	if (more->process_count)
+		m->processes_max = m->process_count ? lower(m->processes_max, more->processes_max)
+						    : more->processes_max;
+	m->process_count |= more->process_count;
 }
 
 static void tighten_box(struct policy *p, const struct policy *project)

@@ -88,7 +88,7 @@ void watch_done(struct worker *w, int64_t result);
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A threshold of CPU or memory was passed. */
+/* A threshold of CPU, memory or processes was passed: an event that the policy's mode answers. */
 void watch_sample(struct watch *watch, const char *text);
 
 /* Who made the object: this session, the system, or somebody before. */

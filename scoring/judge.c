@@ -33,6 +33,12 @@ static const int errno_of_type[] = {
 static_assert(sizeof(errno_of_type) / sizeof(errno_of_type[0]) == ACTION_TYPE_COUNT,
 	      "every type is refused with its errno");
 
+enum verdict judge_threshold(const struct policy *p)
+{
+	enum verdict also = p->also ? judge_threshold(p->also) : VERDICT_ALLOW;
+	return also > by_mode[p->mode] ? also : by_mode[p->mode];
+}
+
 static void decide(struct decision *d, enum verdict verdict, enum reason reason, const char *rule,
 		   const struct policy_origin *origin)
 {
