@@ -24,7 +24,7 @@ const struct verb verb_table[] = {
 	{"status", "", "where things are kept on this host, and how much", cmd_status, status_options},
 	{"prune", "", "take old sessions away, within budgets", cmd_prune, prune_options},
 	{"doctor", "", "say what this machine can enforce, and how to fix what it cannot", cmd_doctor, doctor_options},
-	{"completion", "bash", "print shell completion", cmd_completion, NULL},
+	{"completion", "bash|zsh|fish", "print shell completion", cmd_completion, NULL},
 	{"help", "[VERB]", "print help", cmd_help, NULL},
 	{"version", "", "print the version", cmd_version, NULL},
 	{"commit", "", "apply a session's changes to the host"},
