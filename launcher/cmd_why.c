@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -19,12 +17,12 @@
 #include "launcher/exit.h"
 #include "launcher/explain.h"
 #include "launcher/log.h"
+#include "launcher/question.h"
 #include "launcher/replay.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
 #include "scoring/judge.h"
-#include "scoring/sql.h"
 
 enum {
 	WHY_EVENT,
@@ -166,154 +164,6 @@ static int why_event(const struct options *o, struct err *err)
 	return r;
 }
 
-/* Canonical as the monitor makes it: links followed; what is not there yet stays as written. */
-static int canonical(const char *given, char path[static PATH_MAX], struct err *err)
-{
-	char parent[PATH_MAX], cwd[PATH_MAX] = "";
-	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
-		return err_sys(err, errno, "the current directory cannot be named");
-	if (snprintf(parent, sizeof(parent), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
-		return err_set(err, ENAMETOOLONG, "the path is too long");
-	size_t whole = strlen(parent), at = whole;
-	while (!realpath(parent, path)) {
-		if (errno != ENOENT || at == 0)
-			return err_sys(err, errno, "%s", given);
-		while (at > 0 && parent[at - 1] != '/')
-			at--;
-		while (at > 1 && parent[at - 1] == '/')
-			at--;
-		parent[at] = 0; /* and once more with the directory above */
-	}
-	if (at == whole)
-		return 0;
-	/* parent was cut at several places: take the rest from the text as given */
-	char rest[2 * PATH_MAX];
-	if (snprintf(rest, sizeof(rest), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
-		return err_set(err, ENAMETOOLONG, "the path is too long");
-	size_t len = strcmp(path, "/") ? strlen(path) : 0;
-	const char *tail = rest + at + strspn(rest + at, "/");
-	if (snprintf(path + len, PATH_MAX - len, "/%s", tail) >= (int)(PATH_MAX - len))
-		return err_set(err, ENAMETOOLONG, "the path is too long");
-	return 0;
-}
-
-static int file_action(const struct options *o, struct action *a, char path[static PATH_MAX],
-		       struct err *err)
-{
-	static const struct {
-		const char *name;
-		enum action_type type;
-		enum action_op op, op_absent;
-		uint32_t flags;
-	} ops[] = {
-		{ "read", ACTION_FILE_READ, OP_READ, OP_READ, 0 },
-		{ "write", ACTION_FILE_WRITE, OP_WRITE, OP_CREATE, 1 },
-		{ "delete", ACTION_FILE_DELETE, OP_DELETE, OP_DELETE, 0 },
-	};
-	const char *op = options_value(o, WHY_OP);
-	struct stat st;
-	int r = canonical(options_value(o, WHY_PATH), path, err);
-	if (r < 0)
-		return r;
-	bool exists = stat(path, &st) == 0;
-	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
-		if (strcmp(op ? op : "read", ops[i].name))
-			continue;
-		a->type = ops[i].type;
-		a->op = exists ? ops[i].op : ops[i].op_absent;
-		a->open_flags = ops[i].flags;
-		a->resource = path;
-		a->provenance = exists ? PROVENANCE_EXISTING : PROVENANCE_UNKNOWN;
-		a->size_bytes = exists ? st.st_size : -1;
-		a->mode = exists ? st.st_mode : 0;
-		return 0;
-	}
-	return err_set(err, EINVAL, "--op '%.20s': read, write or delete", op);
-}
-
-static int exec_action(const struct options *o, struct action *a, char path[static PATH_MAX],
-		       char argv[static ACTION_ARGV_SIZE], struct err *err)
-{
-	const char *program = o->args[0];
-	char found[PATH_MAX];
-	snprintf(found, sizeof(found), "%s", program);
-	if (!strchr(program, '/')) {
-		const char *list = getenv("PATH");
-		found[0] = 0;
-		for (const char *at = list ? list : "/usr/bin:/bin"; *at;) {
-			size_t n = strcspn(at, ":");
-			snprintf(found, sizeof(found), "%.*s/%s", (int)n, at, program);
-			if (access(found, X_OK) == 0)
-				break;
-			found[0] = 0;
-			at += n + (at[n] == ':');
-		}
-		if (!found[0])
-			return err_set(err, ENOENT, "%s: command not found", program);
-	}
-	int r = canonical(found, path, err);
-	if (r < 0)
-		return r;
-	a->type = ACTION_CODE_EXECUTION;
-	a->op = OP_EXEC;
-	a->resource = path;
-	a->provenance = PROVENANCE_EXISTING;
-	a->argv = argv;
-	for (char *const *arg = o->args; *arg; arg++) {
-		size_t n = strlen(*arg) + 1;
-		if (a->argv_len + n > ACTION_ARGV_SIZE) {
-			a->argv_truncated = true;
-			break;
-		}
-		memcpy(argv + a->argv_len, *arg, n);
-		a->argv_len += n;
-		a->argc++;
-	}
-	return 0;
-}
-
-static int host_action(const struct options *o, struct action *a, char host[static PATH_MAX],
-		       struct err *err)
-{
-	const char *given = options_value(o, WHY_HOST);
-	const char *colon = strrchr(given, ':');
-	bool has_port = colon && strchr(given, ':') == colon && colon[1];
-	char *end = NULL;
-	long port = has_port ? strtol(colon + 1, &end, 10) : 443;
-	if (port < 1 || port > 65535 || (end && *end) || !*given)
-		return err_set(err, EINVAL, "--host '%.80s': HOST or HOST:PORT", given);
-	snprintf(host, PATH_MAX, "%.*s:%ld",
-		 (int)(has_port ? (size_t)(colon - given) : strlen(given)), given, port);
-	a->type = ACTION_NETWORK_REQUEST;
-	a->op = OP_CONNECT;
-	a->resource = host;
-	a->protocol = "tcp";
-	a->port = (uint16_t)port;
-	a->resolved = strspn(given, "0123456789.:abcdef[]") != strlen(given);
-	return 0;
-}
-
-static int sql_action(const struct options *o, struct action *a, char url[static PATH_MAX],
-		      struct err *err)
-{
-	const char *database = options_value(o, WHY_DATABASE);
-	struct sql_shape shape;
-	database = database ? database : "postgresql://localhost:5432/";
-	if (!strstr(database, "://") || strlen(database) >= PATH_MAX)
-		return err_set(err, EINVAL,
-			       "--database '%.80s': a URL such as "
-			       "postgresql://host:5432/name",
-			       database);
-	strcpy(url, database);
-	sql_inspect(options_value(o, WHY_SQL), &shape);
-	a->type = shape.kind <= SQL_READ ? ACTION_DATABASE_QUERY : ACTION_DATABASE_WRITE;
-	a->op = OP_QUERY;
-	a->resource = url;
-	a->statement = options_value(o, WHY_SQL);
-	a->resolved = true;
-	return 0;
-}
-
 static int load_history(const struct options *o, struct history *h, struct err *err)
 {
 	char state_path[STATE_PATH_SIZE];
@@ -367,28 +217,19 @@ static int ask(const struct options *o, const struct action *a, struct err *err)
 
 static int why_action(const struct options *o, struct err *err)
 {
-	static char resource[PATH_MAX], argv[ACTION_ARGV_SIZE];
-	struct timespec t;
-	struct action a = {
-		.resource = "", .program = "", .size_bytes = -1, .syscall_nr = UINT32_MAX
-	};
-	struct tm tm;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	a.mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	clock_gettime(CLOCK_REALTIME, &t);
-	a.wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	if (localtime_r(&t.tv_sec, &tm))
-		a.utc_offset_min = (int16_t)(tm.tm_gmtoff / 60);
+	static struct question q; /* large for a stack */
 	int r;
+	question_init(&q);
 	if (options_has(o, WHY_PATH))
-		r = file_action(o, &a, resource, err);
+		r = question_file(&q, options_value(o, WHY_PATH), options_value(o, WHY_OP), err);
 	else if (options_has(o, WHY_HOST))
-		r = host_action(o, &a, resource, err);
+		r = question_host(&q, options_value(o, WHY_HOST), err);
 	else if (options_has(o, WHY_SQL))
-		r = sql_action(o, &a, resource, err);
+		r = question_sql(&q, options_value(o, WHY_SQL), options_value(o, WHY_DATABASE),
+				 err);
 	else
-		r = exec_action(o, &a, resource, argv, err);
-	return r < 0 ? r : ask(o, &a, err);
+		r = question_exec(&q, o->args, err);
+	return r < 0 ? r : ask(o, &q.action, err);
 }
 
 int cmd_why(const struct options *o)

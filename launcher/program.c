@@ -13,8 +13,7 @@
 
 enum { CHAIN_MAX = 5, LINE_SIZE = 256 }; /* as the kernel: fs/binfmt_script.c */
 
-/* Full path of @command in the caller's PATH; false when there is none. */
-static bool find(const char *command, char path[static PATH_MAX])
+bool program_find(const char *command, char path[static PATH_MAX])
 {
 	if (strchr(command, '/'))
 		return realpath(command, path) != NULL;
@@ -60,14 +59,14 @@ int program_allow(struct policy *p, const char *command, struct err *err)
 {
 	char path[PATH_MAX], line[LINE_SIZE], name[LINE_SIZE];
 	const char *next = command;
-	for (unsigned level = 0; level < CHAIN_MAX && find(next, path); level++) {
+	for (unsigned level = 0; level < CHAIN_MAX && program_find(next, path); level++) {
 		char *save, *word;
 		int r = policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, path, err);
 		if (r < 0 || !shebang(path, line, &save, &word))
 			return r;
 		const char *base = strrchr(word, '/');
 		if (strcmp(base ? base + 1 : word, "env") == 0) {
-			if (find(word, path))
+			if (program_find(word, path))
 				r = policy_apply_flag(p, POLICY_FLAG_SPAWN_ALLOWED, path, err);
 			word = env_target(&save);
 			if (r < 0 || !word)

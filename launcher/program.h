@@ -1,6 +1,9 @@
 /* The program a run names, as a policy that forbids spawning must know it. */
 #pragma once
 
+#include <limits.h>
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "policies/policy.h"
 
@@ -10,3 +13,6 @@
  * the run will say so. 0, -errno.
  */
 int program_allow(struct policy *p, const char *command, struct err *err);
+
+/* The canonical path of @command, found as execvp(3) would; false when there is none. */
+bool program_find(const char *command, char path[static PATH_MAX]);
