@@ -1,3 +1,5 @@
+#include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,12 +60,19 @@ int cmd_doctor(const struct options *o)
 		log_error("%s", err.text);
 		return EXIT_USAGE;
 	}
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct passwd *pw = getpwuid(geteuid());
+	const struct probe_host host = { .root_fd = root,
+					 .uid = geteuid(),
+					 .user = pw ? pw->pw_name : NULL,
+					 .mark = getenv("VSANDBOX"),
+					 .state_path = path };
 	if (json)
 		fputs("{\"schema_version\":1,\"layers\":[", stdout);
 	for (const struct probe *p = probe_table; p->name; p++) {
 		struct probe_result result = { .level = PROBE_FAIL };
 		fflush(stdout); /* the probes fork */
-		p->run(path, &result);
+		p->run(&host, &result);
 		count[result.level]++;
 		if (json)
 			print_json(p, &result, p == probe_table);

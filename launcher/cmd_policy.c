@@ -9,35 +9,65 @@
 
 #include "base/nearest.h"
 #include "base/scope.h"
+#include "launcher/choice.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/policy_text.h"
+#include "launcher/policy_verbs.h"
 #include "launcher/state.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
 
-enum { POLICY_RESOLVED, POLICY_NAMES };
 const struct option_spec policy_options[] = {
-	[POLICY_RESOLVED] = { "resolved", 0, NULL, "show: as loaded, with all it extends" },
+	[POLICY_RESOLVED] = { "resolved", 0, NULL,
+			      "show: one file without extends, with where each value is from" },
 	[POLICY_NAMES] = { "names", 0, NULL, "list: the names alone" },
+	[POLICY_JSON] = { "json", 0, NULL, "list, show, test: as JSON" },
+	[POLICY_TEMPLATE] = { "template", 0, "NAME",
+			      "create: the policy it extends (default dev)" },
+	[POLICY_AGENT_ID] = { "agent-id", 0, "ID", "create: for the agent of run --name ID" },
+	[POLICY_YES] = { "yes", 'y', NULL, "delete, trust: do not ask" },
+	[POLICY_LOG] = { "log", 0, "SESSION|FILE", "test: the log that is replayed" },
+	[POLICY_FAIL_ON] = { "fail-on", 0, "stricter|looser|any|none",
+			     "test: which changes make the exit code 1 (default any)" },
+	[POLICY_NAME] = { "name", 0, "AGENT", "test: with this agent's baseline" },
+	[POLICY_REVOKE] = { "revoke", 0, NULL, "trust: no longer" },
 	{ NULL },
 };
 
-static void policy_environment(struct policy_env *env)
+void policy_environment(struct policy_env *env)
 {
 	static char cwd[STATE_PATH_SIZE];
-	*env = (struct policy_env){
-		.home = state_home(),
-		.workspace = getcwd(cwd, sizeof(cwd)) ? cwd : "/",
-		.tmpdir = "/tmp",
-		.dirs = state_policy_dirs(),
-	};
+	choice_env(getcwd(cwd, sizeof(cwd)) ? cwd : "/", env);
 }
 
-static int list_directory(const char *path, bool names, struct err *err)
+static void print_entry(const struct policy *p, bool json, unsigned *count)
+{
+	if (json) {
+		fputs((*count)++ ? ",{" : "{", stdout);
+		json_member(stdout, true, "name", p->name);
+		json_member(stdout, false, "file", p->origin.file);
+		json_member(stdout, false, "description", p->description);
+		json_member(stdout, false, "mode", policy_mode_name(p->mode));
+		putchar('}');
+		return;
+	}
+	char name[256];
+	struct buf b;
+	buf_init(&b, name, sizeof(name));
+	buf_term(&b, p->name, strlen(p->name));
+	printf("%-18s ", name);
+	term_text(stdout, p->description ? p->description : "");
+	putchar('\n');
+}
+
+static int list_directory(const char *path, const struct options *o, unsigned *shown,
+			  struct err *err)
 {
 	struct dirent **entries;
 	struct policy_env env;
+	bool names = options_has(o, POLICY_NAMES);
 	int count = scandir(path, &entries, NULL, alphasort);
 	policy_environment(&env);
 	for (int i = 0; i < count; i++) {
@@ -53,7 +83,7 @@ static int list_directory(const char *path, bool names, struct err *err)
 			else if (policy_load(file, &env, &p, err) < 0)
 				log_warn("%s", err->text);
 			else
-				printf("%-18s %s\n", p->name, p->description ? p->description : "");
+				print_entry(p, options_has(o, POLICY_JSON), shown);
 			policy_free(p);
 		}
 		free(entries[i]);
@@ -65,9 +95,15 @@ static int list_directory(const char *path, bool names, struct err *err)
 
 static int policy_list(const struct options *o, struct err *err)
 {
+	unsigned shown = 0;
 	int r = options_want_args(o, 0, 0, err);
+	bool json = r == 0 && options_has(o, POLICY_JSON);
+	if (json)
+		fputs("{\"schema_version\":1,\"policies\":[", stdout);
 	for (const char *const *dir = state_policy_dirs(); r == 0 && *dir; dir++)
-		r = list_directory(*dir, options_has(o, POLICY_NAMES), err);
+		r = list_directory(*dir, o, &shown, err);
+	if (json)
+		puts("]}");
 	return r;
 }
 
@@ -94,9 +130,11 @@ static int policy_show(const struct options *o, struct err *err)
 	r = policy_load(o->args[0], &env, &p, err);
 	if (r < 0)
 		return r;
-	if (options_has(o, POLICY_RESOLVED)) {
+	if (options_has(o, POLICY_JSON)) {
 		dump_policy(stdout, p);
 		putchar('\n');
+	} else if (options_has(o, POLICY_RESOLVED)) {
+		r = policy_text_write(stdout, p, err);
 	} else {
 		r = print_file(p->origin.file, err);
 	}
@@ -140,19 +178,20 @@ static const struct {
 	const char *name;
 	int (*run)(const struct options *o, struct err *err);
 } subverbs[] = {
-	{ "list", policy_list },
-	{ "show", policy_show },
-	{ "check", policy_check },
-	{ "schema", policy_schema },
-	{ NULL },
+	{ "list", policy_list },     { "show", policy_show },   { "create", policy_create },
+	{ "check", policy_check },   { "test", policy_test },   { "schema", policy_schema },
+	{ "delete", policy_delete }, { "trust", policy_trust }, { NULL },
 };
+
+const char *const policy_subverbs = "list show create check test schema delete trust";
 
 int cmd_policy(const struct options *o)
 {
 	static struct options rest;
 	struct err err;
 	if (!o->arg_count) {
-		log_error("usage: vsandbox policy list|show NAME|check FILE|schema");
+		log_error("usage: vsandbox policy list|show NAME|create NAME|check FILE|test FILE|"
+			  "schema|delete NAME|trust [FILE]");
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; subverbs[i].name; i++) {
@@ -164,9 +203,11 @@ int cmd_policy(const struct options *o)
 			return out_finish();
 		}
 		if (r == 0)
-			r = subverbs[i].run(&rest, &err);
-		if (r == 0)
-			return out_finish();
+			r = subverbs[i].run(&rest, &err); /* >= 0 is the exit code */
+		if (r >= 0) {
+			int out = out_finish();
+			return out ? out : r;
+		}
 		log_error("%s", err.text);
 		return EXIT_USAGE;
 	}

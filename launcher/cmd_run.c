@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/choice.h"
+#include "launcher/config.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -46,6 +48,7 @@ enum {
 	RUN_ALLOW_DEGRADED,
 	RUN_NO_READ_EVENTS,
 	RUN_ALLOW_PTRACE,
+	RUN_NO_PROJECT,
 	RUN_QUIET,
 	RUN_VERBOSE,
 	RUN_JSON,
@@ -96,6 +99,8 @@ const struct option_spec run_options[] = {
 	[RUN_NO_READ_EVENTS] = { "no-read-events", 0, NULL,
 				 "faster reads: not logged where the box alone enforces them" },
 	[RUN_ALLOW_PTRACE] = { "allow-ptrace", 0, NULL, "let debuggers work inside" },
+	[RUN_NO_PROJECT] = { "no-project", 0, NULL,
+			     "leave the project's own policy out of account" },
 	[RUN_QUIET] = { "quiet", 'q', NULL, "only errors on stderr" },
 	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
@@ -203,6 +208,14 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 {
 	const char *approve = options_value(o, RUN_APPROVE);
 	const char *fd = options_value(o, RUN_STATUS_FD);
+	struct config config;
+	int rc = config_load(&config, err);
+	if (rc < 0)
+		return rc;
+	if (config.notify_command[0])
+		return err_set(err, ENOSYS, "config.json: notify_command is not built yet");
+	if (!approve && config.approve[0])
+		approve = config.approve;
 	if (approve && strcmp(approve, "none"))
 		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is",
 			       approve);
@@ -243,20 +256,20 @@ static const char *path_of(const struct run *run)
 }
 
 /* The image before everything that depends on what is in it. */
-static int open_image(struct run *run, const struct options *o, const char *const *env_set,
-		      struct err *err)
+static int open_image(struct run *run, const struct options *o, char *const *argv,
+		      const char *const *env_set, struct err *err)
 {
 	const char *given = options_value(o, RUN_ROOTFS);
 	int r = given ? image_open(given, &run->image, err) : 0;
 	if (r < 0)
 		return r;
 	run->env_set = image_environment(&run->image, env_set);
-	run->argv = image_argv(&run->image, o->args);
+	run->argv = image_argv(&run->image, argv);
 	if (!run->argv)
 		return err_set(err, EINVAL, "the image names no command; what is to be run?");
 	if (!run->env_set)
 		return err_set(err, ENOMEM, "out of memory");
-	if (o->arg_count == 0 && run->image.config.working_dir)
+	if (!argv[0] && run->image.config.working_dir)
 		snprintf(run->start_dir, sizeof(run->start_dir), "%s",
 			 run->image.config.working_dir);
 	if (run->image.config.user)
@@ -265,23 +278,42 @@ static int open_image(struct run *run, const struct options *o, const char *cons
 	return 0;
 }
 
+static void tell_project(const struct choice_result *chosen)
+{
+	if (chosen->project == CHOICE_CHANGED)
+		log_warn(
+			"%s was trusted and has been changed since: it may only tighten the policy "
+			"until vsandbox policy trust says otherwise",
+			chosen->project_file);
+	else if (chosen->project == CHOICE_TIGHTENED)
+		log_detail("%s tightens the policy %s", chosen->project_file, chosen->policy->name);
+	else if (chosen->project == CHOICE_TRUSTED)
+		log_detail("%s is trusted and is the policy", chosen->project_file);
+}
+
 static int load_policy(struct run *run, const struct options *o, struct err *err)
 {
-	const char *name = options_value(o, RUN_POLICY);
-	const char *tmpdir = getenv("TMPDIR");
-	struct policy_env env = {
-		.home = state_home(),
-		.workspace = run->cwd,
-		.tmpdir = tmpdir && tmpdir[0] == '/' ? tmpdir : "/tmp",
-		.dirs = state_policy_dirs(),
+	const struct choice choice = {
+		.policy = options_value(o, RUN_POLICY),
+		.agent = options_value(o, RUN_NAME),
+		.no_project = options_has(o, RUN_NO_PROJECT),
+		.cwd = run->cwd,
 	};
-	int r = policy_load(name ? name : "dev", &env, &run->policy, err);
+	struct choice_result chosen;
+	int r = choice_load(&choice, &chosen, err);
+	run->policy = chosen.policy;
+	if (r < 0)
+		return r;
+	tell_project(&chosen);
+	r = apply_policy_flags(run, o, err);
 	if (r == 0)
-		r = apply_policy_flags(run, o, err);
+		r = choice_narrow(&chosen, err);
+	policy_free(chosen.narrowing);
 	if (r == 0)
 		r = refuse_unbuilt(run->policy, err);
-	if (r == 0)
-		r = program_allow(run->policy, run->argv[0], run->image.root, path_of(run), err);
+	/* Whatever narrows, the program that was asked for may start. */
+	for (struct policy *p = run->policy; r == 0 && p; p = p->also)
+		r = program_allow(p, run->argv[0], run->image.root, path_of(run), err);
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;
@@ -320,7 +352,7 @@ static void print_plan(const struct run *run)
 	fputs("}\n", stdout);
 }
 
-static int prepare(struct run *run, const struct options *o, struct err *err)
+static int prepare(struct run *run, const struct options *o, char *const *argv, struct err *err)
 {
 	const char *env_set[OPTIONS_GIVEN_MAX + 1];
 	unsigned count = 0;
@@ -328,7 +360,7 @@ static int prepare(struct run *run, const struct options *o, struct err *err)
 		if (o->given[i].id == RUN_ENV)
 			env_set[count++] = o->given[i].value;
 	env_set[count] = NULL;
-	int r = open_image(run, o, env_set, err);
+	int r = open_image(run, o, argv, env_set, err);
 	if (r == 0)
 		r = parse_own_flags(run, o, err);
 	if (r == 0)
@@ -345,28 +377,26 @@ static int prepare(struct run *run, const struct options *o, struct err *err)
 	return run->history ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-int cmd_run(const struct options *o)
+int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE])
 {
 	struct run run = { .agents_dirfd = -1,
 			   .status_fd = -1,
 			   .clean_env = options_has(o, RUN_CLEAN_ENV) };
 	struct err err = { "" };
 	int code = EXIT_USAGE;
+	session[0] = '\0';
 	if (options_has(o, RUN_QUIET))
 		log_set_level(LOG_QUIET);
 	else if (options_has(o, RUN_VERBOSE))
 		log_set_level(LOG_VERBOSE);
-	if (o->arg_count == 0 && !options_value(o, RUN_ROOTFS)) {
-		log_error("what is to be run? vsandbox run [OPTION…] [--] COMMAND [ARG…]");
-		return EXIT_USAGE;
-	}
-	if (prepare(&run, o, &err) < 0) {
+	if (prepare(&run, o, argv, &err) < 0) {
 		log_error("%s", err.text);
 	} else if (run.dry_run) {
 		print_plan(&run);
 		code = out_finish();
 	} else {
 		code = gateway_run(&run);
+		memcpy(session, run.session, sizeof(run.session));
 	}
 	history_free(run.history);
 	policy_free(run.policy);
@@ -375,4 +405,13 @@ int cmd_run(const struct options *o)
 	image_close(&run.image);
 	scope_close(&run.agents_dirfd);
 	return code;
+}
+
+int cmd_run(const struct options *o)
+{
+	char session[SESSION_ID_SIZE];
+	if (o->arg_count || options_value(o, RUN_ROOTFS))
+		return run_command(o, o->args, session);
+	log_error("what is to be run? vsandbox run [OPTION…] [--] COMMAND [ARG…]");
+	return EXIT_USAGE;
 }

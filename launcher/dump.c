@@ -58,10 +58,11 @@ static void dump_box(FILE *f, const struct policy *p)
 	const struct policy_limits *l = &p->limits;
 	fprintf(f,
 		",\"monitors\":{\"file_system\":%s,\"network\":%s,\"processes\":%s,\"database\":%s,"
-		"\"cpu\":%s,\"memory\":%s}",
+		"\"cpu\":%s,\"memory\":%s,\"process_count\":%llu}",
 		m->file_system ? "true" : "false", m->network ? "true" : "false",
 		m->processes ? "true" : "false", m->database ? "true" : "false",
-		m->cpu ? "true" : "false", m->memory ? "true" : "false");
+		m->cpu ? "true" : "false", m->memory ? "true" : "false",
+		(unsigned long long)(m->process_count ? m->processes_max : 0));
 	fputs(",\"filesystem\":{", f);
 	json_member(f, true, "workspace", workspaces[p->workspace]);
 	dump_patterns(f, "hide", &p->hide);
@@ -73,9 +74,11 @@ static void dump_box(FILE *f, const struct policy *p)
 	dump_patterns(f, "block_hosts", &p->block_hosts);
 	fprintf(f,
 		"},\"limits\":{\"memory\":%llu,\"pids\":%llu,\"cpu\":%.2f,\"open_files\":%llu,"
+		"\"file_size\":%llu,"
 		"\"wall_seconds\":%llu}",
 		(unsigned long long)l->memory_bytes, (unsigned long long)l->pids, l->cpus,
-		(unsigned long long)l->open_files, (unsigned long long)l->wall_seconds);
+		(unsigned long long)l->open_files, (unsigned long long)l->file_bytes,
+		(unsigned long long)l->wall_seconds);
 	json_member(f, false, "on_exit", policy_on_exit_name(p->on_exit));
 	json_member(f, false, "journal", policy_journal_name(p->journal));
 	fprintf(f, ",\"journal_bytes\":%llu", (unsigned long long)p->journal_bytes);

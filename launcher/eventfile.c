@@ -12,18 +12,31 @@
 
 enum { DATA_SIZE = EVENT_JSON_MAX + 4096 };
 
-int eventfile_open(int session_dirfd, struct eventfile *ret, struct err *err)
+/* Takes @fd over. */
+static int start(int fd, struct eventfile *ret, struct err *err)
 {
-	*ret = (struct eventfile){ .fd = -1 };
-	cleanup_fd int fd =
-		openat(session_dirfd, "events.jsonl", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot open the session's log");
+	cleanup_fd int owned = fd;
 	ret->data = malloc(DATA_SIZE + 1);
 	if (!ret->data)
 		return err_set(err, ENOMEM, "out of memory");
-	ret->fd = take_fd(&fd);
+	ret->fd = take_fd(&owned);
 	return 0;
+}
+
+int eventfile_open(int session_dirfd, struct eventfile *ret, struct err *err)
+{
+	*ret = (struct eventfile){ .fd = -1 };
+	int fd = openat(session_dirfd, "events.jsonl", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open the session's log");
+	return start(fd, ret, err);
+}
+
+int eventfile_open_path(const char *path, struct eventfile *ret, struct err *err)
+{
+	*ret = (struct eventfile){ .fd = -1 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, errno, "%s", path) : start(fd, ret, err);
 }
 
 void eventfile_close(struct eventfile *f)

@@ -27,6 +27,8 @@ struct eventfile_line {
 
 /* -ENOENT when the session has no log. */
 int eventfile_open(int session_dirfd, struct eventfile *ret, struct err *err);
+/* A log by its own name, wherever it was copied to. */
+int eventfile_open_path(const char *path, struct eventfile *ret, struct err *err);
 /*
  * 1: a line. 0: no further complete line for now. -EBADMSG: the line is damaged, @err
  * says which; call again for the next. Other -errno: cannot be read.

@@ -100,6 +100,88 @@ static void print_fix(FILE *f, const struct explanation *e, enum reason reason, 
 	fputc('\n', f);
 }
 
+/* One change as a person would make it, without its line break. */
+static void print_edit(FILE *f, const struct policy_edit *e)
+{
+	switch (e->kind) {
+	case EDIT_ADD_TYPE:
+		fprintf(f, "add \"%s\" to \"allowed_action_types\"", action_type_name(e->type));
+		break;
+	case EDIT_ADD_PATTERN:
+		fputs("add \"", f);
+		term_text(f, e->text);
+		fprintf(f, "\" to \"%s\"", e->key);
+		break;
+	case EDIT_DROP_PATTERN:
+		fputs("take out the pattern \"", f);
+		term_text(f, e->text);
+		fputc('"', f);
+		break;
+	case EDIT_DROP_RULE:
+		fputs("take out the rule \"", f);
+		term_text(f, e->text);
+		fputc('"', f);
+		break;
+	case EDIT_RULE_RISK:
+		fputs("in the rule \"", f);
+		term_text(f, e->text);
+		fprintf(f, "\" set \"max_risk_score\": %.2f", e->value);
+		break;
+	case EDIT_SET_NUMBER:
+		fprintf(f, "set \"%s\": %.*f", e->key, e->value > 1 ? 0 : 2, e->value);
+		break;
+	case EDIT_SET_NET:
+		fputs("set \"network\": {\"mode\": \"allowlist\"}", f);
+		break;
+	case EDIT_KIND_COUNT:
+		break;
+	}
+	if (e->at.file) {
+		fputs(" (", f);
+		term_text(f, e->at.file);
+		if (e->at.line)
+			fprintf(f, ":%u", e->at.line);
+		fputc(')', f);
+	}
+}
+
+static void print_remedy(FILE *f, const struct remedy *r)
+{
+	if (!r->proved) {
+		fprintf(f, "%-11s%s\n", "to allow",
+			"no change of a policy that could be found lets it through");
+		return;
+	}
+	for (unsigned i = 0; i < r->count; i++) {
+		fprintf(f, "%-11s", i ? "and" : "to allow");
+		print_edit(f, &r->edit[i]);
+		fputc('\n', f);
+	}
+}
+
+static void remedy_json(FILE *f, const struct remedy *r)
+{
+	static const char *const kinds[EDIT_KIND_COUNT] = {
+		[EDIT_ADD_TYPE] = "add_type",         [EDIT_ADD_PATTERN] = "add_pattern",
+		[EDIT_DROP_PATTERN] = "drop_pattern", [EDIT_DROP_RULE] = "drop_rule",
+		[EDIT_RULE_RISK] = "rule_max_risk",   [EDIT_SET_NUMBER] = "set",
+		[EDIT_SET_NET] = "set_network_mode",
+	};
+	fprintf(f, ",\"remedy\":{\"proved\":%s,\"edits\":[", r->proved ? "true" : "false");
+	for (unsigned i = 0; i < r->count; i++) {
+		const struct policy_edit *e = &r->edit[i];
+		fputs(i ? ",{" : "{", f);
+		json_member(f, true, "edit", kinds[e->kind]);
+		json_member(f, false, "key", e->key);
+		json_member(f, false, "text",
+			    e->kind == EDIT_ADD_TYPE ? action_type_name(e->type) : e->text);
+		fprintf(f, ",\"value\":%.4f", e->value);
+		json_member(f, false, "file", e->at.file);
+		fprintf(f, ",\"line\":%u}", e->at.line);
+	}
+	fputs("]}", f);
+}
+
 static void print_score(FILE *f, const struct explanation *e)
 {
 	fprintf(f, "%-11s%.2f\n", "score", e->score);
@@ -143,7 +225,9 @@ void explain(FILE *f, const struct explanation *e)
 		if (strcmp(e->reason, reason_name(reasons[i].reason)))
 			continue;
 		line(f, "because", reasons[i].meaning);
-		if (refused)
+		if (refused && e->remedy)
+			print_remedy(f, e->remedy);
+		else if (refused)
 			print_fix(f, e, reasons[i].reason, reasons[i].fix);
 	}
 	print_score(f, e);
@@ -167,5 +251,8 @@ void explain_json(FILE *f, const struct explanation *e)
 		json_member(f, false, "why", e->why[i]);
 		fputc('}', f);
 	}
-	fputs("}}\n", f);
+	fputc('}', f);
+	if (e->remedy)
+		remedy_json(f, e->remedy);
+	fputs("}\n", f);
 }

@@ -6,6 +6,7 @@
 
 #include "base/action.h"
 #include "base/verdict.h"
+#include "scoring/remedy.h"
 
 /* From a decision just made or from a line of the log. "" or NULL: not known. Borrowed. */
 struct explanation {
@@ -15,6 +16,7 @@ struct explanation {
 	int64_t line;
 	double score, x[DIMENSION_COUNT];
 	const char *why[DIMENSION_COUNT];
+	const struct remedy *remedy; /* NULL: it could not be tried what would let it through */
 };
 
 void explanation_of(const struct action *a, const struct decision *d, struct explanation *ret);

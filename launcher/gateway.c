@@ -623,6 +623,7 @@ int gateway_run(struct run *run)
 		log_warn("%s; starting from an empty baseline", err.text);
 	if (session_create(state, state_path, &g.session, &g.lock_fd, &err) < 0)
 		goto out;
+	memcpy(run->session, g.session.id, sizeof(run->session));
 	if (run_environment(environ, run->clean_env, run->env_set, g.session.id, &envp, &err) < 0)
 		goto out;
 	g.start = (struct session_start){

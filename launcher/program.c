@@ -15,6 +15,8 @@
 
 enum { CHAIN_MAX = 5, LINE_SIZE = 256 }; /* as the kernel: fs/binfmt_script.c */
 
+static const char default_dirs[] = "/usr/local/bin:/usr/bin:/bin"; /* execvp(3), without a PATH */
+
 /* Where programs are looked for. */
 struct search {
 	const char *root; /* host directory that is `/` inside; "" the host's own */
@@ -99,11 +101,17 @@ static char *env_target(char **save)
 	return word;
 }
 
+bool program_find(const char *command, char path[static PATH_MAX])
+{
+	const char *dirs = getenv("PATH");
+	const struct search s = { .root = "", .dirs = dirs ? dirs : default_dirs };
+	return find(&s, command, path);
+}
+
 int program_allow(struct policy *p, const char *command, const char *root, const char *dirs,
 		  struct err *err)
 {
-	const struct search s = { .root = root,
-				  .dirs = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin" };
+	const struct search s = { .root = root, .dirs = dirs ? dirs : default_dirs };
 	char host[2 * PATH_MAX];
 	char path[PATH_MAX], line[LINE_SIZE], name[LINE_SIZE];
 	const char *next = command;

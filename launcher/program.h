@@ -1,6 +1,9 @@
 /* The program a run names, as a policy that forbids spawning must know it. */
 #pragma once
 
+#include <limits.h>
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "policies/policy.h"
 
@@ -12,3 +15,6 @@
  */
 int program_allow(struct policy *p, const char *command, const char *root, const char *dirs,
 		  struct err *err);
+
+/* The canonical path of @command, found as execvp(3) would; false when there is none. */
+bool program_find(const char *command, char path[static PATH_MAX]);

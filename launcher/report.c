@@ -77,12 +77,14 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info(
-		"agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
-		run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
-		workspace[run->policy->workspace], policy_net_name(run->net),
-		run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
-		degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
+	log_info("agent %s, session %s, policy %s%s, mode %s, workspace %s, net %s%s, monitors "
+		 "%s%s%s",
+		 run->agent, r->session->id, run->policy->name,
+		 run->policy->also ? " tightened by the project's own" : "",
+		 policy_mode_name(run->policy->mode), workspace[run->policy->workspace],
+		 policy_net_name(run->net), run->net_lowered ? " (allowlist is not built yet)" : "",
+		 monitors, degraded && *degraded ? ", DEGRADED: without " : "",
+		 list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
 		log_warn("mode observe: what the policy denies is let through and logged as an "
 			 "alert");
@@ -201,7 +203,9 @@ void report_event(const struct event *e, void *report)
 	r->events++;
 	if (e->ambient_count > r->ambient)
 		r->ambient = e->ambient_count;
-	if (e->kind == EVENT_NOTICE && e->text && !r->run->json) {
+	if (e->kind == EVENT_SAMPLE)
+		r->by_verdict[e->decision.verdict]++;
+	if ((e->kind == EVENT_NOTICE || e->kind == EVENT_SAMPLE) && e->text && !r->run->json) {
 		char text[1024];
 		struct buf b;
 		buf_init(&b, text, sizeof(text));

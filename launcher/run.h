@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "launcher/image.h"
+#include "launcher/session.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
 #include "scoring/history.h"
@@ -27,9 +28,17 @@ struct run {
 	enum policy_net net;  /* as carried out */
 	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
 	bool allow_ptrace, read_events, json, dry_run;
-	bool approve_none; /* nobody is asked */
-	int status_fd;     /* -1 none */
+	bool approve_none;             /* nobody is asked */
+	int status_fd;                 /* -1 none */
+	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
 };
+
+struct options;
+/*
+ * A run with the options of the verb run: policy, supervision, digest. Returns its exit code;
+ * @session gets the id, "" when none was made (bad options, --dry-run).
+ */
+int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE]);
 
 /*
  * The agent's environment: ours or with @clean a minimal one, @set entries "K=V" or "K"

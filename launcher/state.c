@@ -130,17 +130,38 @@ int state_write_file(int dirfd, const char *name, const char *text, size_t len, 
 	return 0;
 }
 
+int state_config_path(char path[static STATE_PATH_SIZE], struct err *err)
+{
+	const char *xdg = getenv("XDG_CONFIG_HOME");
+	int n = xdg && xdg[0] == '/'
+			? snprintf(path, STATE_PATH_SIZE, "%s/vsandbox", xdg)
+			: snprintf(path, STATE_PATH_SIZE, "%s/.config/vsandbox", state_home());
+	if (n < 0 || n >= STATE_PATH_SIZE)
+		return err_set(err, ENAMETOOLONG,
+			       "the name of the configuration directory is too long");
+	return 0;
+}
+
+int state_config_open(char path[static STATE_PATH_SIZE], struct err *err)
+{
+	int r = state_config_path(path, err);
+	if (r == 0)
+		r = make_path(path, err);
+	if (r < 0)
+		return r;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, errno, "cannot open the directory %s", path) : fd;
+}
+
 const char *const *state_policy_dirs(void)
 {
-	static char config[STATE_PATH_SIZE], tree[STATE_PATH_SIZE];
+	static char config[STATE_PATH_SIZE + 16], tree[STATE_PATH_SIZE];
 	static const char *dirs[4];
 	unsigned count = 0;
-	const char *xdg = getenv("XDG_CONFIG_HOME");
-	int n = xdg && xdg[0] == '/' ? snprintf(config, sizeof(config), "%s/vsandbox/policies", xdg)
-				     : snprintf(config, sizeof(config),
-						"%s/.config/vsandbox/policies", state_home());
-	if (n > 0 && (size_t)n < sizeof(config))
+	if (state_config_path(config, NULL) == 0) {
+		strcat(config, "/policies");
 		dirs[count++] = config;
+	}
 	/* Run from build/MODE: the policies of the same tree, not those of some other version. */
 	ssize_t len = readlink("/proc/self/exe", tree, sizeof(tree) - 32);
 	if (len > 0) {

@@ -31,3 +31,10 @@ int state_write_file(int dirfd, const char *name, const char *text, size_t len, 
 
 /* Directories searched for NAME.json: the user's, the build tree's, the installed. NULL-terminated. */
 const char *const *state_policy_dirs(void);
+
+/*
+ * The configuration directory ($XDG_CONFIG_HOME/vsandbox) as an absolute name; it need not be
+ * there. state_config_open makes it, 0700, when missing: an fd the caller owns, or -errno.
+ */
+int state_config_path(char path[static STATE_PATH_SIZE], struct err *err);
+int state_config_open(char path[static STATE_PATH_SIZE], struct err *err);

@@ -55,6 +55,7 @@ struct policy_rule {
 
 struct policy_limits { /* 0: none */
 	uint64_t memory_bytes, pids, open_files, wall_seconds;
+	uint64_t file_bytes; /* of any one file that is written */
 	double cpus;
 };
 
@@ -63,6 +64,8 @@ struct policy_monitors {
 	bool cpu, memory;
 	double cpu_percent, cpu_seconds; /* alert above percent for that long */
 	uint64_t memory_bytes;
+	bool process_count;
+	uint64_t processes_max; /* alert above so many; 0 never */
 };
 
 struct policy {
@@ -101,7 +104,14 @@ struct policy {
 	enum policy_journal journal; /* when it reaches the disk */
 	uint64_t journal_bytes;      /* at most so many, pre-images included */
 	bool snapshots;              /* one is taken at the end of a run that changed something */
-	void *arena;                 /* owns every string and array above */
+	/*
+	 * SHA-256 in hex over the text of every file it was loaded from that lies outside
+	 * policy_env.dirs; NULL: none does. What a person trusts, or no longer trusts.
+	 */
+	const char *digest;
+	/* A project's own policy: each decision is the stricter of both. Owned; NULL none. */
+	struct policy *also;
+	void *arena; /* owns every string and array above */
 };
 
 /*
@@ -113,6 +123,11 @@ struct policy {
 struct policy_env {
 	const char *home, *workspace, *tmpdir;
 	const char *const *dirs; /* searched for NAME.json, in order; NULL-terminated */
+	/*
+	 * For a policy that is to narrow another (policy_tighten): what it does not say is the value
+	 * that narrows nothing, not the default.
+	 */
+	bool neutral;
 };
 
 /*
@@ -151,6 +166,13 @@ enum policy_flag {
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
+
+/*
+ * Lets @project narrow @p, which owns it from now on, whatever the result: judge() answers with
+ * the stricter of both, and of what the box carries out (mounts, network, limits, monitors,
+ * what happens at the end) the stricter value holds. Nothing of @project widens @p. 0, -ENOMEM.
+ */
+int policy_tighten(struct policy *p, struct policy *project, struct err *err);
 
 /*
  * Every key a policy file may hold, for documentation and tests: @block is ""

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/event.h"
 #include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/policy_index.h"
@@ -31,12 +32,27 @@ static const struct policy defaults = {
 		      .memory = true,
 		      .cpu_percent = 90,
 		      .cpu_seconds = 5,
-		      .memory_bytes = UINT64_C(2) << 30 },
+		      .memory_bytes = UINT64_C(2) << 30,
+		      .process_count = true },
 	.on_exit = ON_EXIT_KEEP,
 	.journal = POLICY_JOURNAL_BATCH,
 	.journal_bytes = UINT64_C(1) << 30,
 	.snapshots = true,
 };
+
+/* In place of the defaults for a policy that only narrows: no value of these forbids anything. */
+static void neutralize(struct policy *p)
+{
+	p->rate_general = 0;
+	p->risk_threshold = 1.01F; /* no score reaches it */
+	p->rollback_limit = 0;
+	p->workspace = WORKSPACE_DIRECT;
+	p->net = NET_HOST;
+	p->monitors = (struct policy_monitors){ .cpu_percent = defaults.monitors.cpu_percent,
+						.cpu_seconds = defaults.monitors.cpu_seconds,
+						.memory_bytes = defaults.monitors.memory_bytes };
+	p->on_exit = ON_EXIT_COMMIT;
+}
 
 static int read_file(const struct loader *l, const char *path, char **ret, size_t *ret_len)
 {
@@ -99,6 +115,28 @@ static int parse_values(const struct loader *l, const char *text, size_t len,
 
 static int load_text(struct loader *l, char *text, size_t len, const char *file, const char *id);
 
+static bool in_dirs(const struct loader *l, const char *id)
+{
+	for (const char *const *dir = l->dirs; dir && *dir; dir++) {
+		cleanup_free char *real = realpath(*dir, NULL);
+		size_t len = real ? strlen(real) : 0;
+		if (len && !strncmp(id, real, len) && id[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* The text as it was read: what is trusted is what is parsed. */
+static int add_digest(struct loader *l, const char *text, size_t len)
+{
+	char pair[2 * EVENT_HASH_HEX], hash[EVENT_HASH_HEX];
+	event_hash(text, len, hash);
+	int n = snprintf(pair, sizeof(pair), "%s%s", l->p->digest ? l->p->digest : "", hash);
+	event_hash(pair, (size_t)n, hash);
+	l->p->digest = arena_strndup(&l->store->arena, hash, sizeof(hash) - 1);
+	return l->p->digest ? 0 : loader_no_memory(l);
+}
+
 static int load_file(struct loader *l, const char *path)
 {
 	cleanup_free char *text = NULL;
@@ -107,6 +145,8 @@ static int load_file(struct loader *l, const char *path)
 	if (!id)
 		return err_sys(l->err, errno, "%s", path);
 	int rc = read_file(l, path, &text, &len);
+	if (rc == 0 && !in_dirs(l, id))
+		rc = add_digest(l, text, len);
 	return rc ? rc : load_text(l, text, len, path, id);
 }
 
@@ -314,6 +354,9 @@ static int start(struct loader *l, const struct policy_env *env, struct err *err
 		return err_sys(err, ENOMEM, "policy");
 	}
 	*l->p = defaults;
+	if (env && env->neutral)
+		neutralize(l->p);
+	l->neutral = env && env->neutral;
 	l->p->arena = store;
 	l->dirs = env ? env->dirs : NULL;
 	store->home = keep_dir(store, env ? env->home : NULL);
@@ -331,6 +374,8 @@ static int finish(struct loader *l, int rc, struct policy **ret)
 		return rc;
 	}
 	rules_sort(l->p);
+	if (l->neutral && l->p->net == NET_HOST && l->p->allow_hosts.present)
+		l->p->net = NET_ALLOWLIST; /* a list without a mode is one, as by default */
 	*ret = l->p;
 	return 0;
 }
@@ -375,6 +420,7 @@ void policy_free(struct policy *p)
 {
 	if (!p)
 		return;
+	policy_free(p->also);
 	struct policy_store *store = p->arena;
 	arena_finish(&store->arena); /* @p lies in it */
 	free(store);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "policies/amount.h"
 #include "policies/arena.h"
 #include "policies/json_lines.h"
 #include "policies/policy.h"
@@ -33,6 +34,7 @@ struct loader {
 	const char *file; /* for messages and origins; a flag's name on the command line */
 	struct loaded *loaded;
 	unsigned depth;
+	bool neutral;         /* policy_env.neutral */
 	bool inherited_block; /* an extended policy holds a block rule; its lowest priority: */
 	int block_priority;
 	struct err *err;
@@ -65,10 +67,6 @@ int word_parse(const struct loader *l, const struct json_line *at, const struct 
 
 /* An action type's name; with @any also "any", which is ACTION_NONE. */
 int type_word(const struct loader *l, struct value v, bool any, enum action_type *ret);
-
-/* Plain numbers with K, M, G or T (1024 each); -EINVAL. "90", "90s", "30m", "2h", "1d"; -EINVAL. */
-int size_parse(const char *text, uint64_t *ret);
-int seconds_parse(const char *text, uint64_t *ret);
 
 enum list_kind { LIST_PATHS, LIST_HOSTS, LIST_SYSTEM_CA };
 int list_append(const struct loader *l, struct policy_patterns *list, enum list_kind kind,

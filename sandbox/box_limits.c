@@ -232,6 +232,8 @@ int box_limits_rlimits(const struct box_plan *plan, struct err *err)
 	int rc = 0;
 	if (l->open_files)
 		rc = lower_limit(RLIMIT_NOFILE, l->open_files, "open files", err);
+	if (rc == 0 && l->file_bytes)
+		rc = lower_limit(RLIMIT_FSIZE, l->file_bytes, "the size of files", err);
 	/* counted per user namespace, where init and the monitor's threads are too */
 	if (rc == 0 && l->pids)
 		rc = lower_limit(RLIMIT_NPROC, l->pids + 8, "processes", err);

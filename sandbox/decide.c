@@ -137,10 +137,12 @@ void watch_done(struct worker *w, int64_t result)
 	w->record = NULL;
 }
 
-static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
+static void publish_text(struct watch *watch, enum event_kind kind, const char *text,
+			 const struct decision *d)
 {
 	struct event e = { .kind = kind,
 			   .text = text,
+			   .decision = *d,
 			   .result = EVENT_RESULT_PENDING,
 			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
@@ -158,12 +160,16 @@ void watch_notice(struct watch *watch, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	publish_text(watch, EVENT_NOTICE, text);
+	const struct decision none = { 0 };
+	publish_text(watch, EVENT_NOTICE, text, &none);
 }
 
 void watch_sample(struct watch *watch, const char *text)
 {
-	publish_text(watch, EVENT_SAMPLE, text);
+	/* Modes that hold or undo are refused at start until they exist. */
+	const struct decision d = { .verdict = judge_threshold(watch->policy),
+				    .reason = REASON_THRESHOLD };
+	publish_text(watch, EVENT_SAMPLE, text, &d);
 }
 
 void watch_touch(struct worker *w)

@@ -15,6 +15,8 @@ static int refuse(struct err *err, const char *what, const struct policy_origin 
 int reads_check(const struct policy *p, struct err *err)
 {
 	char path[PATH_MAX];
+	if (p->also)
+		return refuse(err, "a project's own policy beside another", &p->also->origin);
 	if (p->allowed.present || p->allowed_read.present)
 		return refuse(err, "a list of what alone may be read", &p->origin);
 	if (p->allowed_types_present && !(p->allowed_types >> ACTION_FILE_READ & 1))

@@ -14,7 +14,7 @@
 enum { INTERVAL_MS = 500 };
 
 struct usage {
-	uint64_t ticks, rss_pages;
+	uint64_t ticks, rss_pages, processes;
 	unsigned top_pid; /* the largest in memory */
 	uint64_t top_pages;
 };
@@ -30,7 +30,8 @@ void sampler_init(struct sampler *s, const struct policy *policy, const struct b
 {
 	(void)box;
 	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1 };
-	if (s->monitors->cpu || s->monitors->memory)
+	if (s->monitors->cpu || s->monitors->memory ||
+	    (s->monitors->process_count && s->monitors->processes_max))
 		s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	s->last_ns = now_ns();
 }
@@ -59,6 +60,7 @@ static void add_process(int proc_fd, const char *pid, struct usage *u)
 			 &utime, &stime, &cutime, &cstime, &rss) != 5)
 		return;
 	u->ticks += utime + stime + cutime + cstime;
+	u->processes += strcmp(pid, "1") != 0; /* init is ours */
 	u->rss_pages += rss > 0 ? (uint64_t)rss : 0;
 	if (rss > 0 && (uint64_t)rss > u->top_pages) {
 		u->top_pages = (uint64_t)rss;
@@ -78,6 +80,50 @@ static void scan(int proc_fd, struct usage *u)
 			add_process(proc_fd, e->d_name, u);
 }
 
+/* True once for each episode above the threshold. */
+static bool begins(bool above, bool *told)
+{
+	bool first = above && !*told;
+	*told = above;
+	return first;
+}
+
+static void tell_cpu(struct sampler *s, struct watch *watch, double percent, double elapsed)
+{
+	char text[200];
+	s->above_s = percent > s->monitors->cpu_percent ? s->above_s + elapsed : 0;
+	bool above = s->above_s > 0 && s->above_s >= s->monitors->cpu_seconds;
+	if (!s->monitors->cpu || !begins(above, &s->cpu_told))
+		return;
+	snprintf(text, sizeof(text), "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
+		 s->monitors->cpu_percent, s->above_s, percent);
+	watch_sample(watch, text);
+}
+
+static void tell_memory(struct sampler *s, struct watch *watch, const struct usage *u)
+{
+	char text[200];
+	uint64_t bytes = u->rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (!s->monitors->memory || !begins(bytes > s->monitors->memory_bytes, &s->memory_told))
+		return;
+	snprintf(text, sizeof(text), "memory above %llu MiB: %llu MiB, most of it in pid %u",
+		 (unsigned long long)(s->monitors->memory_bytes >> 20),
+		 (unsigned long long)(bytes >> 20), u->top_pid);
+	watch_sample(watch, text);
+}
+
+static void tell_processes(struct sampler *s, struct watch *watch, const struct usage *u)
+{
+	char text[200];
+	uint64_t most = s->monitors->processes_max;
+	if (!s->monitors->process_count || !most ||
+	    !begins(u->processes > most, &s->processes_told))
+		return;
+	snprintf(text, sizeof(text), "processes above %llu: %llu", (unsigned long long)most,
+		 (unsigned long long)u->processes);
+	watch_sample(watch, text);
+}
+
 void sampler_take(struct sampler *s, struct watch *watch)
 {
 	uint64_t now = now_ns();
@@ -90,27 +136,7 @@ void sampler_take(struct sampler *s, struct watch *watch)
 	double percent = 100.0 * (double)spent / (double)sysconf(_SC_CLK_TCK) / elapsed;
 	s->last_ticks = u.ticks;
 	s->last_ns = now;
-	char text[200];
-
-	s->above_s = percent > s->monitors->cpu_percent ? s->above_s + elapsed : 0;
-	if (s->above_s == 0)
-		s->cpu_told = false;
-	if (s->monitors->cpu && !s->cpu_told && s->above_s >= s->monitors->cpu_seconds) {
-		s->cpu_told = true;
-		snprintf(text, sizeof(text),
-			 "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
-			 s->monitors->cpu_percent, s->above_s, percent);
-		watch_sample(watch, text);
-	}
-	uint64_t bytes = u.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	if (bytes <= s->monitors->memory_bytes)
-		s->memory_told = false;
-	else if (s->monitors->memory && !s->memory_told) {
-		s->memory_told = true;
-		snprintf(text, sizeof(text),
-			 "memory above %llu MiB: %llu MiB, most of it in pid %u",
-			 (unsigned long long)(s->monitors->memory_bytes >> 20),
-			 (unsigned long long)(bytes >> 20), u.top_pid);
-		watch_sample(watch, text);
-	}
+	tell_cpu(s, watch, percent, elapsed);
+	tell_memory(s, watch, &u);
+	tell_processes(s, watch, &u);
 }

@@ -1,5 +1,5 @@
 /*
- * CPU and memory of the sandbox against the policy's thresholds: one event when one is
+ * CPU, memory and processes of the sandbox against the policy's thresholds: one event when one is
  * passed, the next only after it was below again. Samples while something may run, never faster
  * than four times a second.
  */
@@ -19,7 +19,7 @@ struct sampler {
 	uint64_t last_ns;
 	uint64_t last_ticks; /* user and system time of all tasks, reaped ones included */
 	double above_s;      /* how long CPU has been above its threshold */
-	bool cpu_told, memory_told;
+	bool cpu_told, memory_told, processes_told;
 };
 
 /* Call after box_enter: /proc is then the sandbox's. */

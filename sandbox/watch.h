@@ -103,7 +103,7 @@ void watch_ask_undo(struct watch *watch);
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A threshold of CPU or memory was passed. */
+/* A threshold of CPU, memory or processes was passed: an event that the policy's mode answers. */
 void watch_sample(struct watch *watch, const char *text);
 
 /* The places of the action are about to be changed: what the host has there is noted for commit. */

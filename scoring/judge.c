@@ -33,6 +33,12 @@ static const int errno_of_type[] = {
 static_assert(sizeof(errno_of_type) / sizeof(errno_of_type[0]) == ACTION_TYPE_COUNT,
 	      "every type is refused with its errno");
 
+enum verdict judge_threshold(const struct policy *p)
+{
+	enum verdict also = p->also ? judge_threshold(p->also) : VERDICT_ALLOW;
+	return also > by_mode[p->mode] ? also : by_mode[p->mode];
+}
+
 static void decide(struct decision *d, enum verdict verdict, enum reason reason, const char *rule,
 		   const struct policy_origin *origin)
 {
@@ -149,8 +155,8 @@ static bool denies(enum verdict verdict)
 	return verdict != VERDICT_ALLOW && verdict != VERDICT_ALERT;
 }
 
-void judge(const struct policy *p, enum agent_state state, const struct history *h,
-	   const struct action *a, struct decision *ret)
+static void judge_one(const struct policy *p, enum agent_state state, const struct history *h,
+		      const struct action *a, struct decision *ret)
 {
 	struct policy_match match;
 
@@ -174,4 +180,17 @@ void judge(const struct policy *p, enum agent_state state, const struct history 
 		return;
 	}
 	ret->deny_errno = errno_of_type[a->type];
+}
+
+void judge(const struct policy *p, enum agent_state state, const struct history *h,
+	   const struct action *a, struct decision *ret)
+{
+	judge_one(p, state, h, a, ret);
+	if (!p->also)
+		return;
+	/* A project's policy may make it stricter, never more lenient. */
+	struct decision other;
+	judge(p->also, state, h, a, &other);
+	if (other.verdict > ret->verdict)
+		*ret = other;
 }

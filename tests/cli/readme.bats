@@ -25,7 +25,7 @@ load common
 @test "the shipped policies are listed and load" {
 	for name in dev strict coding-agent ci observe; do
 		"$VSANDBOX" policy list --names | grep -qx "$name"
-		"$VSANDBOX" policy show --resolved "$name" | python3 -c 'import json, sys; json.load(sys.stdin)'
+		"$VSANDBOX" policy show --json "$name" | python3 -c 'import json, sys; json.load(sys.stdin)'
 	done
 	run "$VSANDBOX" why --path "$HOME/.aws/credentials"
 	[ "$status" -eq 0 ]

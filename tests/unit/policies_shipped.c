@@ -396,9 +396,9 @@ static void schema_and_parser_know_the_same_keys(void **state)
 		if (!json_object_object_get_ex(schema_block(schema, block), name, NULL))
 			fail_msg("the schema lacks %s/%s", block, name);
 	unsigned described = 0;
-	static const char *const blocks[] = { "",        "rules",  "monitors",
-					      "cpu",     "memory", "filesystem",
-					      "network", "limits", "pattern" };
+	static const char *const blocks[] = { "",       "rules",         "monitors",   "cpu",
+					      "memory", "process_count", "filesystem", "network",
+					      "limits", "pattern" };
 	for (size_t i = 0; i < COUNT(blocks); i++)
 		described += (unsigned)json_object_object_length(schema_block(schema, blocks[i]));
 	assert_int_equal(described, keys);

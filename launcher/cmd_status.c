@@ -1,0 +1,104 @@
+/* status: this host in one screen: where things are kept, how much of it, what decides. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "launcher/config.h"
+#include "launcher/exit.h"
+#include "launcher/log.h"
+#include "launcher/session_store.h"
+#include "launcher/term.h"
+#include "launcher/verb.h"
+
+enum { STATUS_JSON };
+const struct option_spec status_options[] = {
+	[STATUS_JSON] = { "json", 0, NULL, "as JSON" },
+	{ NULL },
+};
+
+struct status {
+	char state_path[STATE_PATH_SIZE], config_path[STATE_PATH_SIZE];
+	struct config config;
+	uint64_t bytes, by_state[SESSION_STATE_COUNT], with_changes;
+};
+
+static void print_json(const struct status *s)
+{
+	fputs("{\"schema_version\":1", stdout);
+	json_member(stdout, false, "version", VSANDBOX_VERSION);
+	json_member(stdout, false, "state_directory", s->state_path);
+	json_member(stdout, false, "config_directory", s->config_path);
+	json_member(stdout, false, "default_policy",
+		    s->config.policy[0] ? s->config.policy : "dev");
+	printf(",\"bytes\":%llu,\"sessions\":{", (unsigned long long)s->bytes);
+	for (int i = 0; i < SESSION_STATE_COUNT; i++)
+		printf("%s\"%s\":%llu", i ? "," : "", session_state_name((enum session_state)i),
+		       (unsigned long long)s->by_state[i]);
+	printf("},\"with_changes\":%llu,\"budgets\":{\"sessions\":%llu,\"bytes\":%llu,"
+	       "\"age_seconds\":%llu},\"reports_to\":null}\n",
+	       (unsigned long long)s->with_changes, (unsigned long long)s->config.sessions,
+	       (unsigned long long)s->config.bytes, (unsigned long long)s->config.age_seconds);
+}
+
+static void line(const char *name, const char *text)
+{
+	printf("%-12s", name);
+	term_text(stdout, text);
+	putchar('\n');
+}
+
+static void print_text(const struct status *s)
+{
+	const char *comma = "";
+	line("version", VSANDBOX_VERSION);
+	line("state", s->state_path);
+	line("config", s->config_path);
+	line("policy", s->config.policy[0] ? s->config.policy : "dev");
+	printf("%-12s", "sessions");
+	for (int i = 0; i < SESSION_STATE_COUNT; i++) {
+		if (!s->by_state[i])
+			continue;
+		printf("%s%llu %s", comma, (unsigned long long)s->by_state[i],
+		       session_state_name((enum session_state)i));
+		comma = ", ";
+	}
+	printf("%s; %llu with changes\n%-12s%.1f MiB\n", *comma ? "" : "none",
+	       (unsigned long long)s->with_changes, "disk space", (double)s->bytes / 1048576);
+	bool over = (s->config.bytes && s->bytes > s->config.bytes);
+	if (over)
+		line("", "above the budget of config.json: vsandbox prune");
+	line("reports to", "nobody: there is no control plane yet");
+}
+
+int cmd_status(const struct options *o)
+{
+	static struct status s; /* large for a stack */
+	struct session *list = NULL;
+	struct err err;
+	cleanup_fd int state = -1;
+	int r = options_want_args(o, 0, 0, &err);
+	if (r == 0)
+		r = config_load(&s.config, &err);
+	if (r == 0)
+		r = state_config_path(s.config_path, &err);
+	if (r == 0)
+		r = state = state_open(s.state_path, &err);
+	int count = r < 0 ? r : session_list(state, s.state_path, &list, &err);
+	if (count < 0) {
+		log_error("%s", err.text);
+		return EXIT_USAGE;
+	}
+	for (int i = 0; i < count; i++) {
+		struct session_store store;
+		session_store_look(&list[i], &store);
+		s.by_state[list[i].state]++;
+		s.with_changes += store.changes != 0;
+	}
+	s.bytes = store_bytes(state);
+	session_list_free(list, count);
+	if (options_has(o, STATUS_JSON))
+		print_json(&s);
+	else
+		print_text(&s);
+	return out_finish();
+}

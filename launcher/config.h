@@ -1,0 +1,23 @@
+/*
+ * CONFIG/config.json: what a person wants of every run without saying it. JSON with comments;
+ * an unknown key, a wrong type or a bad value is refused with file:line, and nothing runs.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "launcher/state.h"
+
+enum { CONFIG_WORD_SIZE = 256 };
+
+struct config {
+	char policy[STATE_PATH_SIZE];         /* "default_policy": name or absolute path; "" none */
+	char approve[CONFIG_WORD_SIZE];       /* "approve": who answers held actions; "" not said */
+	char notify_command[STATE_PATH_SIZE]; /* absolute path of a program; "" none */
+	/* "budgets": what `prune` leaves; 0 no limit */
+	uint64_t sessions, bytes, age_seconds;
+};
+
+/* All empty when there is no file. -errno with a message that names file:line. */
+int config_load(struct config *ret, struct err *err);

@@ -1,0 +1,105 @@
+load common
+
+# Every command line that the manual pages and the README show is run as it stands there.
+
+PAGES=$BATS_TEST_DIRNAME/../../man
+README=$BATS_TEST_DIRNAME/../../README.md
+
+# Lines "vsandbox …" of the README's shell blocks, and those the manual shows; comments are cut.
+examples() {
+	awk '/^```sh/ { on = 1; next } /^```/ { on = 0 } on' "$README" | grep -E '^vsandbox ' | sed -E 's/ +#.*//'
+	sed -nE 's/^\.Dl (\$ )?(vsandbox .*)/\2/p' "$PAGES"/*.[1-8] | sed -e 's/\\&//g' -e 's/\\e/\\/g' -e 's/\\-/-/g'
+}
+
+@test "every example runs: none is refused as a usage error" {
+	export HOME=$BATS_TEST_TMPDIR/home
+	mkdir -p "$HOME/.ssh" bin src
+	echo key >"$HOME/.ssh/id_ed25519"
+	ln -sf "$VSANDBOX" bin/vsandbox
+	PATH=$PWD/bin:/usr/bin:/bin
+	printf '#!/bin/sh\necho worked >result\n' >agent
+	chmod +x agent
+	printf 'all check:\n\techo made >out\n' >Makefile
+	echo '{}' >.vsandbox.json
+	# what the examples that look at a session find
+	vsandbox run -q -- sh -c 'cat ~/.ssh/id_*; touch fresh' 2>/dev/null || true
+	examples >list
+	[ "$(wc -l <list)" -gt 20 ]
+	while read -r line; do
+		# a policy and a file that an earlier example made are made anew
+		rm -f job.json
+		case $line in *"policy create"*) vsandbox policy delete --yes mine 2>/dev/null || true ;; esac
+		case $line in *"-p ./job.json"*) vsandbox learn -q -o job.json -- make >/dev/null 2>&1 ;; esac
+		rc=0
+		printf 'y\n' | timeout 60 sh -c "$line" >out.txt 2>&1 || rc=$?
+		case $line in
+		# without a terminal these two want their yes; that they say so is what is shown
+		"vsandbox discard" | "vsandbox policy trust") [ "$rc" -eq 125 ] && grep -q -- --yes out.txt ;;
+		*) [ "$rc" -ne 125 ] ;;
+		esac || {
+			echo "$line: $rc"
+			cat out.txt
+			return 1
+		}
+	done <list
+}
+
+@test "every verb that is built has an example or a test of its own" {
+	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/ { print $1 }'); do
+		examples | grep -q "^vsandbox $verb\b" || grep -lq "VSANDBOX\"* $verb\b" "$BATS_TEST_DIRNAME"/*.bats ||
+			{ echo "$verb"; false; }
+	done
+}
+
+@test "every flag of every verb can come from its variable" {
+	printf '{"name": "v"}\n' >v.json
+	# each is set to what no flag takes, or for a switch to no truth: then the verb must complain of it
+	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/ { print $1 }'); do
+		"$VSANDBOX" help "$verb" | grep -E '^  (-.,|   ) --' | while read -r line; do
+			flag=$(grep -oE -- '--[a-z-]+' <<<"$line" | head -n 1)
+			name=VSANDBOX_$(tr 'a-z-' 'A-Z_' <<<"${flag#--}")
+			# two spaces after the name: a switch; else a value's name stands there
+			grep -qE -- "$flag  " <<<"$line" || continue
+			run env "$name=maybe" "$VSANDBOX" "$verb"
+			[ "$status" -eq 125 ]
+			echo "$verb $flag" >>tested
+			[[ $output == *"$name is 'maybe'"* ]] || { echo "$verb $flag: $output"; exit 1; }
+		done
+	done
+	[ "$(wc -l <tested)" -gt 40 ]
+	run env VSANDBOX_POLICY=nosuch "$VSANDBOX" run -- true
+	[[ $output == *'no policy "nosuch"'* ]]
+	run env VSANDBOX_MAX_AGE=never "$VSANDBOX" prune
+	[[ $output == *"--max-age 'never'"* ]]
+	run env VSANDBOX_FORMAT=xml "$VSANDBOX" audit export
+	[[ $output == *"--format 'xml'"* ]]
+}
+
+@test "version and help print on stdout and end with 0" {
+	[[ $("$VSANDBOX" version) == "vsandbox "[0-9]* ]]
+	"$VSANDBOX" help help | grep -q "usage: vsandbox help"
+	run "$VSANDBOX" help nosuch
+	[ "$status" -eq 125 ]
+}
+
+@test "NO_COLOR and a stdout that is no terminal: no escape codes" {
+	box -q -- sh -c '(echo >x.secret) 2>/dev/null; true'
+	for verb in ps show logs diff doctor status "top --once" "why --event 2" help; do
+		# shellcheck disable=SC2086 # verb and flag
+		! "$VSANDBOX" $verb | grep -q $'\033'
+		# shellcheck disable=SC2086
+		! NO_COLOR=1 TERM=xterm script -qec "'$VSANDBOX' $verb" /dev/null </dev/null | grep -q $'\033\['
+	done
+}
+
+@test "--json of every verb that has it: one object with schema_version" {
+	box -q -- true
+	for line in "ps --json" "show --json" "diff --json" "doctor --json" "status --json" "top --json" \
+		"why --json --path /etc/passwd" "policy list --json" "policy test --json --fail-on none dev" \
+		"prune --json --dry-run --max-age 1d"; do
+		# shellcheck disable=SC2086 # words of a line
+		"$VSANDBOX" $line | python3 -c '
+import json, sys
+assert json.load(sys.stdin)["schema_version"] == 1' || { echo "$line"; false; }
+	done
+}

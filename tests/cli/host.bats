@@ -1,0 +1,185 @@
+load common
+
+# What is known of this host's sessions: top, status, prune, audit export, ps of crashed ones.
+
+backdate() { # SESSION DAYS
+	python3 - "$XDG_STATE_HOME/vsandbox/sessions/$1/end.json" "$2" <<-'PY'
+		import json, sys
+		end = json.load(open(sys.argv[1]))
+		end["ended_ns"] -= int(sys.argv[2]) * 86400 * 10**9
+		json.dump(end, open(sys.argv[1], "w"))
+	PY
+}
+
+@test "top: rates of a running session, once and as JSON; no escape codes without a terminal" {
+	run "$VSANDBOX" top
+	[ "$status" -eq 0 ]
+	start_sleeper
+	run "$VSANDBOX" top --once
+	[[ $output == *"$SESSION"*"sh"*"open"* ]]
+	[[ $output != *$'\033'* ]]
+	"$VSANDBOX" top --json | S=$SESSION python3 -c '
+import json, os, sys
+d = json.load(sys.stdin)
+(s,) = d["sessions"]
+assert s["id"] == os.environ["S"] and s["actions"]["60s"] > 1, s
+assert s["types"]["file_write"] >= 1'
+	"$VSANDBOX" kill "$SESSION"
+	wait "$GATEWAY" || true
+	[ "$("$VSANDBOX" top --once | wc -l)" -eq 1 ]
+}
+
+@test "top redraws on a terminal until Ctrl-C" {
+	run timeout -s INT 3 script -qec "'$VSANDBOX' top" /dev/null
+	[ "$(grep -o $'\033\[H' <<<"$output" | wc -l)" -ge 2 ]
+}
+
+@test "status: sessions, disk space, policy" {
+	box -q -- touch a
+	run "$VSANDBOX" status
+	[[ $output == *"$XDG_STATE_HOME/vsandbox"*"1 ended; 1 with changes"* ]]
+	"$VSANDBOX" status --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+assert d["sessions"]["ended"] == 1 and d["bytes"] > 4096 and d["reports_to"] is None'
+}
+
+@test "a session whose gateway and monitor were killed is shown as crashed" {
+	start_sleeper
+	monitor=$(process_of "$SESSION" monitor)
+	kill -9 "$GATEWAY" "$monitor"
+	wait "$GATEWAY" || true
+	agent=$(process_of "$SESSION" agent_process)
+	gone() { ! kill -0 "$agent" 2>/dev/null; }
+	within 5 gone
+	[ "$(state_of "$SESSION")" = crashed ]
+	run "$VSANDBOX" ps
+	[[ $output == *"$SESSION"*crashed* ]]
+	run "$VSANDBOX" show "$SESSION"
+	[[ $output == *crashed* ]]
+	run timeout 10 "$VSANDBOX" logs -f "$SESSION"
+	[ "$status" -eq 0 ]
+	[[ $output == *started* ]]
+}
+
+@test "prune: by age, number and size, oldest first; a dry run does nothing" {
+	for i in 1 2 3; do box -q --on-exit discard -- true; done
+	mapfile -t all < <(sessions)
+	backdate "${all[1]}" 40
+	backdate "${all[2]}" 10
+	run "$VSANDBOX" prune
+	[ "$status" -eq 125 ]
+	[[ $output == *"no budget"* ]]
+	run "$VSANDBOX" prune --max-age 30d </dev/null
+	[ "$status" -eq 125 ]
+	[[ $output == *--yes* ]]
+	run "$VSANDBOX" prune --dry-run --max-age 30d
+	[[ $output == *"${all[1]}"*age* && $output != *"${all[2]}"* ]]
+	[ "$(sessions | wc -l)" -eq 3 ]
+	"$VSANDBOX" prune --yes --max-age 30d
+	[ "$(sessions | wc -l)" -eq 2 ]
+	"$VSANDBOX" prune --yes --max-sessions 1
+	[ "$(sessions)" = "${all[0]}" ]
+	"$VSANDBOX" prune --yes --max-bytes 1K --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
+	[ -z "$(sessions)" ]
+	for bad in "--max-age x" "--max-bytes 0" "--max-sessions -1"; do
+		# shellcheck disable=SC2086 # two words
+		run "$VSANDBOX" prune $bad
+		[ "$status" -eq 125 ]
+	done
+}
+
+@test "prune never takes a running session, nor changes nobody decided on" {
+	box -q -- sh -c 'mkdir d; touch d/kept; chmod 0 d'
+	kept=$(sessions)
+	start_sleeper
+	SESSION=$(sessions | grep -v "$kept")
+	run "$VSANDBOX" prune --yes --max-bytes 1 --changes --dry-run
+	[[ $output != *"$SESSION "* ]]
+	run "$VSANDBOX" prune --yes --max-bytes 1
+	[[ $output == *"hold changes and stay"*"does not hold"* ]]
+	"$VSANDBOX" diff --name-status "$kept" | grep -q d/
+	"$VSANDBOX" prune -y --max-bytes 1 --changes
+	[ "$(sessions)" = "$SESSION" ]
+	[ "$(state_of "$SESSION")" = running ]
+	"$VSANDBOX" kill "$SESSION"
+	wait "$GATEWAY" || true
+}
+
+@test "prune takes its budgets from config.json; that file is read strictly" {
+	mkdir -p "$XDG_CONFIG_HOME/vsandbox"
+	config=$XDG_CONFIG_HOME/vsandbox/config.json
+	printf '// mine\n{\n\t"default_policy": "observe",\n\t"budgets": { "sessions": 1, "age": "30d", "bytes": "20G" }\n}\n' >"$config"
+	for i in 1 2; do "$VSANDBOX" run -q --on-exit discard -- true; done
+	"$VSANDBOX" show | grep -q 'policy *observe'
+	"$VSANDBOX" prune -y
+	[ "$(sessions | wc -l)" -eq 1 ]
+	for bad in '"default_polcy": "x"|4: /default_polcy: unknown key; did you mean "default_policy"' \
+		'"budgets": { "bytes": "many" }|4: /budgets/bytes: expected a size' \
+		'"budgets": 3|4: /budgets: expected an object' \
+		'"notify_command": "notify-send"|4: /notify_command: expected an absolute path' \
+		'"default_policy": "./x.json"|4: /default_policy: expected an absolute path' \
+		'"approve": 1|4: /approve: expected a string'; do
+		printf '{\n\n\n\t%s\n}\n' "${bad%%|*}" >"$config"
+		run "$VSANDBOX" run -- touch started
+		[ "$status" -eq 125 ]
+		[[ $output == *"config.json:${bad#*|}"* ]] || { echo "$output"; false; }
+		[ ! -e started ]
+	done
+	[ "$(sessions | wc -l)" -eq 1 ]
+}
+
+@test "audit export: native is the log; OCSF has the members its classes require" {
+	box -q -- sh -c 'echo x >a; mv a b; chmod 600 b; rm b; (echo s >c.secret) 2>/dev/null; cat /etc/passwd; true' >/dev/null
+	id=$(sessions)
+	"$VSANDBOX" audit export | cmp - "$XDG_STATE_HOME/vsandbox/sessions/$id/events.jsonl"
+	"$VSANDBOX" audit export --format ocsf "$id" >ocsf
+	N=$(wc -l <"$XDG_STATE_HOME/vsandbox/sessions/$id/events.jsonl") python3 - ocsf <<-'PY'
+		import json, os, sys
+		events = [json.loads(l) for l in open(sys.argv[1])]
+		assert len(events) == int(os.environ["N"])
+		needed = {1001: ["actor", "file", "device"], 1007: ["actor", "process", "device"],
+		          4001: ["dst_endpoint"], 6002: ["app"], 0: []}
+		for e in events:
+		    for k in ["class_uid", "category_uid", "activity_id", "type_uid", "severity_id", "time", "metadata"] + needed[e["class_uid"]]:
+		        assert k in e, (k, e)
+		    assert e["type_uid"] == e["class_uid"] * 100 + e["activity_id"]
+		    assert e["category_uid"] == e["class_uid"] // 1000
+		    assert e["metadata"]["version"] == "1.3.0" and e["metadata"]["product"]["name"] == "vsandbox"
+		    assert 1.6e12 < e["time"] < 4e12
+		    if e["class_uid"] in (1001, 1007):
+		        assert e["actor"]["process"]["pid"] > 0
+		acts = {(e["class_uid"], e["activity_name"]) for e in events}
+		for want in [(1001, "Create"), (1001, "Rename"), (1001, "Set Security"), (1001, "Delete"),
+		             (1001, "Open"), (1007, "Launch"), (6002, "Start"), (6002, "Stop")]:
+		    assert want in acts, (want, acts)
+		(denied,) = [e for e in events if e.get("action") == "Denied"]
+		assert denied["file"]["path"].endswith("/c.secret") and denied["disposition_id"] == 2
+		assert denied["status_code"] == "EACCES" and denied["severity_id"] >= 3
+	PY
+	run "$VSANDBOX" audit export --format xml
+	[ "$status" -eq 125 ]
+	run "$VSANDBOX" audit verify "$id"
+	[[ $output == *"chain intact"* ]]
+	run "$VSANDBOX" audit burn
+	[ "$status" -eq 125 ]
+}
+
+@test "shell: interactive, in a session of its own" {
+	typed() {
+		sleep 1
+		echo 'touch inside'
+		sleep 0.5
+		echo 'exit 5'
+		sleep 0.5
+	}
+	run env SHELL=/bin/bash script -qec "'$VSANDBOX' shell -p '$POLICY'" /dev/null < <(typed)
+	[ "$status" -eq 5 ]
+	[ ! -e inside ]
+	"$VSANDBOX" diff --name-status | grep -q inside
+	run "$VSANDBOX" shell somewhere
+	[ "$status" -eq 125 ]
+}

@@ -1,0 +1,174 @@
+load common
+
+# Bombs of every kind inside, as root and as another user: the limit holds, the run ends in order,
+# nothing of it is left. Monitors tell, once an episode.
+
+OTHER_UID=12345
+
+# limited UID LIMITS-JSON COMMAND...: a run under these limits; its exit code is in $status.
+limited() {
+	local uid=$1 limits=$2
+	shift 2
+	printf '{"name":"limited","max_actions_per_minute":1000000,"limits":%s}\n' "$limits" >"$BATS_TEST_TMPDIR/limited.json"
+	if [ "$uid" = 0 ]; then
+		run timeout 60 "$VSANDBOX" run -p "$BATS_TEST_TMPDIR/limited.json" "$@"
+	else
+		# Where another user may go; bats' own directory is closed to it.
+		[ -n "${OTHER_HOME:-}" ] || OTHER_HOME=$(mktemp -d /tmp/vsandbox-limits.XXXXXX)
+		mkdir -p "$OTHER_HOME/work" "$OTHER_HOME/state"
+		cp "$BATS_TEST_TMPDIR/limited.json" "$OTHER_HOME"
+		chown -R "$uid:$uid" "$OTHER_HOME"
+		run setpriv --reuid "$uid" --regid "$uid" --clear-groups env HOME="$OTHER_HOME" USER=u \
+			XDG_STATE_HOME="$OTHER_HOME/state" XDG_CONFIG_HOME="$OTHER_HOME/config" PATH=/usr/bin:/bin \
+			sh -c 'cd "$HOME/work" && exec timeout 60 "$0" run -p "$@"' "$VSANDBOX" "$OTHER_HOME/limited.json" "$@"
+	fi
+}
+
+teardown() {
+	[ -z "${OTHER_HOME:-}" ] || rm -rf "$OTHER_HOME"
+}
+
+users() {
+	if [ "$(id -u)" = 0 ]; then echo 0 "$OTHER_UID"; else id -u; fi
+}
+
+# No process of the box is left, and no control group of it.
+left_nothing() {
+	[ -z "$(find /sys/fs/cgroup -maxdepth 3 -name "vsandbox-$(sessions | tail -n 1)" 2>/dev/null)" ]
+	! pgrep -f "vsandbox-bomb-$$" >/dev/null
+}
+
+@test "a fork bomb stays within pids, and its end is the end of all of it" {
+	for uid in $(users); do
+		# $0 of every process carries the mark
+		limited "$uid" '{"pids": 40, "wall_seconds": 4}' -- bash -c 'f() { f "$@" | f "$@" & }; f 2>/dev/null; sleep 60' "vsandbox-bomb-$$"
+		[ "$status" -eq 124 ] || { echo "uid $uid: $status $output"; false; }
+		within 5 left_nothing
+	done
+}
+
+@test "pids: a process more than allowed is refused, the others go on" {
+	for uid in $(users); do
+		limited "$uid" '{"pids": 12}' -- python3 -c '
+import os, time
+made = 0
+try:
+    for i in range(100):
+        if os.fork() == 0:
+            time.sleep(1); os._exit(0)
+        made += 1
+except OSError as e:
+    print("refused after", made, e.strerror)
+'
+		[[ $output == *"refused after "*"Resource temporarily unavailable"* ]] || { echo "uid $uid: $output"; false; }
+	done
+}
+
+@test "a memory bomb is ended by its control group; without one the run is refused" {
+	bomb='b = []
+while True: b.append(bytearray(8 << 20))'
+	for uid in $(users); do
+		limited "$uid" '{"memory": "96M", "wall_seconds": 30}' -- python3 -c "$bomb"
+		if [[ $status -eq 125 ]]; then
+			[[ $output == *"control group"* ]]
+			[ "$uid" != 0 ] || skip "root can make no memory control group here"
+		else
+			# the kernel's SIGKILL, or the allocator's refusal: never the machine's memory
+			[ "$status" -eq 137 ] || [[ $output == *MemoryError* ]] || { echo "uid $uid: $status $output"; false; }
+		fi
+	done
+}
+
+@test "an fd flood ends at open_files, and the monitor still answers" {
+	for uid in $(users); do
+		limited "$uid" '{"open_files": 64}' -- python3 -c '
+import os, errno
+fds = []
+try:
+    while True: fds.append(os.open("/etc/passwd", os.O_RDONLY))
+except OSError as e:
+    print(errno.errorcode[e.errno], len(fds) < 64)
+for fd in fds: os.close(fd)
+open("after", "w").write("x"); print(open("after").read())
+'
+		[[ $output == *"EMFILE True"*x* ]] || { echo "uid $uid: $output"; false; }
+	done
+}
+
+@test "file_size: no file grows above it" {
+	for uid in $(users); do
+		limited "$uid" '{"file_size": "1M"}' -- sh -c 'dd if=/dev/zero of=big bs=64k count=64 2>/dev/null; stat -c %s big'
+		[[ ${lines[*]} == *1048576* ]] || { echo "uid $uid: $output"; false; }
+	done
+}
+
+@test "a full disk: the agent meets ENOSPC, the run ends in order and is accounted for" {
+	[ "$(id -u)" = 0 ] || skip "mounts a small tmpfs, which only root can"
+	cat >"$BATS_TEST_TMPDIR/full.sh" <<-'SH'
+		mount -t tmpfs -o size=48m none "$XDG_STATE_HOME" || exit 99
+		"$VSANDBOX" run -q -p "$POLICY" -- sh -c 'dd if=/dev/zero of=filler bs=1M 2>&1 | tail -n 1; dd if=/dev/zero of=more bs=1M count=1; echo "ended $?"'
+		echo "code $?"
+		for i in 1 2 3 4 5 6 7 8 9 10; do
+			"$VSANDBOX" ps --json | grep -q '"state":"running"' || break
+			sleep 0.5
+		done
+		"$VSANDBOX" ps --json
+	SH
+	export VSANDBOX POLICY
+	run timeout 60 unshare -m sh "$BATS_TEST_TMPDIR/full.sh"
+	[ "$status" -ne 99 ] || skip "no tmpfs can be mounted here"
+	[[ $output == *"No space left"* ]] || { echo "$output"; false; }
+	[[ $output == *'"state":"ended"'* || $output == *'"state":"crashed"'* ]] || { echo "$output"; false; }
+}
+
+@test "wall time: 124, whatever the agent ignores" {
+	for uid in $(users); do
+		limited "$uid" '{"wall_seconds": 1}' -- sh -c 'trap "" TERM INT HUP; setsid sleep 600 & while :; do sleep 600; done'
+		[ "$status" -eq 124 ] || { echo "uid $uid: $status $output"; false; }
+	done
+}
+
+@test "cpu: a limit of a tenth of a processor is kept, where a control group can be made" {
+	[ "$(id -u)" = 0 ] || skip "control groups here are root's"
+	limited 0 '{"cpu": 0.1, "wall_seconds": 20}' -- python3 -c '
+import time
+t = time.monotonic()
+while time.monotonic() - t < 2: pass
+print(round(time.process_time(), 2) < 1.0)
+'
+	[ "$status" -ne 125 ] || skip "no cpu control group here"
+	[[ $output == *True* ]] || { echo "$output"; false; }
+}
+
+monitored() { # MONITORS-JSON COMMAND...
+	printf '{"name":"monitored","max_actions_per_minute":1000000,"monitors":%s}\n' "$1" >"$BATS_TEST_TMPDIR/monitored.json"
+	shift
+	run timeout 60 "$VSANDBOX" run -p "$BATS_TEST_TMPDIR/monitored.json" "$@"
+	"$VSANDBOX" logs --json | grep '"kind":"sample"' >samples || true
+}
+
+@test "monitors: CPU, memory and processes above their thresholds are alerts, once an episode" {
+	monitored '{"cpu": {"percent": 30, "seconds": 1}}' -- timeout 4 sh -c 'while :; do :; done'
+	[ "$(wc -l <samples)" -eq 1 ]
+	grep -q '"decision":"alert","reason":"threshold","text":"CPU above 30 %' samples
+	[[ $output == *"CPU above 30 %"* ]]
+	monitored '{"memory": {"bytes": "64M"}}' -- python3 -c '
+import time
+for _ in range(2):
+    b = bytearray(100 << 20); time.sleep(1.3); del b; time.sleep(1.3)'
+	[ "$(wc -l <samples)" -eq 2 ]
+	grep -q '"text":"memory above 64 MiB' samples
+	monitored '{"process_count": {"count": 5}}' -- sh -c 'for i in 1 2 3 4 5 6 7; do sleep 2 & done; wait'
+	[ "$(wc -l <samples)" -eq 1 ]
+	grep -q '"text":"processes above 5: 8' samples
+	"$VSANDBOX" show | grep -q 'decisions.*alert 1'
+}
+
+@test "monitors: switched off, or below: silence" {
+	monitored '{"cpu": false, "memory": false, "process_count": false}' -- timeout 2 sh -c 'while :; do :; done'
+	[ ! -s samples ]
+	monitored '{"process_count": {"count": 50}}' -- sh -c 'sleep 1 & sleep 1'
+	[ ! -s samples ]
+	monitored '{"process_count": {"enabled": false, "count": 1}}' -- sh -c 'sleep 1 & sleep 1'
+	[ ! -s samples ]
+}
