@@ -77,12 +77,10 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info(
-		"agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
-		run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
-		workspace[run->policy->workspace], policy_net_name(run->net),
-		run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
-		degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
+	log_info("agent %s, session %s, policy %s, mode %s, workspace %s, net %s, monitors %s%s%s",
+		 run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
+		 workspace[run->policy->workspace], policy_net_name(run->net), monitors,
+		 degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
 		log_warn("mode observe: what the policy denies is let through and logged as an "
 			 "alert");

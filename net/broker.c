@@ -113,7 +113,7 @@ static void take_fds(struct broker_packet *p, struct msghdr *msg)
 	}
 }
 
-int broker_receive(int fd, struct broker_packet *ret)
+int broker_receive(int fd, int flags, struct broker_packet *ret)
 {
 	union {
 		struct cmsghdr header;
@@ -128,7 +128,7 @@ int broker_receive(int fd, struct broker_packet *ret)
 	ret->fd_count = 0;
 	ssize_t n;
 	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
