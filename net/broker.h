@@ -55,6 +55,7 @@ enum broker_type {
 			      RESOLVE: addresses known without asking anybody */
 	BROKER_PERMITTED, /* ask: of ADDRESSES; addresses: those that may be answered */
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
+	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
 	BROKER_CUT,       /* id: end the connection now, with a reset */
 	/* broker -> monitor */
 	BROKER_READY,       /* set up; nothing is refused for want of a port */

@@ -29,8 +29,8 @@ enum {
 	VERDICTS = 16,
 	DNS_PORT = 53,
 	BIND_TRIES = 20,
-	FINISH_MS = 300, /* for the last connections' ends to be told */
-	RESTART = -512,  /* ERESTARTSYS: only while a signal is pending */
+	FINISH_MS = 5000, /* for what ended programs have written to be sent */
+	RESTART = -512,   /* ERESTARTSYS: only while a signal is pending */
 };
 
 /* Where the broker accepts, or takes datagrams. */
@@ -627,6 +627,7 @@ static void on_packet(struct network *n, const struct broker_packet *p)
 	case BROKER_VERDICT:
 	case BROKER_PERMITTED:
 	case BROKER_SOCKET:
+	case BROKER_FINISH:
 	case BROKER_CUT:
 	case BROKER_TYPE_COUNT:
 		break;
@@ -689,6 +690,17 @@ static void close_idle(struct network *n, uint64_t now)
 	}
 }
 
+/* Until the next held call is to be looked at. */
+static int wait_of(const struct network *n)
+{
+	uint64_t now = now_ms(), next = now + LISTENER_IDLE_MS;
+	for (const struct connection *c = n->held; c; c = c->next_held) {
+		uint64_t at = c->deadline_ms == UINT64_MAX ? now + SLICE_MS : c->deadline_ms;
+		next = at < next ? at : next;
+	}
+	return next > now ? (int)(next - now) : 0;
+}
+
 static void *network_main(void *arg)
 {
 	struct network *n = arg;
@@ -697,7 +709,7 @@ static void *network_main(void *arg)
 	while (n->fd >= 0) {
 		struct pollfd p[] = { { .fd = n->fd, .events = POLLIN },
 				      { .fd = n->wake_fd[0], .events = POLLIN } };
-		int wait_ms = n->held ? SLICE_MS : LISTENER_IDLE_MS;
+		int wait_ms = wait_of(n);
 		pthread_mutex_unlock(&n->lock);
 		int ready = poll(p, 2, wait_ms);
 		char woken[64];
@@ -844,16 +856,8 @@ void network_finish(struct network *n)
 	if (!n)
 		return;
 	pthread_mutex_lock(&n->lock);
-	for (unsigned i = 0; i < BUCKETS; i++) /* datagrams end by being idle */
-		for (struct opening *o = n->openings[i]; o; o = o->next) {
-			struct broker_message m = { .type = BROKER_CUT };
-			for (unsigned b = 0; o->transport == BROKER_UDP && b < BUCKETS; b++)
-				for (struct connection *c = n->connections[b]; c; c = c->next)
-					if (c->opening == o)
-						m.id = c->id;
-			if (m.id)
-				tell(n, &m, NULL, NULL, 0);
-		}
+	struct broker_message m = { .type = BROKER_FINISH };
+	tell(n, &m, NULL, NULL, 0);
 	uint64_t until = now_ms() + FINISH_MS;
 	while (n->connection_count && n->fd >= 0 && now_ms() < until) {
 		pthread_mutex_unlock(&n->lock);

@@ -116,6 +116,10 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 		relays_cut(b, p->m.id);
 		flows_close(b, p->m.id);
 		break;
+	case BROKER_FINISH:
+		relays_finish(b);
+		flows_finish(b);
+		break;
 	case BROKER_VERDICT:
 		if (p->m.id)
 			relays_verdict(b, p);
