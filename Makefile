@@ -165,7 +165,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
-	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity NET_BIN=$(CURDIR)/$(B)/tests/net
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
@@ -174,7 +174,11 @@ $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) 
 )escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
 fidelity $(CHECK) tests/fidelity/run.sh
+net $(CHECK) tests/net/run.sh
+net-leak $(CHECK) tests/net/leak.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
+net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
+net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)

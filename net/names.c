@@ -58,9 +58,12 @@ static int take_pair(struct names *n)
 	if (n->count < NAMES_MAX)
 		return (int)n->count++;
 	int victim = 0;
-	for (int i = 1; i < NAMES_MAX; i++)
-		if (n->pairs[i].until_ns < n->pairs[victim].until_ns)
+	for (int i = 1; i < NAMES_MAX; i++) {
+		const struct pair *p = &n->pairs[i], *v = &n->pairs[victim];
+		bool good = p->until_ns == UINT64_MAX, worse = v->until_ns == UINT64_MAX;
+		if (good < worse || (good == worse && p->learnt < v->learnt))
 			victim = i;
+	}
 	unlink_pair(n, victim);
 	return victim;
 }

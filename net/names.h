@@ -11,7 +11,7 @@
 #include "net/address.h"
 
 enum {
-	NAMES_MAX = 4096,      /* pairs; beyond, the one that ends first goes */
+	NAMES_MAX = 4096,      /* pairs; beyond, the one learnt longest ago goes */
 	NAMES_SHARED_MAX = 16, /* names of one address that are looked at */
 	NAMES_HOLD_S = 600,    /* programs keep addresses longer than they may */
 };

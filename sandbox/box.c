@@ -395,7 +395,7 @@ int box_enter(const struct box_plan *plan, struct box *b, struct err *err)
 	/* by the agent's task: init is no longer readable, which setns asks for */
 	if (setns(b->agent_pidfd, CLONE_NEWUSER | CLONE_NEWNS | network) < 0)
 		return err_sys(err, errno, "monitor: cannot enter the sandbox's namespaces");
-	int rc = capabilities_of_monitor(b->overlay.rootful, plan->net, err);
+	int rc = capabilities_of_monitor(b->overlay.rootful, plan, err);
 	if (rc < 0)
 		return rc;
 	if (chdir("/") < 0)

@@ -75,4 +75,4 @@ int landlock_fence(const struct box_plan *plan, uint32_t *degraded, struct err *
 /* capabilities.c */
 int capabilities_of_agent(bool rootful, struct err *err);
 int capabilities_of_init(bool rootful, struct err *err);
-int capabilities_of_monitor(bool rootful, enum policy_net net, struct err *err);
+int capabilities_of_monitor(bool rootful, const struct box_plan *plan, struct err *err);
