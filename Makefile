@@ -18,7 +18,7 @@ MANDIR := $(PREFIX)/share/man
 VERSION := 0.1.0
 
 # Lowest floor first. A floor links only with those before it, so an upward call is a link error.
-FLOORS := base policies scoring rootfs sandbox launcher
+FLOORS := base policies scoring net rootfs sandbox launcher
 LIBS := -lseccomp -lcap-ng -ljson-c -lmd -lm
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -60,11 +60,15 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive patch
+SIBLINGS := archive net patch
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
 sibling_libs_archive := -larchive -lzstd
+# The broker of the network: it alone parses what the network says.
+sibling_src_net := $(wildcard net/broker/*.c net/wire/*.c)
+sibling_floor_net := net
+sibling_libs_net := -lcares
 SIBLING_LIBS := $(sort $(foreach s,$(SIBLINGS),$(sibling_libs_$(s))))
 SIBLING_BIN := $(SIBLINGS:%=$(B)/vsandbox-%)
 
@@ -88,7 +92,7 @@ $(B)/vsandbox: $(call upto,launcher)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
 
-sibling_src = $(sort $(wildcard siblings/$(1).c siblings/$(1)_*.c))
+sibling_src = $(sort $(or $(sibling_src_$(1)),$(wildcard siblings/$(1).c siblings/$(1)_*.c)))
 define sibling_rule
 $(B)/vsandbox-$(1): $(call obj,$(call sibling_src,$(1))) $(call upto,$(sibling_floor_$(1)))
 	$$(call say,ld,$$@)
@@ -131,7 +135,7 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
 PROBES := $(call probes,tests/escape) $(call probes,tests/commit) $(call probes,tests/fidelity) \
-	$(call probes,bench) $(B)/tests/rollback/mutate
+	$(call probes,tests/net) $(call probes,bench) $(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
@@ -184,7 +188,8 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
-	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
+	NET_BIN=$(CURDIR)/$(B)/tests/net
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
@@ -196,7 +201,11 @@ rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 fidelity $(CHECK) tests/fidelity/run.sh
+net $(CHECK) tests/net/run.sh
+net-leak $(CHECK) tests/net/leak.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
+net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
+net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)

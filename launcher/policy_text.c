@@ -217,6 +217,17 @@ static void ports(struct out *o, const char *name, const uint16_t *list, unsigne
 	fputs(" ]", o->f);
 }
 
+static void published(struct out *o, const struct policy *p)
+{
+	if (!p->publish_count)
+		return;
+	key(o, "publish");
+	for (unsigned i = 0; i < p->publish_count; i++)
+		fprintf(o->f, "%s\"%u:%u\"", i ? ", " : "[ ", p->publish[i].host,
+			p->publish[i].inside);
+	fputs(" ]", o->f);
+}
+
 static void box(struct out *o, const struct policy *p)
 {
 	open_block(o, "filesystem");
@@ -226,14 +237,16 @@ static void box(struct out *o, const struct policy *p)
 	patterns(o, "ambient", &p->ambient);
 	close_block(o);
 	/* To say "allowlist" without a list is to allow none; to say nothing of hosts, all. */
-	if (p->net != NET_ALLOWLIST || p->allow_hosts.present || p->block_hosts.present) {
+	if (p->net != NET_ALLOWLIST || p->allow_hosts.present || p->block_hosts.present ||
+	    p->host_port_count || p->publish_count || p->allow_unix.present) {
 		open_block(o, "network");
 		if (p->net != NET_ALLOWLIST || p->allow_hosts.present)
 			text(o, "mode", policy_net_name(p->net));
 		patterns(o, "allow_hosts", &p->allow_hosts);
 		patterns(o, "block_hosts", &p->block_hosts);
 		ports(o, "host_ports", p->host_ports, p->host_port_count);
-		ports(o, "publish", p->publish, p->publish_count);
+		published(o, p);
+		patterns(o, "allow_unix", &p->allow_unix);
 		close_block(o);
 	}
 	open_block(o, "limits");
@@ -245,15 +258,19 @@ static void box(struct out *o, const struct policy *p)
 	whole(o, "wall_seconds", p->limits.wall_seconds);
 	close_block(o);
 	text(o, "on_exit", policy_on_exit_name(p->on_exit));
+	text(o, "journal", policy_journal_name(p->journal));
+	whole(o, "journal_bytes", p->journal_bytes);
+	flag(o, "snapshots", p->snapshots);
 }
 
 /* The loader would expand it; there is no way to write it plainly. */
 static const struct policy_pattern *unwritable(const struct policy *p)
 {
-	const struct policy_patterns *const lists[] = {
-		&p->allowed, &p->allowed_read,  &p->allowed_write, &p->blocked,  &p->blocked_except,
-		&p->ambient, &p->spawn_allowed, &p->hide,          &p->read_only
-	};
+	const struct policy_patterns *const lists[] = { &p->allowed,        &p->allowed_read,
+							&p->allowed_write,  &p->blocked,
+							&p->blocked_except, &p->ambient,
+							&p->spawn_allowed,  &p->hide,
+							&p->read_only,      &p->allow_unix };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (unsigned k = 0; k < lists[i]->count; k++)
 			if (strstr(lists[i]->items[k].pattern.text, "${"))

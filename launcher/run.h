@@ -9,6 +9,7 @@
 #include "launcher/session.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
+#include "sandbox/network.h"
 #include "scoring/history.h"
 
 enum { AGENT_NAME_SIZE = 65 };
@@ -25,8 +26,9 @@ struct run {
 	char **env_set;       /* on top of our environment; owned */
 	bool clean_env;       /* of ours only what is needed */
 	uint32_t degraded_ok; /* bit per enum box_layer */
-	enum policy_net net;  /* as carried out */
-	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
+	enum policy_net net;
+	struct net_address resolvers[NETWORK_RESOLVERS_MAX]; /* --resolver */
+	unsigned resolver_count;                             /* 0: those of the host */
 	bool allow_ptrace, read_events, json, dry_run;
 	bool approve_none;             /* nobody is asked */
 	int status_fd;                 /* -1 none */

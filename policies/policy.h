@@ -53,6 +53,10 @@ struct policy_rule {
 	struct policy_origin origin;
 };
 
+struct policy_publish {
+	uint16_t host, inside;
+};
+
 struct policy_limits { /* 0: none */
 	uint64_t memory_bytes, pids, open_files, wall_seconds;
 	uint64_t file_bytes; /* of any one file that is written */
@@ -95,8 +99,10 @@ struct policy {
 	enum policy_net net;
 	uint16_t *host_ports;
 	unsigned host_port_count;
-	uint16_t *publish; /* ports of the sandbox reachable from the host's loopback */
+	struct policy_publish
+		*publish; /* ports of the sandbox reachable from the host's loopback */
 	unsigned publish_count;
+	struct policy_patterns allow_unix; /* sockets of the host, each a literal path */
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
@@ -162,7 +168,8 @@ enum policy_flag {
 	POLICY_FLAG_SPAWN_ALLOWED, /* path of the agent's own program, and of each it is launched by:
 				      may run though spawn is false, and load PREFIX/lib */
 	POLICY_FLAG_HOST_PORT,
-	POLICY_FLAG_PUBLISH,
+	POLICY_FLAG_PUBLISH, /* P or P:Q */
+	POLICY_FLAG_ALLOW_UNIX,
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);
@@ -193,6 +200,9 @@ struct policy_match {
 	unsigned rule_count;
 };
 void policy_match(const struct policy *p, const struct action *a, struct policy_match *ret);
+
+/* Does allow_hosts name this address itself, alone or by a prefix, whatever the port? */
+bool policy_names_address(const struct policy *p, const char *address);
 
 const char *policy_mode_name(enum policy_mode mode);
 const char *policy_net_name(enum policy_net net);

@@ -65,8 +65,13 @@ int capabilities_of_init(bool rootful, struct err *err)
 	return rc < 0 ? rc : set_caps(caps, "init", err);
 }
 
-int capabilities_of_monitor(bool rootful, struct err *err)
+int capabilities_of_monitor(bool rootful, const struct box_plan *plan, struct err *err)
 {
 	/* Should read what it judges, and mustn't be able to do more than the agent where it acts for it. */
-	return set_caps((rootful ? root_caps : 0) | CAP_BIT(CAP_SYS_PTRACE), "the monitor", err);
+	uint64_t caps = (rootful ? root_caps : 0) | CAP_BIT(CAP_SYS_PTRACE);
+	/* Should be able to listen where any server would; ports of the host are not in this network. */
+	if (plan && (plan->net == NET_ALLOWLIST ||
+		     (plan->net == NET_NONE && plan->policy->host_port_count)))
+		caps |= CAP_BIT(CAP_NET_BIND_SERVICE);
+	return set_caps(caps, "the monitor", err);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/network.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
@@ -470,6 +471,8 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
+	if (r == 0 && plan->network)
+		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
 		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
 	if (r == 0)
@@ -494,6 +497,7 @@ int monitor_main(const struct monitor_plan *plan)
 	freeze_bury(&watch->freeze);
 	if (!lead_at_end(watch))
 		box_kill(&box);
+	network_finish(watch->network);
 	tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)

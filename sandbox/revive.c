@@ -131,7 +131,7 @@ static int child(const struct revive_request *request,
 		rc = undo_layers_find(&layers, root, err);
 	/* Should put files back, whoever they belong to, and mustn't be able to do anything else. */
 	if (rc == 0)
-		rc = capabilities_of_monitor(true, err);
+		rc = capabilities_of_monitor(true, NULL, err);
 	return rc == 0 ? work(root, &layers, arg, err) : rc;
 }
 

@@ -42,6 +42,7 @@ struct watch {
 	struct eventlog_writer log;
 	struct capture *capture; /* owned */
 	struct history *history;
+	struct network *network; /* NULL: nothing outside can be reached */
 	enum agent_state state;
 	uint64_t ambient_count;
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
@@ -53,8 +54,9 @@ struct watch {
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */
 	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
-	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
-	unsigned followers;       /* waiting for `leader`; written under it or atomically */
+	pthread_mutex_t
+		log_lock;   /* history and log: held from a verdict to its event's publication */
+	unsigned followers; /* waiting for `leader`; written under it or atomically */
 	unsigned workers;
 	bool closing;                    /* the listener has hung up */
 	pid_t execed[WATCH_WORKERS_MAX]; /* under log_lock; 0 free */
@@ -92,6 +94,19 @@ int watch_decide(struct worker *w);
  * it is not denied, which leaves no trace; else as watch_decide, with @also as the event.
  */
 int watch_decide_also(struct worker *w, const struct action *also);
+
+/* Would w->action be let through? Leaves no trace. */
+bool watch_allows(struct worker *w);
+
+/*
+ * Decides on something that no system call shows: a name, a statement. Complete but for the time;
+ * its event is published. 0, or -errno; @why (NULL: not wanted) gets the rule that refused.
+ */
+int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size);
+
+/* What was let through as @a is over. @error positive, 0 in order. */
+void watch_connection_end(struct watch *watch, const struct action *a, int error,
+			  uint64_t bytes_out, uint64_t bytes_in);
 
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
