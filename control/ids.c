@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { SEQUENCE_BITS = 7 };
+enum { SEQUENCE_BITS = IDS_NODE_SHIFT };
 
 static const int64_t epoch_ms = 1704067200000; /* 2024-01-01 UTC */
 
@@ -14,6 +14,11 @@ static _Atomic unsigned own_node;
 void ids_set_node(unsigned node)
 {
 	own_node = node % IDS_NODES;
+}
+
+unsigned ids_node(void)
+{
+	return own_node;
 }
 
 int64_t ids_now_us(void)

@@ -12,6 +12,9 @@ enum { IDS_NODES = 32, IDS_TIME_SHIFT = 12 };
 
 /* From now on this process is @node (0..IDS_NODES-1), which it has claimed in the store. */
 void ids_set_node(unsigned node);
+unsigned ids_node(void);
+/* (id >> IDS_NODE_SHIFT) & (IDS_NODES - 1): who made it. */
+enum { IDS_NODE_SHIFT = 7 };
 /* The next number. Any thread. A clock that steps back or a burst runs ahead of time, never repeats. */
 int64_t ids_next(void);
 /* The smallest number of that moment (microseconds since 1970). */
