@@ -58,7 +58,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .PHONY: all
-all: $(B)/vsandbox ## build the program
+all: $(B)/vsandbox $(B)/vsandbox-serve ## build the program
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -76,6 +76,17 @@ $(B)/vsandbox: $(call upto,launcher)
 	$(call say,ld,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
+
+# The control plane: a sibling program, so that `vsandbox` itself does not load its libraries. It
+# stands on policies and scoring, never on sandbox.
+CONTROL_LIBS := -lmicrohttpd -lsqlite3 -lpq $(LIBS)
+$(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
+$(B)/libcontrol.a: $(call obj,$(call floor_src,control))
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(B)/vsandbox-serve: $(B)/control/serve/main.o $(B)/libcontrol.a $(call upto,scoring)
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(CONTROL_LIBS) -o $@
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))

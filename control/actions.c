@@ -32,22 +32,23 @@ static int64_t claim_client_id(struct db *db, struct record *r, struct err *err)
 	if (n != 0)
 		return n;
 	n = db_each(db, err, take_id, &r->id,
-		    "SELECT id FROM action_keys WHERE agent = $1 AND session_id = $2 AND action_id = $3",
+		    "SELECT id FROM action_keys WHERE agent = $1 AND session_id = $2 AND action_id "
+		    "= $3",
 		    db_t(r->agent), db_t(session), db_t(r->client_id));
 	return n < 0 ? n : 0;
 }
 
 static int64_t insert(struct db *db, const struct record *r, struct err *err)
 {
-	return db_run(db, err,
-		      "INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
-		      " snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)"
-		      " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
-		      db_i(r->id), db_t(r->agent), db_t(r->session), db_t(r->client_id),
-		      db_t(r->type), db_t(r->resource), db_t(r->payload), db_t(r->snapshot),
-		      db_t(r->metadata), db_t(r->source), db_r(r->risk), db_t(r->breakdown),
-		      db_t(r->decision), db_i(r->flagged), r->flagged ? db_t(r->reason) : db_null(),
-		      db_i(r->at));
+	return db_run(
+		db, err,
+		"INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
+		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)"
+		" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+		db_i(r->id), db_t(r->agent), db_t(r->session), db_t(r->client_id), db_t(r->type),
+		db_t(r->resource), db_t(r->payload), db_t(r->snapshot), db_t(r->metadata),
+		db_t(r->source), db_r(r->risk), db_t(r->breakdown), db_t(r->decision),
+		db_i(r->flagged), r->flagged ? db_t(r->reason) : db_null(), db_i(r->at));
 }
 
 /* What one agent's part of a batch adds to its row. */
@@ -61,19 +62,21 @@ static int64_t add_sums(struct db *db, const struct sums *s, struct err *err)
 {
 	return db_run(db, err,
 		      "UPDATE agents SET actions = actions + $2, flagged = flagged + $3,"
-		      " allowed = allowed + $4, risk_sum = risk_sum + $5, last_seen_at = $6 WHERE id = $1",
+		      " allowed = allowed + $4, risk_sum = risk_sum + $5, last_seen_at = $6 WHERE "
+		      "id = $1",
 		      db_t(s->agent), db_i(s->actions), db_i(s->flagged), db_i(s->allowed),
 		      db_r(s->risk), db_i(ids_now_us()));
 }
 
 static int64_t add_daily(struct db *db, const struct record *r, int64_t count, struct err *err)
 {
-	return db_run(db, err,
-		      "INSERT INTO daily(day, agent, type, decision, level, count)"
-		      " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (day, agent, type, decision, level)"
-		      " DO UPDATE SET count = daily.count + excluded.count",
-		      db_i(r->at / 86400000000), db_t(r->agent), db_t(r->type), db_t(r->decision),
-		      db_t(risk_level(r->risk)), db_i(count));
+	return db_run(
+		db, err,
+		"INSERT INTO daily(day, agent, type, decision, level, count)"
+		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (day, agent, type, decision, level)"
+		" DO UPDATE SET count = daily.count + excluded.count",
+		db_i(r->at / 86400000000), db_t(r->agent), db_t(r->type), db_t(r->decision),
+		db_t(risk_level(r->risk)), db_i(count));
 }
 
 static bool same_day_sum(const struct record *a, const struct record *b)
@@ -105,7 +108,8 @@ static int64_t add_all_sums(struct db *db, const struct record *records, unsigne
 		sums.agent = r->agent;
 		sums.actions++;
 		sums.flagged += r->flagged;
-		sums.allowed += strcmp(r->decision, "ALLOW") == 0 || strcmp(r->decision, "ALERT") == 0;
+		sums.allowed +=
+			strcmp(r->decision, "ALLOW") == 0 || strcmp(r->decision, "ALERT") == 0;
 		sums.risk += r->risk;
 		day = r;
 		of_day++;
@@ -179,7 +183,8 @@ static int append(const struct db_row *row, void *arg)
 	" x.flag_reason, x.at, x.rolled_back FROM actions x LEFT JOIN agents a ON a.id = x.agent" \
 	" WHERE x.id < $1 AND x.id >= $2"
 #define REST \
-	" AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4) ORDER BY x.id DESC LIMIT $5"
+	" AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4) ORDER BY x.id DESC LIMIT " \
+	"$5"
 
 int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
 		    struct err *err)
@@ -190,13 +195,13 @@ int64_t record_list(struct db *db, const struct record_filter *f, struct json_ob
 	struct db_value type = db_t(f->type ? f->type : "");
 	struct db_value decision = db_t(f->decision ? f->decision : "");
 	if (f->session)
-		return db_each(db, err, append, list, SELECT
-			       " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST,
+		return db_each(db, err, append, list,
+			       SELECT " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST,
 			       before, since, type, decision, db_i(f->limit), db_t(f->session),
 			       db_t(f->agent ? f->agent : ""));
 	if (f->agent)
-		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST, before, since,
-			       type, decision, db_i(f->limit), db_t(f->agent));
+		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST, before,
+			       since, type, decision, db_i(f->limit), db_t(f->agent));
 	return db_each(db, err, append, list, SELECT REST, before, since, type, decision,
 		       db_i(f->limit));
 }

@@ -91,10 +91,11 @@ static int64_t insert(struct db *db, const char *agent_id, const char *name, str
 	char id[AGENT_ID_SIZE];
 	int64_t now = ids_now_us();
 	uuid_make(id);
-	return db_run(db, err,
-		      "INSERT INTO agents(id, agent_id, name, kill_switch_mode, created_at, updated_at)"
-		      " VALUES ($1, $2, $3, 'alert', $4, $5) ON CONFLICT (agent_id) DO NOTHING",
-		      db_t(id), db_t(agent_id), db_t(name ? name : agent_id), db_i(now), db_i(now));
+	return db_run(
+		db, err,
+		"INSERT INTO agents(id, agent_id, name, kill_switch_mode, created_at, updated_at)"
+		" VALUES ($1, $2, $3, 'alert', $4, $5) ON CONFLICT (agent_id) DO NOTHING",
+		db_t(id), db_t(agent_id), db_t(name ? name : agent_id), db_i(now), db_i(now));
 }
 
 int agent_create(struct db *db, const char *agent_id, const char *name, struct err *err)

@@ -19,7 +19,8 @@ int64_t alert_open(struct db *db, const struct alert *a, int64_t *ret_id, struct
 
 int64_t alert_acknowledge(struct db *db, int64_t id, const char *by, struct err *err)
 {
-	return db_run(db, err, "UPDATE alerts SET acknowledged = 1, acknowledged_by = $2 WHERE id = $1",
+	return db_run(db, err,
+		      "UPDATE alerts SET acknowledged = 1, acknowledged_by = $2 WHERE id = $1",
 		      db_i(id), db_t(by));
 }
 
@@ -38,7 +39,8 @@ static int append(const struct db_row *row, void *arg)
 }
 
 #define SELECT \
-	"SELECT x.id, a.agent_id, x.action, x.level, x.message, x.acknowledged, x.created_at, x.source" \
+	"SELECT x.id, a.agent_id, x.action, x.level, x.message, x.acknowledged, x.created_at, " \
+	"x.source" \
 	" FROM alerts x LEFT JOIN agents a ON a.id = x.agent "
 
 int64_t alert_list(struct db *db, const struct alert_filter *f, struct json_object *list,
@@ -47,10 +49,13 @@ int64_t alert_list(struct db *db, const struct alert_filter *f, struct json_obje
 	struct db_value before = db_i(f->before ? f->before : INT64_MAX);
 	struct db_value agent = db_t(f->agent ? f->agent : "");
 	if (f->acknowledged < 0)
-		return db_each(db, err, append, list, SELECT
-			       "WHERE x.id < $1 AND ($2 = '' OR x.agent = $2) ORDER BY x.id DESC LIMIT $3",
-			       before, agent, db_i(f->limit));
-	return db_each(db, err, append, list, SELECT
+		return db_each(
+			db, err, append, list,
+			SELECT
+			"WHERE x.id < $1 AND ($2 = '' OR x.agent = $2) ORDER BY x.id DESC LIMIT $3",
+			before, agent, db_i(f->limit));
+	return db_each(db, err, append, list,
+		       SELECT
 		       "WHERE x.acknowledged = $4 AND x.id < $1 AND ($2 = '' OR x.agent = $2)"
 		       " ORDER BY x.id DESC LIMIT $3",
 		       before, agent, db_i(f->limit), db_i(f->acknowledged));

@@ -38,7 +38,9 @@ static int find_or_new(struct db *db, const char *handle, struct agent *ret, str
 	int r = agent_find(db, handle, ret, err);
 	if (r != -ENOENT)
 		return r;
-	*ret = (struct agent){ .agent_id = strdup(handle), .rate = -1, .max_risk = -1, .version = 1 };
+	*ret = (struct agent){
+		.agent_id = strdup(handle), .rate = -1, .max_risk = -1, .version = 1
+	};
 	snprintf(ret->id, sizeof(ret->id), "new");
 	snprintf(ret->mode, sizeof(ret->mode), "alert");
 	return ret->agent_id ? 0 : err_set(err, ENOMEM, "out of memory");
@@ -300,6 +302,7 @@ int api_risk_score(struct call *c, struct err *err)
 	c->reply = json_object_new_object();
 	json_put(c->reply, "risk_score", json_score(k.evaluation.risk));
 	json_put(c->reply, "breakdown", json_stored(k.evaluation.breakdown));
-	json_put(c->reply, "would_flag", json_object_new_boolean(k.evaluation.verdict != VERDICT_ALLOW));
+	json_put(c->reply, "would_flag",
+		 json_object_new_boolean(k.evaluation.verdict != VERDICT_ALLOW));
 	return 0;
 }

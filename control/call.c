@@ -168,7 +168,8 @@ static struct json_object *parse(const char *body, size_t len, const char **ret_
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	struct json_object *o = json_tokener_parse_ex(tok, body, (int)len);
 	enum json_tokener_error error = json_tokener_get_error(tok);
-	if (error == json_tokener_continue && len > 0) /* a number at the end needs to be told that it ends */
+	if (error == json_tokener_continue &&
+	    len > 0) /* a number at the end needs to be told that it ends */
 		o = json_tokener_parse_ex(tok, "", 1), error = json_tokener_get_error(tok);
 	*ret_why = error == json_tokener_success ? NULL : json_tokener_error_desc(error);
 	if (error != json_tokener_success) {

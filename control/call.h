@@ -24,11 +24,11 @@ struct server {
 struct call {
 	struct server *server;
 	const struct route *route;
-	struct key key;                     /* who asks; role 0 on open routes */
-	char id[CALL_IDS][CALL_ID_SIZE];    /* what stood for {…} in the path */
-	struct json_object *body;           /* checked against the route's fields; NULL none */
+	struct key key;                  /* who asks; role 0 on open routes */
+	char id[CALL_IDS][CALL_ID_SIZE]; /* what stood for {…} in the path */
+	struct json_object *body;        /* checked against the route's fields; NULL none */
 	const char *(*query)(const struct call *c, const char *name); /* NULL: not given */
-	void *connection;                   /* for query */
+	void *connection;                                             /* for query */
 	/* the answer */
 	int status;
 	struct json_object *reply; /* owned; NULL with text */
@@ -51,10 +51,10 @@ enum field_type {
 struct field {
 	const char *name; /* NULL ends the list */
 	enum field_type type;
-	bool required;           /* else null and absence are fine */
+	bool required;            /* else null and absence are fine */
 	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
-	double min, max;         /* INT, NUMBER, when min < max */
-	size_t longest;          /* TEXT: bytes; 0: 4096 */
+	double min, max;          /* INT, NUMBER, when min < max */
+	size_t longest;           /* TEXT: bytes; 0: 4096 */
 };
 
 struct route {

@@ -53,7 +53,8 @@ int db_open(const char *url, struct db **ret, struct err *err)
 		return sqlite_connect(url + 7, ret, err);
 	if (strstr(url, "://"))
 		return err_set(err, EINVAL,
-			       "database %.100s: only sqlite:PATH and postgresql:// are known", url);
+			       "database %.100s: only sqlite:PATH and postgresql:// are known",
+			       url);
 	return sqlite_connect(url, ret, err);
 }
 

@@ -71,8 +71,8 @@ int64_t db_query(struct db *db, const char *sql, const struct db_value *args, un
 		 NULL, (err))
 #define db_each(db, err, visit, arg, sql, ...) \
 	db_query((db), (sql), (const struct db_value[]){ __VA_ARGS__ }, \
-		 sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), (visit), \
-		 (arg), (err))
+		 sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), \
+		 (visit), (arg), (err))
 
 /* Several statements of a script, without arguments or rows. */
 int db_script(struct db *db, const char *sql, struct err *err);

@@ -119,8 +119,7 @@ static int64_t query(struct db *db, const char *sql, const struct db_value *args
 		if (v->type == DB_INT || v->type == DB_REAL)
 			values[i] = numbers[i];
 	}
-	PGresult *result =
-		PQexecPrepared(p->handle, name, (int)count, values, lengths, formats, 0);
+	PGresult *result = PQexecPrepared(p->handle, name, (int)count, values, lengths, formats, 0);
 	ExecStatusType status = PQresultStatus(result);
 	int64_t rows;
 	if (status == PGRES_TUPLES_OK)

@@ -6,9 +6,9 @@
 struct db_backend {
 	enum db_kind kind;
 	void (*close)(struct db *db);
-	int64_t (*query)(struct db *db, const char *sql, const struct db_value *args, unsigned count,
-			 int (*visit)(const struct db_row *row, void *arg), void *arg,
-			 struct err *err);
+	int64_t (*query)(struct db *db, const char *sql, const struct db_value *args,
+			 unsigned count, int (*visit)(const struct db_row *row, void *arg),
+			 void *arg, struct err *err);
 	int (*script)(struct db *db, const char *sql, struct err *err);
 	const char *begin;
 	bool (*is_null)(const struct db_row *row, int column);

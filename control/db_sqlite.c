@@ -181,7 +181,8 @@ int sqlite_connect(const char *path, struct db **ret, struct err *err)
 	if (!s)
 		return err_set(err, ENOMEM, "database: out of memory");
 	s->db.backend = &backend;
-	int r = sqlite3_open_v2(path, &s->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int r = sqlite3_open_v2(path, &s->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+				NULL);
 	if (r != SQLITE_OK) {
 		r = err_set(err, EIO, "database %s: %s", path,
 			    s->handle ? sqlite3_errmsg(s->handle) : "out of memory");

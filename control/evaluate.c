@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,9 @@
 #include "control/policies.h"
 
 enum {
-	AGENTS_KEPT = 256,  /* a history is 140 kB */
-	FOLD_FIRST = 500,   /* actions that a cold history is made of */
-	FOLD_MORE = 2000,   /* and at most so many of other servers at a time */
+	AGENTS_KEPT = 256, /* a history is 140 kB */
+	FOLD_FIRST = 500,  /* actions that a cold history is made of */
+	FOLD_MORE = 2000,  /* and at most so many of other servers at a time */
 	FOLD_EVERY_US = 1000000,
 	RULES_MAX = 1000,
 	ARGV_SIZE = 4096,
@@ -27,7 +28,7 @@ struct seen {
 	struct history *history;
 	int64_t folded; /* id of the last action in the history that another server logged */
 	int64_t folded_us;
-	uint64_t used;  /* tick of the last use: the oldest makes room */
+	uint64_t used; /* tick of the last use: the oldest makes room */
 };
 
 struct evaluator {
@@ -103,7 +104,8 @@ static void put_argv(struct action *a, struct json_object *payload, char argv[st
 	static const char *const names[] = { "command", "cmd", "code", NULL };
 	struct json_object *list = json_object_object_get(payload, "argv");
 	const char *line = first_text(payload, names);
-	size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 	for (size_t i = 0; i < count; i++) {
 		const char *arg = json_object_get_string(json_object_array_get_idx(list, i));
 		size_t len = arg ? strlen(arg) + 1 : 0;
@@ -196,9 +198,9 @@ static struct json_object *profile_json(const struct agent *a)
 /* A row of the store as a rule of a policy file: what is null there is left out here. */
 static struct json_object *rule_json(struct json_object *row)
 {
-	static const char *const names[] = { "name",           "action_type", "resource_pattern",
-					     "effect",         "priority",    "max_risk_score",
-					     "time_start",     "time_end",    "days_allowed" };
+	static const char *const names[] = { "name",       "action_type", "resource_pattern",
+					     "effect",     "priority",    "max_risk_score",
+					     "time_start", "time_end",    "days_allowed" };
 	struct json_object *rule = json_object_new_object();
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct json_object *v = json_object_object_get(row, names[i]);
@@ -278,11 +280,12 @@ static int fold(const struct db_row *row, void *arg)
 
 static int64_t fold_first(struct db *db, struct seen *s, struct err *err)
 {
-	return db_each(db, err, fold, s,
-		       "SELECT id, type, resource, payload, decision, at FROM"
-		       " (SELECT id, type, resource, payload, decision, at FROM actions WHERE agent = $1"
-		       " ORDER BY id DESC LIMIT $2) AS latest ORDER BY id",
-		       db_t(s->id), db_i(FOLD_FIRST));
+	return db_each(
+		db, err, fold, s,
+		"SELECT id, type, resource, payload, decision, at FROM"
+		" (SELECT id, type, resource, payload, decision, at FROM actions WHERE agent = $1"
+		" ORDER BY id DESC LIMIT $2) AS latest ORDER BY id",
+		db_t(s->id), db_i(FOLD_FIRST));
 }
 
 /* What other servers on the same store logged since; our own was noted as it came. */
@@ -290,10 +293,11 @@ static int64_t fold_others(struct db *db, struct seen *s, int64_t now_us, struct
 {
 	if (now_us - s->folded_us < FOLD_EVERY_US && now_us >= s->folded_us)
 		return 0;
-	int64_t n = db_each(db, err, fold, s,
-			    "SELECT id, type, resource, payload, decision, at FROM actions"
-			    " WHERE agent = $1 AND id > $2 AND ((id >> 7) & 31) <> $3 ORDER BY id LIMIT $4",
-			    db_t(s->id), db_i(s->folded), db_i(ids_node()), db_i(FOLD_MORE));
+	int64_t n = db_each(
+		db, err, fold, s,
+		"SELECT id, type, resource, payload, decision, at FROM actions"
+		" WHERE agent = $1 AND id > $2 AND ((id >> 7) & 31) <> $3 ORDER BY id LIMIT $4",
+		db_t(s->id), db_i(s->folded), db_i(ids_node()), db_i(FOLD_MORE));
 	/* a row may be committed a little after its number was made */
 	if (n >= 0 && n < FOLD_MORE && s->folded < ids_at(now_us - FOLD_EVERY_US))
 		s->folded = ids_at(now_us - FOLD_EVERY_US);
@@ -436,7 +440,7 @@ int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const st
 	char argv[ARGV_SIZE];
 	struct action action;
 	struct decision d = { 0 };
-	struct seen *s;
+	struct seen *s = NULL;
 	*ret = (struct evaluation){ 0 };
 	if (make_action(q, &action, argv) < 0)
 		return err_set(err, EINVAL, "unknown action type \"%.60s\"", q->type);
@@ -452,7 +456,7 @@ int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const st
 			history_note(s->history, &action, d.verdict <= VERDICT_ALERT);
 		ret->verdict = d.verdict;
 		ret->why = d.reason;
-		ret->risk = (double)d.score.total;
+		ret->risk = round((double)d.score.total * 100) / 100; /* as people quote it */
 		snprintf(ret->rule, sizeof(ret->rule), "%s", d.rule ? d.rule : "");
 		explain(a, q, s->policy, &d, ret);
 		put_breakdown(&d.score, ret->breakdown);

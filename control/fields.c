@@ -49,7 +49,8 @@ static void check_number(const struct field *f, struct json_object *v, struct js
 	double value = json_object_get_double(v);
 	if (f->type == FIELD_INT && !json_object_is_type(v, json_type_int))
 		add_error(errors, f->name, "Input should be a valid integer", "int_type");
-	else if (!json_object_is_type(v, json_type_int) && !json_object_is_type(v, json_type_double))
+	else if (!json_object_is_type(v, json_type_int) &&
+		 !json_object_is_type(v, json_type_double))
 		add_error(errors, f->name, "Input should be a valid number", "float_type");
 	else if (!isfinite(value) || (f->min < f->max && (value < f->min || value > f->max)))
 		add_error(errors, f->name, "Input is out of range", "out_of_range");
@@ -104,8 +105,8 @@ bool fields_check(const struct field *fields, struct json_object *body, struct j
 		if (v)
 			check_field(f, v, errors);
 		else if (f->required)
-			add_error(errors, f->name, given ? "Input should not be null" : "Field required",
-				  "missing");
+			add_error(errors, f->name,
+				  given ? "Input should not be null" : "Field required", "missing");
 	}
 	*ret = errors;
 	if (json_object_array_length(errors))

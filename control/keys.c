@@ -74,10 +74,11 @@ int key_create(struct db *db, const char *name, enum role role, char ret_text[st
 	*ret = (struct key){ .role = role };
 	uuid_make(ret->id);
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
-	int64_t n = db_run(db, err,
-			   "INSERT INTO keys(id, name, role, hash, created_at) VALUES ($1,$2,$3,$4,$5)",
-			   db_t(ret->id), db_t(ret->name), db_t(role_name(role)),
-			   db_blob(hash, sizeof(hash)), db_i(ids_now_us()));
+	int64_t n =
+		db_run(db, err,
+		       "INSERT INTO keys(id, name, role, hash, created_at) VALUES ($1,$2,$3,$4,$5)",
+		       db_t(ret->id), db_t(ret->name), db_t(role_name(role)),
+		       db_blob(hash, sizeof(hash)), db_i(ids_now_us()));
 	return n < 0 ? (int)n : 0;
 }
 
@@ -114,9 +115,10 @@ int key_find(struct db *db, const char *text, struct key *ret, struct err *err)
 	struct found f = { .key = ret, .hash = hash };
 	hash_key(text, hash);
 	*ret = (struct key){ 0 };
-	int64_t n = db_each(db, err, take, &f,
-			    "SELECT id, name, role, hash FROM keys WHERE hash = $1 AND revoked_at IS NULL",
-			    db_blob(hash, sizeof(hash)));
+	int64_t n = db_each(
+		db, err, take, &f,
+		"SELECT id, name, role, hash FROM keys WHERE hash = $1 AND revoked_at IS NULL",
+		db_blob(hash, sizeof(hash)));
 	if (n < 0)
 		return (int)n;
 	return f.same ? 0 : err_set(err, ENOENT, "no such key");
@@ -168,5 +170,6 @@ int64_t audit_note(struct db *db, const struct key *key, const char *what, const
 {
 	return db_run(db, err,
 		      "INSERT INTO audit(id, key_id, what, detail, at) VALUES ($1, $2, $3, $4, $5)",
-		      db_i(ids_next()), db_t(key->id), db_t(what), db_t(detail), db_i(ids_now_us()));
+		      db_i(ids_next()), db_t(key->id), db_t(what), db_t(detail),
+		      db_i(ids_now_us()));
 }

@@ -60,10 +60,11 @@ int64_t rule_list(struct db *db, bool only_enabled, int64_t limit, struct json_o
 		  struct err *err)
 {
 	/* at one priority the strictest first, as the evaluator takes them */
-	return db_each(db, err, append, list,
-		       "SELECT " COLUMNS " FROM policies WHERE enabled >= $1 ORDER BY priority DESC,"
-		       " CASE effect WHEN 'block' THEN 0 WHEN 'pause' THEN 1 ELSE 2 END, id LIMIT $2",
-		       db_i(only_enabled), db_i(limit));
+	return db_each(
+		db, err, append, list,
+		"SELECT " COLUMNS " FROM policies WHERE enabled >= $1 ORDER BY priority DESC,"
+		" CASE effect WHEN 'block' THEN 0 WHEN 'pause' THEN 1 ELSE 2 END, id LIMIT $2",
+		db_i(only_enabled), db_i(limit));
 }
 
 static int64_t get(struct db *db, const char *id, struct json_object *list, struct err *err)
@@ -128,7 +129,8 @@ int64_t rule_update(struct db *db, const char *id, struct json_object *body,
 		n = db_run(db, err,
 			   "UPDATE policies SET name = $2, action_type = $3, resource_pattern = $4,"
 			   " effect = $5, max_risk_score = $6, priority = $7, time_start = $8,"
-			   " time_end = $9, days_allowed = $10, enabled = $11, updated_at = $12 WHERE id = $1",
+			   " time_end = $9, days_allowed = $10, enabled = $11, updated_at = $12 "
+			   "WHERE id = $1",
 			   db_t(id), member(row, "name"), member(row, "action_type"),
 			   member(row, "resource_pattern"), member(row, "effect"),
 			   member(row, "max_risk_score"), member(row, "priority"),

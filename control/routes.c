@@ -7,18 +7,37 @@
 #include "control/json.h"
 
 static const char *const types[] = {
-	"file_read",   "file_write",    "file_delete",       "api_call",       "database_query",
+	"file_read",      "file_write",     "file_delete",     "api_call", "database_query",
 	"database_write", "code_execution", "network_request", NULL,
 };
 static const char *const action_words[] = {
-	"file_read",      "file_write",     "file_delete",     "api_call",      "database_query",
-	"database_write", "code_execution", "network_request", "delete",        "execute",
-	"database_read",  "permission_change", "process_spawn", "env_access",   "session_start",
-	"session_end",    "resource_spike", "cpu_spike",       "memory_spike",  "alert",
-	"rollback",       "custom",         NULL,
+	"file_read",
+	"file_write",
+	"file_delete",
+	"api_call",
+	"database_query",
+	"database_write",
+	"code_execution",
+	"network_request",
+	"delete",
+	"execute",
+	"database_read",
+	"permission_change",
+	"process_spawn",
+	"env_access",
+	"session_start",
+	"session_end",
+	"resource_spike",
+	"cpu_spike",
+	"memory_spike",
+	"alert",
+	"rollback",
+	"custom",
+	NULL,
 };
 static const char *const effects[] = { "block", "pause", "allow", NULL };
-static const char *const modes[] = { "alert", "pause", "rollback", "ALERT", "PAUSE", "ROLLBACK", NULL };
+static const char *const modes[] = { "alert", "pause",    "rollback", "ALERT",
+				     "PAUSE", "ROLLBACK", NULL };
 static const char *const levels[] = { "low", "medium", "high", "critical", NULL };
 static const char *const roles[] = { "agent", "viewer", "approver", "admin", NULL };
 
@@ -69,12 +88,15 @@ static const struct field agent_patch_fields[] = {
 };
 #define RULE_FIELDS(required) \
 	{ "name", FIELD_TEXT, required, .longest = 255 }, \
-	{ "effect", FIELD_TEXT, required, .words = effects }, \
-	{ "action_type", FIELD_TEXT, .words = types }, { "resource_pattern", FIELD_TEXT }, \
-	{ "max_risk_score", FIELD_NUMBER, .min = 0, .max = 1 }, \
-	{ "priority", FIELD_INT, .min = -1e6, .max = 1e6 }, \
-	{ "time_start", FIELD_TEXT, .longest = 5 }, { "time_end", FIELD_TEXT, .longest = 5 }, \
-	{ "days_allowed", FIELD_TEXTS }
+		{ "effect", FIELD_TEXT, required, .words = effects }, \
+		{ "action_type", FIELD_TEXT, .words = types }, { "resource_pattern", FIELD_TEXT }, \
+		{ "max_risk_score", FIELD_NUMBER, .min = 0, .max = 1 }, \
+		{ "priority", FIELD_INT, .min = -1e6, .max = 1e6 }, \
+		{ "time_start", FIELD_TEXT, .longest = 5 }, \
+		{ "time_end", FIELD_TEXT, .longest = 5 }, \
+	{ \
+		"days_allowed", FIELD_TEXTS \
+	}
 static const struct field policy_create_fields[] = { RULE_FIELDS(true), { NULL } };
 static const struct field policy_patch_fields[] = { RULE_FIELDS(false),
 						    { "enabled", FIELD_BOOL },
@@ -114,15 +136,19 @@ const struct route routes[] = {
 	  .summary = "Changes what an agent may do; the agent is created when it is not known" },
 	{ "PATCH", "/api/agents/{agent_id}", JUDGES, api_agents_patch, agent_patch_fields,
 	  .summary = "Pauses or resumes an agent, sets its mode" },
-	{ "DELETE", "/api/agents/{agent_id}", ROLE_ADMIN, api_agents_delete, .summary = "Forgets an agent" },
+	{ "DELETE", "/api/agents/{agent_id}", ROLE_ADMIN, api_agents_delete,
+	  .summary = "Forgets an agent" },
 	{ "POST", "/api/policies", ROLE_ADMIN, api_policies_create, policy_create_fields,
 	  .summary = "Makes a rule for all agents" },
-	{ "GET", "/api/policies", READERS, api_policies_list, .summary = "Rules, highest priority first" },
+	{ "GET", "/api/policies", READERS, api_policies_list,
+	  .summary = "Rules, highest priority first" },
 	{ "PATCH", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_patch, policy_patch_fields,
 	  .summary = "Changes a rule, or with ?enabled= switches it" },
-	{ "DELETE", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_delete, .summary = "Removes a rule" },
+	{ "DELETE", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_delete,
+	  .summary = "Removes a rule" },
 	{ "GET", "/api/alerts", READERS, api_alerts_list, .summary = "Alerts, newest first" },
-	{ "POST", "/api/alerts", POSTERS, api_alerts_create, alert_fields, .summary = "Opens an alert" },
+	{ "POST", "/api/alerts", POSTERS, api_alerts_create, alert_fields,
+	  .summary = "Opens an alert" },
 	{ "PATCH", "/api/alerts/{alert_id}/acknowledge", JUDGES, api_alerts_acknowledge,
 	  .summary = "Marks an alert as seen" },
 	{ "GET", "/api/keys", ROLE_ADMIN, api_keys_list, .summary = "Keys, without their text" },
@@ -137,7 +163,8 @@ static struct json_object *parameters(const char *path)
 {
 	struct json_object *list = json_object_new_array();
 	for (const char *p = path; (p = strchr(p, '{')); p++) {
-		struct json_object *o = json_object_new_object(), *schema = json_object_new_object();
+		struct json_object *o = json_object_new_object(),
+				   *schema = json_object_new_object();
 		json_put(o, "name", json_object_new_string_len(p + 1, (int)strcspn(p + 1, "}")));
 		json_put(o, "in", json_object_new_string("path"));
 		json_put(o, "required", json_object_new_boolean(1));
@@ -164,7 +191,8 @@ static struct json_object *operation(const struct route *r)
 	}
 	json_put(o, "security", security);
 	if (r->fields) {
-		struct json_object *body = json_object_new_object(), *content = json_object_new_object();
+		struct json_object *body = json_object_new_object(),
+				   *content = json_object_new_object();
 		struct json_object *media = json_object_new_object();
 		json_put(media, "schema", fields_schema(r->fields));
 		json_put(content, "application/json", media);
@@ -177,7 +205,8 @@ static struct json_object *operation(const struct route *r)
 struct json_object *routes_openapi(void)
 {
 	struct json_object *o = json_object_new_object(), *info = json_object_new_object();
-	struct json_object *paths = json_object_new_object(), *components = json_object_new_object();
+	struct json_object *paths = json_object_new_object(),
+			   *components = json_object_new_object();
 	struct json_object *schemes = json_object_new_object(), *key = json_object_new_object();
 	json_put(o, "openapi", json_object_new_string("3.1.0"));
 	json_put(info, "title", json_object_new_string("vsandbox"));

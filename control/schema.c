@@ -20,12 +20,15 @@ static const char *const migrations[] = {
 	"CREATE TABLE keys(id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL,"
 	" hash @BLOB NOT NULL UNIQUE, created_at BIGINT NOT NULL, last_used_at BIGINT,"
 	" revoked_at BIGINT);\n"
-	"CREATE TABLE agents(id TEXT PRIMARY KEY, agent_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+	"CREATE TABLE agents(id TEXT PRIMARY KEY, agent_id TEXT NOT NULL UNIQUE, name TEXT NOT "
+	"NULL,"
 	" kill_switch_mode TEXT NOT NULL, paused BIGINT NOT NULL DEFAULT 0,"
 	" terminated BIGINT NOT NULL DEFAULT 0, allowed_action_types TEXT, allowed_resources TEXT,"
 	" blocked_resources TEXT, max_actions_per_minute BIGINT, max_risk_score @REAL,"
-	" version BIGINT NOT NULL DEFAULT 1, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,"
-	" last_seen_at BIGINT, actions BIGINT NOT NULL DEFAULT 0, flagged BIGINT NOT NULL DEFAULT 0,"
+	" version BIGINT NOT NULL DEFAULT 1, created_at BIGINT NOT NULL, updated_at BIGINT NOT "
+	"NULL,"
+	" last_seen_at BIGINT, actions BIGINT NOT NULL DEFAULT 0, flagged BIGINT NOT NULL DEFAULT "
+	"0,"
 	" rolled_back BIGINT NOT NULL DEFAULT 0, allowed BIGINT NOT NULL DEFAULT 0,"
 	" risk_sum @REAL NOT NULL DEFAULT 0);\n"
 	"@S CREATE TABLE actions(id INTEGER PRIMARY KEY,\n"
@@ -40,33 +43,40 @@ static const char *const migrations[] = {
 	"CREATE INDEX actions_agent ON actions(agent, id);\n"
 	"CREATE INDEX actions_session ON actions(session_id, id);\n"
 	"CREATE TABLE action_keys(agent TEXT NOT NULL, session_id TEXT NOT NULL,"
-	" action_id TEXT NOT NULL, id BIGINT NOT NULL, PRIMARY KEY(agent, session_id, action_id));\n"
+	" action_id TEXT NOT NULL, id BIGINT NOT NULL, PRIMARY KEY(agent, session_id, "
+	"action_id));\n"
 	"CREATE INDEX action_keys_id ON action_keys(id);\n"
 	"CREATE TABLE daily(day BIGINT NOT NULL, agent TEXT NOT NULL, type TEXT NOT NULL,"
 	" decision TEXT NOT NULL, level TEXT NOT NULL, count BIGINT NOT NULL,"
 	" PRIMARY KEY(day, agent, type, decision, level));\n"
 	"CREATE TABLE alerts(id BIGINT PRIMARY KEY, agent TEXT NOT NULL, action BIGINT,"
-	" level TEXT NOT NULL, message TEXT NOT NULL, source TEXT, acknowledged BIGINT NOT NULL DEFAULT 0,"
+	" level TEXT NOT NULL, message TEXT NOT NULL, source TEXT, acknowledged BIGINT NOT NULL "
+	"DEFAULT 0,"
 	" acknowledged_by TEXT, created_at BIGINT NOT NULL);\n"
 	"CREATE INDEX alerts_open ON alerts(acknowledged, id);\n"
 	"CREATE TABLE policies(id TEXT PRIMARY KEY, name TEXT NOT NULL, action_type TEXT,"
 	" resource_pattern TEXT, effect TEXT NOT NULL, max_risk_score @REAL,"
 	" priority BIGINT NOT NULL, time_start TEXT, time_end TEXT, days_allowed TEXT,"
-	" enabled BIGINT NOT NULL DEFAULT 1, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL);\n"
+	" enabled BIGINT NOT NULL DEFAULT 1, created_at BIGINT NOT NULL, updated_at BIGINT NOT "
+	"NULL);\n"
 	"CREATE TABLE sessions(id TEXT PRIMARY KEY, agent TEXT NOT NULL, host TEXT NOT NULL,"
 	" state TEXT NOT NULL, policy TEXT, mode TEXT, command TEXT, started_at BIGINT NOT NULL,"
 	" seen_at BIGINT NOT NULL, ended_at BIGINT, exit_code BIGINT, info TEXT, changes TEXT);\n"
 	"CREATE INDEX sessions_agent ON sessions(agent, started_at);\n"
-	"CREATE TABLE approvals(id BIGINT PRIMARY KEY, session_id TEXT NOT NULL, agent TEXT NOT NULL,"
-	" request_id TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL, scope TEXT, reason TEXT, decided_by TEXT,"
+	"CREATE TABLE approvals(id BIGINT PRIMARY KEY, session_id TEXT NOT NULL, agent TEXT NOT "
+	"NULL,"
+	" request_id TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL, scope TEXT, reason "
+	"TEXT, decided_by TEXT,"
 	" created_at BIGINT NOT NULL, decided_at BIGINT, UNIQUE(session_id, request_id));\n"
 	"CREATE TABLE commands(id BIGINT PRIMARY KEY, session_id TEXT NOT NULL, kind TEXT NOT NULL,"
-	" body TEXT NOT NULL, state TEXT NOT NULL, result TEXT, created_at BIGINT NOT NULL, done_at BIGINT);\n"
+	" body TEXT NOT NULL, state TEXT NOT NULL, result TEXT, created_at BIGINT NOT NULL, "
+	"done_at BIGINT);\n"
 	"CREATE INDEX commands_open ON commands(session_id, state);\n"
 	"CREATE TABLE rollbacks(id BIGINT PRIMARY KEY, agent TEXT NOT NULL, session_id TEXT,"
 	" n_actions BIGINT NOT NULL, action_ids TEXT NOT NULL, message TEXT NOT NULL, reason TEXT,"
 	" initiated_by TEXT, created_at BIGINT NOT NULL);\n"
-	"CREATE TABLE feed(id BIGINT PRIMARY KEY, kind TEXT NOT NULL, agent TEXT, body TEXT NOT NULL);\n"
+	"CREATE TABLE feed(id BIGINT PRIMARY KEY, kind TEXT NOT NULL, agent TEXT, body TEXT NOT "
+	"NULL);\n"
 	"CREATE TABLE audit(id BIGINT PRIMARY KEY, key_id TEXT NOT NULL, what TEXT NOT NULL,"
 	" detail TEXT NOT NULL, at BIGINT NOT NULL);\n",
 };
@@ -126,7 +136,8 @@ int schema_migrate(struct db *db, struct err *err)
 {
 	int64_t version = -1;
 	/* Two servers that start at once: the second waits for the first one's transaction. */
-	int r = db_script(db, "CREATE TABLE IF NOT EXISTS schema_version(version BIGINT NOT NULL)", err);
+	int r = db_script(db, "CREATE TABLE IF NOT EXISTS schema_version(version BIGINT NOT NULL)",
+			  err);
 	if (r < 0)
 		return r;
 	r = db_begin(db, err);
@@ -142,8 +153,8 @@ int schema_migrate(struct db *db, struct err *err)
 	}
 	if (n > 0 && version > MIGRATIONS)
 		n = err_set(err, EPROTO,
-			    "the database has schema %" PRId64 ", this program knows up to %d", version,
-			    (int)MIGRATIONS);
+			    "the database has schema %" PRId64 ", this program knows up to %d",
+			    version, (int)MIGRATIONS);
 	if (n > 0)
 		n = migrate_from(db, version, err);
 	if (n < 0) {
@@ -190,10 +201,11 @@ static int take_name(const struct db_row *row, void *arg)
 static int64_t drop_partitions(struct db *db, int64_t before_us, struct err *err)
 {
 	struct names old = { .count = 0 };
-	int64_t r = db_query(db,
-			     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-			     " JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname = 'actions'",
-			     NULL, 0, take_name, &old, err);
+	int64_t r =
+		db_query(db,
+			 "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+			 " JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname = 'actions'",
+			 NULL, 0, take_name, &old, err);
 	int64_t dropped = 0;
 	for (unsigned i = 0; r >= 0 && i < old.count; i++) {
 		int64_t day = strtoll(old.names[i] + strlen("actions_"), NULL, 10);
@@ -210,17 +222,19 @@ static int64_t drop_partitions(struct db *db, int64_t before_us, struct err *err
 int64_t schema_retain(struct db *db, int64_t before_us, struct err *err)
 {
 	int64_t before = ids_at(before_us);
-	int64_t total = db_kind(db) == DB_POSTGRES
-				? drop_partitions(db, before_us, err)
-				: db_run(db, err,
-					 "DELETE FROM actions WHERE id IN"
-					 " (SELECT id FROM actions WHERE id < $1 ORDER BY id LIMIT 10000)",
-					 db_i(before));
+	int64_t total =
+		db_kind(db) == DB_POSTGRES
+			? drop_partitions(db, before_us, err)
+			: db_run(db, err,
+				 "DELETE FROM actions WHERE id IN"
+				 " (SELECT id FROM actions WHERE id < $1 ORDER BY id LIMIT 10000)",
+				 db_i(before));
 	int64_t n = total;
 	if (n >= 0)
 		n = db_run(db, err, "DELETE FROM action_keys WHERE id < $1", db_i(before));
 	if (n >= 0)
-		n = db_run(db, err, "DELETE FROM alerts WHERE acknowledged = 1 AND id < $1", db_i(before));
+		n = db_run(db, err, "DELETE FROM alerts WHERE acknowledged = 1 AND id < $1",
+			   db_i(before));
 	if (n >= 0)
 		n = db_run(db, err, "DELETE FROM feed WHERE id < $1",
 			   db_i(ids_at(ids_now_us() - day_us)));

@@ -15,9 +15,9 @@
 
 enum {
 	POOL_SIZE = 8,
-	BATCH_MAX = 256,   /* writes in one transaction */
-	TRIES = 5,         /* when another server is in the way, or the database was restarted */
-	LEASE_S = 120,     /* how long a node number is ours without a renewal */
+	BATCH_MAX = 256, /* writes in one transaction */
+	TRIES = 5,       /* when another server is in the way, or the database was restarted */
+	LEASE_S = 120,   /* how long a node number is ours without a renewal */
 	HOUSEKEEP_S = 30,
 	RETRY_MS = 200,
 };
@@ -55,7 +55,8 @@ static int64_t claim(struct db *db, void *arg, struct err *err)
 	for (unsigned i = 0; i < IDS_NODES; i++) {
 		int64_t n = db_run(db, err,
 				   "INSERT INTO nodes(id, owner, until) VALUES ($1, $2, $3)"
-				   " ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until"
+				   " ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until "
+				   "= excluded.until"
 				   " WHERE nodes.until < $4 OR nodes.owner = excluded.owner",
 				   db_i(i), db_t(s->owner), db_i(until), db_i(now));
 		if (n < 0)
@@ -244,7 +245,8 @@ int64_t store_read(struct store *s, store_fn *fn, void *arg, struct err *err)
 	if (!db)
 		return -ENOTCONN;
 	int64_t r = fn(db, arg, err);
-	if (worth_another_try(r)) /* met a server that was restarted: once more on a new connection */
+	if (worth_another_try(
+		    r)) /* met a server that was restarted: once more on a new connection */
 		r = fn(db, arg, err);
 	pool_give(s, db);
 	return r;
