@@ -178,6 +178,7 @@ $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $
 $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
 )escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
+control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 fidelity $(CHECK) tests/fidelity/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
