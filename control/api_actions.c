@@ -77,9 +77,9 @@ static const char *check_word(enum verdict v)
 int api_check(struct call *c, struct err *err)
 {
 	struct check k = { .call = c };
-	int64_t r = store_read(c->server->store, run_check, &k, err);
+	int r = call_read(c, run_check, &k, err);
 	if (r < 0)
-		return (int)r;
+		return r;
 	const struct evaluation *e = &k.evaluation;
 	/* the contract: whoever was paused is told so, and blocked */
 	const char *decision = e->why == REASON_AGENT_STATE ? "block" : check_word(e->verdict);
@@ -218,9 +218,9 @@ int api_actions_post(struct call *c, struct err *err)
 	p.evaluations = evaluations;
 	if (!records || !evaluations)
 		return err_set(err, ENOMEM, "out of memory");
-	int64_t r = store_write(c->server->store, run_posting, &p, err);
+	int r = call_write(c, run_posting, &p, err);
 	if (r < 0)
-		return (int)r;
+		return r;
 	if (!many) {
 		c->reply = logged(&records[0]);
 		return 0;
@@ -277,7 +277,7 @@ int api_actions_list(struct call *c, struct err *err)
 	    (since && json_time_parse(since, &l.filter.since_us) < 0))
 		return err_set(err, EINVAL, "limit, cursor or since make no sense");
 	c->reply = json_object_new_array();
-	int64_t r = store_read(c->server->store, run_listing, &l, err);
+	int64_t r = call_read(c, run_listing, &l, err);
 	if (r >= 0)
 		put_cursor(c, l.filter.limit);
 	return r < 0 ? (int)r : 0;
@@ -296,9 +296,9 @@ int api_risk_score(struct call *c, struct err *err)
 	json_put(c->body, "action_type", json_object_new_string(type));
 	json_put(c->body, "resource", json_object_new_string(resource ? resource : ""));
 	struct check k = { .call = c };
-	int64_t r = store_read(c->server->store, run_check, &k, err);
+	int r = call_read(c, run_check, &k, err);
 	if (r < 0)
-		return (int)r;
+		return r;
 	c->reply = json_object_new_object();
 	json_put(c->reply, "risk_score", json_score(k.evaluation.risk));
 	json_put(c->reply, "breakdown", json_stored(k.evaluation.breakdown));

@@ -27,8 +27,7 @@ int api_agents_list(struct call *c, struct err *err)
 	if (l.limit < 0 || l.cursor < 0)
 		return err_set(err, EINVAL, "limit or cursor make no sense");
 	c->reply = json_object_new_array();
-	int64_t r = store_read(c->server->store, run_list, &l, err);
-	return r < 0 ? (int)r : 0;
+	return call_read(c, run_list, &l, err);
 }
 
 static int64_t run_create(struct db *db, void *arg, struct err *err)
@@ -49,8 +48,7 @@ static int64_t run_create(struct db *db, void *arg, struct err *err)
 
 int api_agents_create(struct call *c, struct err *err)
 {
-	int64_t r = store_write(c->server->store, run_create, c, err);
-	return r < 0 ? (int)r : 0;
+	return call_write(c, run_create, c, err);
 }
 
 /* Replaces an owned text by a member of the body: absent keeps, null clears. */
@@ -111,7 +109,7 @@ static int64_t run_profile(struct db *db, void *arg, struct err *err)
 
 int api_agents_profile(struct call *c, struct err *err)
 {
-	return (int)store_write(c->server->store, run_profile, c, err);
+	return call_write(c, run_profile, c, err);
 }
 
 static int64_t run_patch(struct db *db, void *arg, struct err *err)
@@ -139,7 +137,7 @@ static int64_t run_patch(struct db *db, void *arg, struct err *err)
 
 int api_agents_patch(struct call *c, struct err *err)
 {
-	return (int)store_write(c->server->store, run_patch, c, err);
+	return call_write(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -162,8 +160,7 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_agents_delete(struct call *c, struct err *err)
 {
-	int64_t r = store_write(c->server->store, run_delete, c, err);
-	return r < 0 ? (int)r : 0;
+	return call_write(c, run_delete, c, err);
 }
 
 /* ---- keys -------------------------------------------------------------------------------- */
@@ -177,8 +174,7 @@ static int64_t run_keys(struct db *db, void *arg, struct err *err)
 int api_keys_list(struct call *c, struct err *err)
 {
 	c->reply = json_object_new_array();
-	int64_t r = store_read(c->server->store, run_keys, c, err);
-	return r < 0 ? (int)r : 0;
+	return call_read(c, run_keys, c, err);
 }
 
 static int64_t run_key_create(struct db *db, void *arg, struct err *err)
@@ -203,8 +199,7 @@ static int64_t run_key_create(struct db *db, void *arg, struct err *err)
 
 int api_keys_create(struct call *c, struct err *err)
 {
-	int64_t r = store_write(c->server->store, run_key_create, c, err);
-	return r < 0 ? (int)r : 0;
+	return call_write(c, run_key_create, c, err);
 }
 
 static int64_t run_key_delete(struct db *db, void *arg, struct err *err)
@@ -218,9 +213,9 @@ static int64_t run_key_delete(struct db *db, void *arg, struct err *err)
 
 int api_keys_delete(struct call *c, struct err *err)
 {
-	int64_t r = store_write(c->server->store, run_key_delete, c, err);
+	int r = call_write(c, run_key_delete, c, err);
 	if (r < 0)
-		return (int)r;
+		return r;
 	c->reply = json_object_new_object();
 	json_put(c->reply, "revoked", json_object_new_boolean(1));
 	return 0;

@@ -35,8 +35,7 @@ int api_policies_create(struct call *c, struct err *err)
 	int r = evaluate_check_rule(c->body, err);
 	if (r < 0)
 		return r;
-	int64_t n = store_write(c->server->store, run_create, c, err);
-	return n < 0 ? (int)n : 0;
+	return call_write(c, run_create, c, err);
 }
 
 static int64_t run_list(struct db *db, void *arg, struct err *err)
@@ -48,8 +47,7 @@ static int64_t run_list(struct db *db, void *arg, struct err *err)
 int api_policies_list(struct call *c, struct err *err)
 {
 	c->reply = json_object_new_array();
-	int64_t n = store_read(c->server->store, run_list, c, err);
-	return n < 0 ? (int)n : 0;
+	return call_read(c, run_list, c, err);
 }
 
 static int64_t run_patch(struct db *db, void *arg, struct err *err)
@@ -74,8 +72,7 @@ int api_policies_patch(struct call *c, struct err *err)
 		return err_set(err, EINVAL, "enabled is true or false");
 	if (enabled)
 		json_put(c->body, "enabled", json_object_new_boolean(*enabled == 't'));
-	int64_t n = store_write(c->server->store, run_patch, c, err);
-	return n < 0 ? (int)n : 0;
+	return call_write(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -89,9 +86,9 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_policies_delete(struct call *c, struct err *err)
 {
-	int64_t n = store_write(c->server->store, run_delete, c, err);
-	if (n < 0)
-		return (int)n;
+	int r = call_write(c, run_delete, c, err);
+	if (r < 0)
+		return r;
 	c->reply = json_object_new_object();
 	json_put(c->reply, "deleted", json_object_new_boolean(1));
 	return 0;
@@ -121,8 +118,7 @@ int api_alerts_list(struct call *c, struct err *err)
 	if (l.filter.before < 0 || l.filter.limit < 0)
 		return err_set(err, EINVAL, "limit or cursor make no sense");
 	c->reply = json_object_new_array();
-	int64_t n = store_read(c->server->store, run_alerts, &l, err);
-	return n < 0 ? (int)n : 0;
+	return call_read(c, run_alerts, &l, err);
 }
 
 static int64_t run_alert(struct db *db, void *arg, struct err *err)
@@ -148,8 +144,7 @@ static int64_t run_alert(struct db *db, void *arg, struct err *err)
 
 int api_alerts_create(struct call *c, struct err *err)
 {
-	int64_t n = store_write(c->server->store, run_alert, c, err);
-	return n < 0 ? (int)n : 0;
+	return call_write(c, run_alert, c, err);
 }
 
 static int64_t run_acknowledge(struct db *db, void *arg, struct err *err)
@@ -168,8 +163,7 @@ static int64_t run_acknowledge(struct db *db, void *arg, struct err *err)
 
 int api_alerts_acknowledge(struct call *c, struct err *err)
 {
-	int64_t n = store_write(c->server->store, run_acknowledge, c, err);
-	return n < 0 ? (int)n : 0;
+	return call_write(c, run_acknowledge, c, err);
 }
 
 /* ---- the server itself ------------------------------------------------------------------------- */
@@ -182,7 +176,7 @@ static int64_t run_health(struct db *db, void *arg, struct err *err)
 
 int api_health(struct call *c, struct err *err)
 {
-	int64_t n = store_read(c->server->store, run_health, NULL, err);
+	int64_t n = call_read(c, run_health, NULL, err);
 	c->status = n < 0 ? 503 : 200;
 	c->reply = json_object_new_object();
 	json_put(c->reply, "status", json_object_new_string(n < 0 ? "degraded" : "ok"));

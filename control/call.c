@@ -10,6 +10,7 @@
 
 #include "base/scope.h"
 #include "control/json.h"
+#include "control/live.h"
 
 enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
 
@@ -81,6 +82,19 @@ const char *call_text(const struct call *c, const char *name)
 bool call_has(const struct call *c, const char *name)
 {
 	return json_object_object_get_ex(c->body, name, NULL);
+}
+
+int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int64_t r = store_read(c->server->store, fn, arg, err);
+	return r < 0 ? (int)r : 0;
+}
+
+int call_write(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int64_t r = store_write(c->server->store, fn, arg, err);
+	live_wrote(c->server->live);
+	return r < 0 ? (int)r : 0;
 }
 
 /* ---- the way of a request ---------------------------------------------------------------- */

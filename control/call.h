@@ -19,6 +19,7 @@ enum { CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
 struct server {
 	struct store *store;
 	struct evaluator *evaluator;
+	struct live *live;
 };
 
 struct call {
@@ -29,6 +30,11 @@ struct call {
 	struct json_object *body;        /* checked against the route's fields; NULL none */
 	const char *(*query)(const struct call *c, const char *name); /* NULL: not given */
 	void *connection;                                             /* for query */
+	/* A call that cannot be answered yet sets wait_us and returns 0; it is run again, with the
+	 * same memo, when something was written or that moment has come. */
+	int64_t first_us;         /* when it was first run */
+	int64_t wait_us;          /* look again by then; 0: this is the answer */
+	struct json_object *memo; /* what the handler wants to find again; the connection owns it */
 	/* the answer */
 	int status;
 	struct json_object *reply; /* owned; NULL with text */
@@ -87,6 +93,10 @@ int64_t call_cursor(const struct call *c);
 const char *call_text(const struct call *c, const char *name);
 bool call_has(const struct call *c, const char *name);
 
+/* store_read and store_write for a handler; a write wakes who waits. */
+int call_read(struct call *c, store_fn *fn, void *arg, struct err *err);
+int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
+
 /* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
 bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);
 /* The list as a JSON Schema. A new reference. */
@@ -111,6 +121,21 @@ int api_policies_delete(struct call *c, struct err *err);
 int api_alerts_list(struct call *c, struct err *err);
 int api_alerts_create(struct call *c, struct err *err);
 int api_alerts_acknowledge(struct call *c, struct err *err);
+int api_sessions_report(struct call *c, struct err *err);
+int api_sessions_list(struct call *c, struct err *err);
+int api_sessions_get(struct call *c, struct err *err);
+int api_sessions_changes(struct call *c, struct err *err);
+int api_sessions_diff(struct call *c, struct err *err);
+int api_sessions_control(struct call *c, struct err *err);
+int api_sessions_commands(struct call *c, struct err *err);
+int api_sessions_done(struct call *c, struct err *err);
+int api_approvals_report(struct call *c, struct err *err);
+int api_approvals_list(struct call *c, struct err *err);
+int api_approvals_decide(struct call *c, struct err *err);
+int api_rollback(struct call *c, struct err *err);
+int api_rollback_history(struct call *c, struct err *err);
+int api_stats(struct call *c, struct err *err);
+int api_usage(struct call *c, struct err *err);
 int api_keys_list(struct call *c, struct err *err);
 int api_keys_create(struct call *c, struct err *err);
 int api_keys_delete(struct call *c, struct err *err);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "control/ids.h"
+#include "control/live.h"
 
 enum {
 	BODY_MAX = 1 << 20,
@@ -34,6 +36,8 @@ struct incoming {
 	char *body;
 	size_t len, size;
 	bool too_large;
+	int64_t first_us;         /* when it was first run; 0 not yet */
+	struct json_object *memo; /* of its handler */
 };
 
 static const char *query(const struct call *c, const char *name)
@@ -65,15 +69,28 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, const struct
 }
 
 static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *url,
-			      const char *method, const struct incoming *in)
+			      const char *method, struct incoming *in)
 {
-	struct call c = { .server = h->server, .query = query, .connection = connection };
+	if (!in->first_us)
+		in->first_us = ids_now_us();
+	struct call c = { .server = h->server,
+			  .query = query,
+			  .connection = connection,
+			  .first_us = in->first_us,
+			  .memo = in->memo };
 	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
 	if (in->too_large) {
 		c.status = 413;
 		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
 	} else {
 		call_dispatch(&c, method, url, key, in->body ? in->body : "", in->len);
+	}
+	in->memo = c.memo;
+	if (c.wait_us) {
+		json_object_put(c.reply);
+		json_object_put(c.body);
+		live_wait(h->server->live, connection, c.wait_us);
+		return MHD_YES;
 	}
 	enum MHD_Result result =
 		c.text ? send_text(connection, &c, c.text)
@@ -135,8 +152,10 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	(void)connection;
 	(void)code;
 	struct incoming *in = *state;
-	if (in)
+	if (in) {
 		free(in->body);
+		json_object_put(in->memo);
+	}
 	free(in);
 	*state = NULL;
 }

@@ -109,6 +109,57 @@ static const struct field alert_fields[] = {
 	{ "timestamp", FIELD_ANY },
 	{ NULL },
 };
+static const char *const session_states[] = { "starting", "running", "paused",
+					      "ended",    "crashed", NULL };
+static const char *const approval_states[] = { "pending", "allowed", "denied", "expired", NULL };
+static const char *const answers[] = { "allow", "deny", NULL };
+static const char *const scopes[] = { "once", "session", "always", NULL };
+static const char *const commands[] = { "pause", "resume", "kill", "commit", "discard", NULL };
+
+static const struct field session_fields[] = {
+	{ "id", FIELD_TEXT, true, .longest = 64 },
+	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
+	{ "host", FIELD_TEXT, true, .longest = 255 },
+	{ "state", FIELD_TEXT, true, .words = session_states },
+	{ "policy", FIELD_TEXT, .longest = 255 },
+	{ "mode", FIELD_TEXT, .longest = 16 },
+	{ "command", FIELD_TEXTS },
+	{ "started_at", FIELD_TEXT, .longest = 40 },
+	{ "ended_at", FIELD_TEXT, .longest = 40 },
+	{ "exit_code", FIELD_INT },
+	{ "info", FIELD_OBJECT },
+	{ "changes", FIELD_ANY },
+	{ NULL },
+};
+static const struct field done_fields[] = {
+	{ "ok", FIELD_BOOL, true },
+	{ "result", FIELD_ANY },
+	{ NULL },
+};
+static const struct field approval_fields[] = {
+	{ "request_id", FIELD_TEXT, true, .longest = 64 },
+	{ "state", FIELD_TEXT, true, .words = approval_states },
+	{ "request", FIELD_OBJECT, true },
+	{ NULL },
+};
+static const struct field decide_fields[] = {
+	{ "decision", FIELD_TEXT, true, .words = answers },
+	{ "scope", FIELD_TEXT, .words = scopes },
+	{ "reason", FIELD_TEXT, .longest = 1000 },
+	{ NULL },
+};
+static const struct field control_fields[] = {
+	{ "command", FIELD_TEXT, true, .words = commands },
+	{ "reason", FIELD_TEXT, .longest = 1000 },
+	{ NULL },
+};
+static const struct field rollback_fields[] = {
+	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
+	{ "n_actions", FIELD_INT, .min = 1, .max = 1e6 },
+	{ "reason", FIELD_TEXT, .longest = 1000 },
+	{ "initiated_by", FIELD_TEXT, .longest = 255 },
+	{ NULL },
+};
 static const struct field key_fields[] = {
 	{ "name", FIELD_TEXT, true, .longest = 127 },
 	{ "role", FIELD_TEXT, true, .words = roles },
@@ -151,6 +202,36 @@ const struct route routes[] = {
 	  .summary = "Opens an alert" },
 	{ "PATCH", "/api/alerts/{alert_id}/acknowledge", JUDGES, api_alerts_acknowledge,
 	  .summary = "Marks an alert as seen" },
+	{ "POST", "/api/rollback", JUDGES, api_rollback, rollback_fields,
+	  .summary = "Reverses the last actions of the agent's running sandbox" },
+	{ "GET", "/api/rollback/history", READERS, api_rollback_history,
+	  .summary = "Rollbacks, newest first" },
+	{ "GET", "/api/stats", READERS, api_stats, .summary = "Totals and the last 30 days" },
+	{ "GET", "/api/usage", READERS, api_usage,
+	  .summary = "The last 30 days by type and decision" },
+	{ "GET", "/api/sessions", READERS, api_sessions_list,
+	  .summary = "Sandboxes, newest first" },
+	{ "POST", "/api/sessions", POSTERS, api_sessions_report, session_fields,
+	  .summary = "A sandbox reports itself; answers its agent's profile" },
+	{ "GET", "/api/sessions/{session_id}", READERS, api_sessions_get,
+	  .summary = "One sandbox" },
+	{ "GET", "/api/sessions/{session_id}/changes", READERS, api_sessions_changes,
+	  .summary = "What it changed, as it last reported" },
+	{ "GET", "/api/sessions/{session_id}/diff", READERS, api_sessions_diff,
+	  .summary = "The patch of ?path=, asked of the sandbox's host" },
+	{ "POST", "/api/sessions/{session_id}/control", JUDGES, api_sessions_control,
+	  control_fields,
+	  .summary = "pause, resume, kill, commit or discard; answers what came of it" },
+	{ "GET", "/api/sessions/{session_id}/commands", POSTERS, api_sessions_commands,
+	  .summary = "For gateways: what people want, waiting up to ?wait= seconds" },
+	{ "POST", "/api/sessions/{session_id}/commands/{command_id}", POSTERS, api_sessions_done,
+	  done_fields, .summary = "For gateways: what came of a command" },
+	{ "POST", "/api/sessions/{session_id}/approvals", POSTERS, api_approvals_report,
+	  approval_fields, .summary = "For gateways: a question, or what became of it" },
+	{ "GET", "/api/approvals", READERS, api_approvals_list,
+	  .summary = "What waits for a person, oldest first" },
+	{ "POST", "/api/approvals/{approval_id}", JUDGES, api_approvals_decide, decide_fields,
+	  .summary = "Allows or denies what waits" },
 	{ "GET", "/api/keys", ROLE_ADMIN, api_keys_list, .summary = "Keys, without their text" },
 	{ "POST", "/api/keys", ROLE_ADMIN, api_keys_create, key_fields, .summary = "Makes a key" },
 	{ "DELETE", "/api/keys/{key_id}", ROLE_ADMIN, api_keys_delete, .summary = "Revokes a key" },

@@ -60,6 +60,7 @@ static const char *const migrations[] = {
 	" enabled BIGINT NOT NULL DEFAULT 1, created_at BIGINT NOT NULL, updated_at BIGINT NOT "
 	"NULL);\n"
 	"CREATE TABLE sessions(id TEXT PRIMARY KEY, agent TEXT NOT NULL, host TEXT NOT NULL,"
+	" key_id TEXT NOT NULL,"
 	" state TEXT NOT NULL, policy TEXT, mode TEXT, command TEXT, started_at BIGINT NOT NULL,"
 	" seen_at BIGINT NOT NULL, ended_at BIGINT, exit_code BIGINT, info TEXT, changes TEXT);\n"
 	"CREATE INDEX sessions_agent ON sessions(agent, started_at);\n"

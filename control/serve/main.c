@@ -11,6 +11,7 @@
 
 #include "base/scope.h"
 #include "control/http.h"
+#include "control/live.h"
 
 enum { EXIT_SETUP = 125, PEM_MAX = 1 << 20 };
 
@@ -109,6 +110,15 @@ static int write_port(const char *path, uint16_t port, struct err *err)
 	return 0;
 }
 
+static void finish(struct server *server, struct http *http)
+{
+	live_stop(server->live); /* a daemon does not stop while connections are set aside */
+	http_stop(http);
+	live_free(server->live);
+	store_close(server->store);
+	evaluator_free(server->evaluator);
+}
+
 int main(int argc, char **argv)
 {
 	struct flags flags;
@@ -147,7 +157,11 @@ int main(int argc, char **argv)
 		r = store_open(flags.db, &server.store, &err);
 	if (r == 0)
 		r = (int)store_write(server.store, first_key, admin, &err);
-	server.evaluator = evaluator_new();
+	if (r >= 0) {
+		server.evaluator = evaluator_new();
+		server.live = live_new(server.store);
+		r = server.evaluator && server.live ? 0 : err_set(&err, ENOMEM, "out of memory");
+	}
 	plan.address = address;
 	plan.cert = cert;
 	plan.key = key;
@@ -156,9 +170,7 @@ int main(int argc, char **argv)
 	if (r == 0 && flags.port_file)
 		r = write_port(flags.port_file, http_port(http), &err);
 	if (r < 0) {
-		http_stop(http);
-		store_close(server.store);
-		evaluator_free(server.evaluator);
+		finish(&server, http);
 		return fail(&err);
 	}
 	if (*admin)
@@ -166,8 +178,6 @@ int main(int argc, char **argv)
 	printf("Listening on %s://%s port %u\n", cert ? "https" : "http", address, http_port(http));
 	fflush(stdout);
 	sigwait(&set, &signum);
-	http_stop(http);
-	store_close(server.store);
-	evaluator_free(server.evaluator);
+	finish(&server, http);
 	return 0;
 }

@@ -196,6 +196,79 @@ ok("a client's own alert", status == 200 and row["level"] == "high" and row["mes
 row = call("GET", "/api/risk/score?action_type=file_delete&resource=/data/sensitive.csv")[1]
 ok("a score alone", row["risk_score"] == 0.91 and row["would_flag"] is True, row)
 
+# ---- sandboxes: a gateway of the test's own, which does what it is told
+gate = keys["agent"]["key"]
+report = {"id": "20260101-abcd", "agent_id": "boxed", "host": "h1", "state": "running", "policy": "dev",
+          "command": ["sh", "-c", "true"], "started_at": "2026-01-01T00:00:00+00:00"}
+status, row, _ = call("POST", "/api/sessions", report, gate)
+ok("a sandbox reports itself and gets its profile", status == 200 and row["agent_id"] == "boxed", row)
+row = call("GET", "/api/sessions/20260101-abcd")[1]
+ok("and is shown", row["state"] == "running" and row["command"] == ["sh", "-c", "true"] and
+   row["pending_approvals"] == 0, row)
+same("another key may not speak for it",
+     call("POST", "/api/sessions", report)[0], 409)
+same("nor take its commands",
+     call("GET", "/api/sessions/20260101-abcd/commands")[0], 404)
+same("an empty poll returns at once", call("GET", "/api/sessions/20260101-abcd/commands", key=gate)[1], [])
+done = []
+
+
+def gateway(answers):
+    """Long polls and answers so many commands."""
+    while answers:
+        for command in call("GET", "/api/sessions/20260101-abcd/commands?wait=20", key=gate)[1]:
+            done.append(command)
+            good, result = answers.pop(0)
+            call("POST", f"/api/sessions/20260101-abcd/commands/{command['id']}",
+                 {"ok": good, "result": result}, gate)
+
+
+def with_gateway(answers, *request):
+    thread = threading.Thread(target=gateway, args=(answers,))
+    thread.start()
+    answer = call(*request)
+    thread.join(30)
+    return answer
+
+
+status, row, _ = with_gateway([(True, {"paused": True})], "POST", "/api/sessions/20260101-abcd/control",
+                              {"command": "pause"}, keys["approver"]["key"])
+ok("pause waits for the sandbox's own word", (status, row) == (200, {"paused": True}) and
+   done[-1]["kind"] == "pause", (status, row, done))
+status, row, _ = with_gateway([(False, "there is nothing to undo")], "POST", "/api/rollback",
+                              {"agent_id": "boxed", "n_actions": 3})
+ok("a sandbox that cannot says so", status == 409 and row["detail"] == "there is nothing to undo" and
+   done[-1]["body"]["last"] == 3, (status, row))
+status, row, _ = with_gateway([(True, {"rolled_back": 2, "action_ids": [1, 2], "message": "2 actions undone"})],
+                              "POST", "/api/rollback", {"agent_id": "boxed", "n_actions": 2, "reason": "test"})
+ok("a rollback answers what was reversed", status == 200 and row["rolled_back"] == 2 and
+   row["action_ids"] == [1, 2] and isinstance(row["rollback_id"], int) and row["message"], row)
+row = call("GET", "/api/rollback/history")[1][0]
+ok("and stands in the history", row["rolled_back"] == 2 and row["reason"] == "test", row)
+same("without a running sandbox nothing is rolled back",
+     call("POST", "/api/rollback", {"agent_id": "my-agent"})[0], 409)
+question = {"request_id": "7", "state": "pending", "request": {"action": "file_delete", "resource": "/w/x"}}
+call("POST", "/api/sessions/20260101-abcd/approvals", question, gate)
+waiting = [a for a in call("GET", "/api/approvals")[1] if a["session_id"] == "20260101-abcd"]
+ok("a question is shown to people", len(waiting) == 1 and waiting[0]["request"]["resource"] == "/w/x", waiting)
+same("an agent's key may not answer", call("POST", f"/api/approvals/{waiting[0]['id']}",
+                                           {"decision": "allow"}, gate)[0], 403)
+status, row, _ = with_gateway([(True, {"answered": "allow"})], "POST", f"/api/approvals/{waiting[0]['id']}",
+                              {"decision": "allow", "scope": "session"}, keys["approver"]["key"])
+ok("an answer reaches the sandbox", status == 200 and done[-1]["kind"] == "answer" and
+   done[-1]["body"]["request_id"] == "7" and done[-1]["body"]["scope"] == "session", (status, row, done[-1]))
+same("a question is answered once", call("POST", f"/api/approvals/{waiting[0]['id']}",
+                                         {"decision": "deny"})[0], 409)
+call("POST", "/api/sessions", dict(report, state="ended", ended_at="2026-01-01T00:01:00+00:00", exit_code=0), gate)
+row = call("GET", "/api/sessions/20260101-abcd")[1]
+ok("its end", row["state"] == "ended" and row["exit_code"] == 0 and row["policy"] == "dev", row)
+stats = call("GET", "/api/stats")[1]
+ok("totals", stats["total_actions"] >= 370 and stats["total_agents"] >= 5 and
+   sorted(stats["risk_distribution"]) == ["critical", "high", "low", "medium"] and stats["daily_breakdown"]
+   and stats["top_agents"], stats)
+usage = call("GET", "/api/usage")[1]
+ok("usage by type", usage["by_type"]["file_read"] >= 350, usage)
+
 # ---- bad input: never 500, never 200
 deep = b'{"agent_id":' + b"[" * 100000
 for what, raw, want in (

@@ -68,7 +68,10 @@ suite() {
 durability() {
 	python3 "$here/stream.py" "$url" "$key" >"$work/acknowledged" &
 	local client=$!
-	sleep 2
+	for _ in $(seq 300); do # in the middle of the stream, however slow the machine is
+		[ "$(wc -l <"$work/acknowledged")" -ge 200 ] && break
+		sleep 0.2
+	done
 	stop_server -KILL
 	wait "$client"
 	start_server "$2" || tap_not_ok "$1: starts again after kill -9"
