@@ -60,7 +60,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive net patch
+SIBLINGS := archive net patch serve
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -69,6 +69,10 @@ sibling_libs_archive := -larchive -lzstd
 sibling_src_net := $(wildcard net/broker/*.c net/wire/*.c)
 sibling_floor_net := net
 sibling_libs_net := -lcares
+# The control plane stands on policies and scoring, never on sandbox.
+sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
+sibling_floor_serve := scoring
+sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq
 SIBLING_LIBS := $(sort $(foreach s,$(SIBLINGS),$(sibling_libs_$(s))))
 SIBLING_BIN := $(SIBLINGS:%=$(B)/vsandbox-%)
 
@@ -99,6 +103,8 @@ $(B)/vsandbox-$(1): $(call obj,$(call sibling_src,$(1))) $(call upto,$(sibling_f
 	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
 endef
 $(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
+
+$(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -200,6 +206,7 @@ delete-loop $(CHECK) tests/escape/delete_loop.sh
 rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
+control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh

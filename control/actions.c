@@ -1,0 +1,207 @@
+#include "control/actions.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/alerts.h"
+#include "control/ids.h"
+#include "control/json.h"
+
+const char *risk_level(double risk)
+{
+	return risk >= .80 ? "critical" : risk >= .65 ? "high" : risk >= .40 ? "medium" : "low";
+}
+
+static int take_id(const struct db_row *row, void *arg)
+{
+	*(int64_t *)arg = db_int(row, 0);
+	return 0;
+}
+
+/* 1: this action is new. 0: it is a repetition, and r->id the first one's. */
+static int64_t claim_client_id(struct db *db, struct record *r, struct err *err)
+{
+	const char *session = r->session ? r->session : "";
+	int64_t n = db_run(db, err,
+			   "INSERT INTO action_keys(agent, session_id, action_id, id)"
+			   " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+			   db_t(r->agent), db_t(session), db_t(r->client_id), db_i(r->id));
+	if (n != 0)
+		return n;
+	n = db_each(db, err, take_id, &r->id,
+		    "SELECT id FROM action_keys WHERE agent = $1 AND session_id = $2 AND action_id "
+		    "= $3",
+		    db_t(r->agent), db_t(session), db_t(r->client_id));
+	return n < 0 ? n : 0;
+}
+
+static int64_t insert(struct db *db, const struct record *r, struct err *err)
+{
+	return db_run(
+		db, err,
+		"INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
+		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)"
+		" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+		db_i(r->id), db_t(r->agent), db_t(r->session), db_t(r->client_id), db_t(r->type),
+		db_t(r->resource), db_t(r->payload), db_t(r->snapshot), db_t(r->metadata),
+		db_t(r->source), db_r(r->risk), db_t(r->breakdown), db_t(r->decision),
+		db_i(r->flagged), r->flagged ? db_t(r->reason) : db_null(), db_i(r->at));
+}
+
+/* What one agent's part of a batch adds to its row. */
+struct sums {
+	const char *agent;
+	int64_t actions, flagged, allowed;
+	double risk;
+};
+
+static int64_t add_sums(struct db *db, const struct sums *s, struct err *err)
+{
+	return db_run(db, err,
+		      "UPDATE agents SET actions = actions + $2, flagged = flagged + $3,"
+		      " allowed = allowed + $4, risk_sum = risk_sum + $5, last_seen_at = $6 WHERE "
+		      "id = $1",
+		      db_t(s->agent), db_i(s->actions), db_i(s->flagged), db_i(s->allowed),
+		      db_r(s->risk), db_i(ids_now_us()));
+}
+
+static int64_t add_daily(struct db *db, const struct record *r, int64_t count, struct err *err)
+{
+	return db_run(
+		db, err,
+		"INSERT INTO daily(day, agent, type, decision, level, count)"
+		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (day, agent, type, decision, level)"
+		" DO UPDATE SET count = daily.count + excluded.count",
+		db_i(r->at / 86400000000), db_t(r->agent), db_t(r->type), db_t(r->decision),
+		db_t(risk_level(r->risk)), db_i(count));
+}
+
+static bool same_day_sum(const struct record *a, const struct record *b)
+{
+	return a->at / 86400000000 == b->at / 86400000000 && strcmp(a->agent, b->agent) == 0 &&
+	       strcmp(a->type, b->type) == 0 && strcmp(a->decision, b->decision) == 0 &&
+	       strcmp(risk_level(a->risk), risk_level(b->risk)) == 0;
+}
+
+/* A batch is mostly one agent and a few kinds: sums of equal neighbours cost one statement. */
+static int64_t add_all_sums(struct db *db, const struct record *records, unsigned count,
+			    struct err *err)
+{
+	struct sums sums = { 0 };
+	const struct record *day = NULL;
+	int64_t n = 0, of_day = 0;
+	for (unsigned i = 0; i < count && n >= 0; i++) {
+		const struct record *r = &records[i];
+		if (r->duplicate)
+			continue;
+		if (sums.agent && strcmp(sums.agent, r->agent) != 0) {
+			n = add_sums(db, &sums, err);
+			sums = (struct sums){ 0 };
+		}
+		if (n >= 0 && day && !same_day_sum(day, r)) {
+			n = add_daily(db, day, of_day, err);
+			of_day = 0;
+		}
+		sums.agent = r->agent;
+		sums.actions++;
+		sums.flagged += r->flagged;
+		sums.allowed +=
+			strcmp(r->decision, "ALLOW") == 0 || strcmp(r->decision, "ALERT") == 0;
+		sums.risk += r->risk;
+		day = r;
+		of_day++;
+	}
+	if (n >= 0 && sums.agent)
+		n = add_sums(db, &sums, err);
+	if (n >= 0 && day)
+		n = add_daily(db, day, of_day, err);
+	return n;
+}
+
+int record_append(struct db *db, struct record *records, unsigned count, struct err *err)
+{
+	int64_t n = 0;
+	for (unsigned i = 0; i < count && n >= 0; i++) {
+		struct record *r = &records[i];
+		r->id = ids_next();
+		r->duplicate = false;
+		if (r->client_id) {
+			n = claim_client_id(db, r, err);
+			r->duplicate = n == 0;
+		}
+		if (n < 0 || r->duplicate)
+			continue;
+		n = insert(db, r, err);
+		if (n >= 0 && r->flagged)
+			n = alert_open(db,
+				       &(struct alert){ .agent = r->agent,
+							.action = r->id,
+							.level = risk_level(r->risk),
+							.message = r->reason,
+							.source = r->source },
+				       NULL, err);
+	}
+	if (n >= 0)
+		n = add_all_sums(db, records, count, err);
+	return n < 0 ? (int)n : 0;
+}
+
+static const char *text_or_null(const struct db_row *row, int column)
+{
+	return db_is_null(row, column) ? NULL : db_text(row, column);
+}
+
+static int append(const struct db_row *row, void *arg)
+{
+	struct json_object *o = json_object_new_object();
+	json_put(o, "id", json_object_new_int64(db_int(row, 0)));
+	json_put(o, "agent_id", json_text(text_or_null(row, 1)));
+	json_put(o, "session_id", json_text(text_or_null(row, 2)));
+	json_put(o, "action_id", json_text(text_or_null(row, 3)));
+	json_put(o, "action_type", json_text(db_text(row, 4)));
+	json_put(o, "resource", json_text(db_text(row, 5)));
+	json_put(o, "payload", json_stored(text_or_null(row, 6)));
+	json_put(o, "snapshot", json_stored(text_or_null(row, 7)));
+	json_put(o, "metadata", json_stored(text_or_null(row, 8)));
+	json_put(o, "source", json_text(text_or_null(row, 9)));
+	json_put(o, "risk_score", json_score(db_real(row, 10)));
+	json_put(o, "risk_breakdown", json_stored(text_or_null(row, 11)));
+	json_put(o, "decision", json_text(db_text(row, 12)));
+	json_put(o, "flagged", json_object_new_boolean((json_bool)db_int(row, 13)));
+	json_put(o, "flag_reason", json_text(text_or_null(row, 14)));
+	json_put(o, "timestamp", json_time(db_int(row, 15)));
+	json_put(o, "rolled_back", json_object_new_boolean((json_bool)db_int(row, 16)));
+	return json_object_array_add(arg, o);
+}
+
+#define SELECT \
+	"SELECT x.id, a.agent_id, x.session_id, x.action_id, x.type, x.resource, x.payload," \
+	" x.snapshot, x.metadata, x.source, x.risk, x.breakdown, x.decision, x.flagged," \
+	" x.flag_reason, x.at, x.rolled_back FROM actions x LEFT JOIN agents a ON a.id = x.agent" \
+	" WHERE x.id < $1 AND x.id >= $2"
+#define REST \
+	" AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4) ORDER BY x.id DESC LIMIT " \
+	"$5"
+
+int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
+		    struct err *err)
+{
+	struct db_value before = db_i(f->before ? f->before : INT64_MAX);
+	/* by the server's clock: ids are of the moment of arrival */
+	struct db_value since = db_i(f->since_us ? ids_at(f->since_us) : 0);
+	struct db_value type = db_t(f->type ? f->type : "");
+	struct db_value decision = db_t(f->decision ? f->decision : "");
+	if (f->session)
+		return db_each(db, err, append, list,
+			       SELECT " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST,
+			       before, since, type, decision, db_i(f->limit), db_t(f->session),
+			       db_t(f->agent ? f->agent : ""));
+	if (f->agent)
+		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST, before,
+			       since, type, decision, db_i(f->limit), db_t(f->agent));
+	return db_each(db, err, append, list, SELECT REST, before, since, type, decision,
+		       db_i(f->limit));
+}

@@ -1,0 +1,45 @@
+/* The log of actions, as clients posted them and the evaluator saw them. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/agents.h"
+
+enum { BREAKDOWN_SIZE = 512, REASON_SIZE = 400 };
+
+/* One action. Strings are borrowed; NULL: not given. */
+struct record {
+	char agent[AGENT_ID_SIZE]; /* the agent's UUID */
+	const char *session, *client_id;
+	const char *type, *resource;
+	const char *payload, *snapshot, *metadata; /* JSON texts */
+	const char *source;
+	double risk;
+	char breakdown[BREAKDOWN_SIZE]; /* JSON text */
+	const char *decision;           /* ALLOW ALERT PAUSE ROLLBACK BLOCK */
+	bool flagged;
+	char reason[REASON_SIZE];
+	int64_t at;     /* the client's clock, microseconds */
+	int64_t id;     /* given by record_append; of the first one when it is a repetition */
+	bool duplicate; /* this client id was logged before */
+};
+
+/*
+ * Appends @count records in order, keeps counters and daily sums, and opens an alert for each flagged
+ * one. To be run inside store_write.
+ */
+int record_append(struct db *db, struct record *records, unsigned count, struct err *err);
+
+struct record_filter {
+	const char *agent, *session, *type, *decision; /* NULL: any; agent by UUID */
+	int64_t since_us;                              /* 0: any */
+	int64_t before;                                /* id to go on from; 0: the newest */
+	int64_t limit;
+};
+/* Newest first, as the API shows them. */
+int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
+		    struct err *err);
+
+/* "low" "medium" "high" "critical" of a score: .40, .65, .80. */
+const char *risk_level(double risk);

@@ -1,0 +1,34 @@
+/* Alerts: what a person should look at. */
+#pragma once
+
+#include <stdint.h>
+
+#include "control/db.h"
+
+struct json_object;
+
+/* Strings are borrowed. */
+struct alert {
+	const char *agent; /* UUID */
+	int64_t action;    /* id of the action, 0 none */
+	const char *level; /* low medium high critical */
+	const char *message;
+	const char *source; /* NULL none */
+};
+
+/* Writes. @ret_id may be NULL. 0 or positive, or as db_query. */
+int64_t alert_open(struct db *db, const struct alert *a, int64_t *ret_id, struct err *err);
+/* Writes. 1; 0: no such alert. */
+int64_t alert_acknowledge(struct db *db, int64_t id, const char *by, struct err *err);
+
+struct alert_filter {
+	int acknowledged;  /* 0, 1; -1 all */
+	const char *agent; /* UUID; NULL any */
+	int64_t before;    /* id to go on from; 0 the newest */
+	int64_t limit;
+};
+/* Newest first. */
+int64_t alert_list(struct db *db, const struct alert_filter *f, struct json_object *list,
+		   struct err *err);
+/* The one row as the API shows it, appended to @list; 0: no such alert. */
+int64_t alert_get(struct db *db, int64_t id, struct json_object *list, struct err *err);

@@ -1,0 +1,308 @@
+/* check, actions, risk: what agents ask and tell. */
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "control/call.h"
+#include "control/ids.h"
+#include "control/json.h"
+
+/* ---- POST /api/check ----------------------------------------------------------------------- */
+
+struct check {
+	struct call *call;
+	struct evaluation evaluation;
+};
+
+static const char *member_text(struct json_object *o, const char *name, const char *otherwise)
+{
+	struct json_object *v = json_object_object_get(o, name);
+	return v ? json_object_get_string(v) : otherwise;
+}
+
+static struct inquiry inquiry_of(struct json_object *o, int64_t at_us)
+{
+	return (struct inquiry){ .type = member_text(o, "action_type", ""),
+				 .resource = member_text(o, "resource", ""),
+				 .payload = json_object_object_get(o, "payload"),
+				 .at_us = at_us };
+}
+
+/* An agent that nobody knows yet has no profile: the rules alone decide, and nothing is written. */
+static int find_or_new(struct db *db, const char *handle, struct agent *ret, struct err *err)
+{
+	int r = agent_find(db, handle, ret, err);
+	if (r != -ENOENT)
+		return r;
+	*ret = (struct agent){
+		.agent_id = strdup(handle), .rate = -1, .max_risk = -1, .version = 1
+	};
+	snprintf(ret->id, sizeof(ret->id), "new");
+	snprintf(ret->mode, sizeof(ret->mode), "alert");
+	return ret->agent_id ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int64_t run_check(struct db *db, void *arg, struct err *err)
+{
+	struct check *k = arg;
+	struct agent a;
+	struct inquiry q = inquiry_of(k->call->body, ids_now_us());
+	int r = find_or_new(db, call_text(k->call, "agent_id"), &a, err);
+	if (r == 0)
+		r = evaluate(k->call->server->evaluator, db, &a, &q, false, &k->evaluation, err);
+	agent_free(&a);
+	return r;
+}
+
+static const char *check_word(enum verdict v)
+{
+	switch (v) {
+	case VERDICT_ALLOW:
+	case VERDICT_ALERT:
+		return "allow";
+	case VERDICT_PAUSE:
+		return "pause";
+	case VERDICT_ROLLBACK:
+	case VERDICT_BLOCK:
+	case VERDICT_COUNT:
+		break;
+	}
+	return "block";
+}
+
+int api_check(struct call *c, struct err *err)
+{
+	struct check k = { .call = c };
+	int r = call_read(c, run_check, &k, err);
+	if (r < 0)
+		return r;
+	const struct evaluation *e = &k.evaluation;
+	/* the contract: whoever was paused is told so, and blocked */
+	const char *decision = e->why == REASON_AGENT_STATE ? "block" : check_word(e->verdict);
+	c->reply = json_object_new_object();
+	json_put(c->reply, "decision", json_object_new_string(decision));
+	json_put(c->reply, "reason", json_object_new_string(e->reason));
+	json_put(c->reply, "risk_score", json_score(e->risk));
+	json_put(c->reply, "risk_breakdown", json_stored(e->breakdown));
+	json_put(c->reply, "policy_matched", json_text(*e->rule ? e->rule : NULL));
+	json_put(c->reply, "agent_id", json_object_new_string(call_text(c, "agent_id")));
+	json_put(c->reply, "action_type", json_object_new_string(call_text(c, "action_type")));
+	json_put(c->reply, "resource",
+		 json_object_new_string(member_text(c->body, "resource", "")));
+	return 0;
+}
+
+/* ---- POST /api/actions ----------------------------------------------------------------------- */
+
+struct posting {
+	struct call *call;
+	struct record *records; /* owned */
+	unsigned count;
+	struct evaluation *evaluations; /* owned */
+	bool evaluated;
+};
+
+static const char *const decisions[] = {
+	[VERDICT_ALLOW] = "ALLOW",       [VERDICT_ALERT] = "ALERT", [VERDICT_PAUSE] = "PAUSE",
+	[VERDICT_ROLLBACK] = "ROLLBACK", [VERDICT_BLOCK] = "BLOCK",
+};
+
+/* The client's own word in the store's form; NULL: none, or one that says nothing here. */
+static const char *decision_of(struct json_object *o)
+{
+	const char *word = member_text(o, "decision", NULL);
+	for (unsigned i = 0; word && i < VERDICT_COUNT; i++)
+		if (strcasecmp(decisions[i], word) == 0)
+			return decisions[i];
+	return NULL;
+}
+
+static int64_t timestamp_of(struct json_object *o)
+{
+	struct json_object *v = json_object_object_get(o, "timestamp");
+	int64_t us;
+	if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
+		return (int64_t)(json_object_get_double(v) * 1e6);
+	if (json_object_is_type(v, json_type_string) &&
+	    json_time_parse(json_object_get_string(v), &us) == 0)
+		return us;
+	return ids_now_us();
+}
+
+static const char *stored_text(struct json_object *o, const char *name)
+{
+	struct json_object *v = json_object_object_get(o, name);
+	return v ? json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN) : NULL;
+}
+
+static void fill_record(struct json_object *o, const struct evaluation *e, struct record *r)
+{
+	const char *own = decision_of(o);
+	bool flagged_given = json_object_object_get_ex(o, "flagged", NULL);
+	r->session = member_text(o, "session_id", NULL);
+	r->client_id = member_text(o, "action_id", NULL);
+	r->type = member_text(o, "action_type", "");
+	r->resource = member_text(o, "resource", "");
+	r->payload = stored_text(o, "payload");
+	r->snapshot = stored_text(o, "snapshot");
+	r->metadata = stored_text(o, "metadata");
+	r->source = member_text(o, "source", NULL);
+	r->risk = json_object_object_get(o, "risk_score")
+			  ? json_object_get_double(json_object_object_get(o, "risk_score"))
+			  : e->risk;
+	memcpy(r->breakdown, e->breakdown, sizeof(r->breakdown));
+	r->decision = own ? own : decisions[e->verdict];
+	r->flagged = flagged_given ? json_object_get_boolean(json_object_object_get(o, "flagged"))
+				   : strcmp(r->decision, "ALLOW") != 0;
+	snprintf(r->reason, sizeof(r->reason), "%s", member_text(o, "flag_reason", e->reason));
+	r->at = timestamp_of(o);
+}
+
+static int append_one(struct db *db, struct posting *p, struct json_object *o, unsigned i,
+		      struct err *err)
+{
+	struct agent a;
+	struct record *r = &p->records[i];
+	struct inquiry q = inquiry_of(o, ids_now_us());
+	int rc = agent_touch(db, member_text(o, "agent_id", ""), member_text(o, "agent_name", NULL),
+			     &a, err);
+	if (rc == 0) {
+		memcpy(r->agent, a.id, sizeof(r->agent));
+		/* A second run of this transaction must not count the action again. */
+		if (!p->evaluated)
+			rc = evaluate(p->call->server->evaluator, db, &a, &q, true,
+				      &p->evaluations[i], err);
+		fill_record(o, &p->evaluations[i], r);
+	}
+	agent_free(&a);
+	return rc;
+}
+
+static int64_t run_posting(struct db *db, void *arg, struct err *err)
+{
+	struct posting *p = arg;
+	struct json_object *body = p->call->body;
+	bool many = json_object_is_type(body, json_type_array);
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < p->count; i++)
+		r = append_one(db, p, many ? json_object_array_get_idx(body, i) : body, i, err);
+	p->evaluated = r == 0;
+	return r == 0 ? record_append(db, p->records, p->count, err) : r;
+}
+
+static struct json_object *logged(const struct record *r)
+{
+	struct json_object *o = json_object_new_object();
+	json_put(o, "logged", json_object_new_boolean(1));
+	json_put(o, "action_id", json_object_new_int64(r->id));
+	json_put(o, "risk_score", json_score(r->risk));
+	json_put(o, "risk_breakdown", json_stored(r->breakdown));
+	json_put(o, "flagged", json_object_new_boolean(r->flagged));
+	json_put(o, "flag_reason", json_text(r->flagged ? r->reason : NULL));
+	json_put(o, "decision", json_object_new_string(r->decision));
+	return o;
+}
+
+int api_actions_post(struct call *c, struct err *err)
+{
+	bool many = json_object_is_type(c->body, json_type_array);
+	struct posting p = { .call = c,
+			     .count = many ? (unsigned)json_object_array_length(c->body) : 1 };
+	cleanup_free struct record *records = calloc(p.count + 1, sizeof(*records));
+	cleanup_free struct evaluation *evaluations = calloc(p.count + 1, sizeof(*evaluations));
+	p.records = records;
+	p.evaluations = evaluations;
+	if (!records || !evaluations)
+		return err_set(err, ENOMEM, "out of memory");
+	int r = call_write(c, run_posting, &p, err);
+	if (r < 0)
+		return r;
+	if (!many) {
+		c->reply = logged(&records[0]);
+		return 0;
+	}
+	c->reply = json_object_new_array();
+	for (unsigned i = 0; i < p.count; i++)
+		json_object_array_add(c->reply, logged(&records[i]));
+	return 0;
+}
+
+/* ---- GET /api/actions ------------------------------------------------------------------------ */
+
+struct listing {
+	struct call *call;
+	struct record_filter filter;
+};
+
+static int64_t run_listing(struct db *db, void *arg, struct err *err)
+{
+	struct listing *l = arg;
+	const char *handle = l->call->query(l->call, "agent_id");
+	struct agent a = { 0 };
+	if (handle) {
+		int r = agent_find(db, handle, &a, err);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r; /* nobody has done nothing */
+		l->filter.agent = a.id;
+	}
+	int64_t n = record_list(db, &l->filter, l->call->reply, err);
+	agent_free(&a);
+	return n;
+}
+
+static void put_cursor(struct call *c, int64_t limit)
+{
+	size_t count = json_object_array_length(c->reply);
+	if ((int64_t)count < limit || count == 0)
+		return;
+	struct json_object *last = json_object_array_get_idx(c->reply, count - 1);
+	snprintf(c->next, sizeof(c->next), "%" PRId64,
+		 json_object_get_int64(json_object_object_get(last, "id")));
+}
+
+int api_actions_list(struct call *c, struct err *err)
+{
+	struct listing l = { .call = c };
+	const char *since = c->query(c, "since");
+	l.filter = (struct record_filter){ .session = c->query(c, "session_id"),
+					   .type = c->query(c, "type"),
+					   .decision = c->query(c, "decision"),
+					   .before = call_cursor(c),
+					   .limit = call_limit(c) };
+	if (l.filter.limit < 0 || l.filter.before < 0 ||
+	    (since && json_time_parse(since, &l.filter.since_us) < 0))
+		return err_set(err, EINVAL, "limit, cursor or since make no sense");
+	c->reply = json_object_new_array();
+	int64_t r = call_read(c, run_listing, &l, err);
+	if (r >= 0)
+		put_cursor(c, l.filter.limit);
+	return r < 0 ? (int)r : 0;
+}
+
+/* ---- GET /api/risk/score ---------------------------------------------------------------------- */
+
+int api_risk_score(struct call *c, struct err *err)
+{
+	const char *type = c->query(c, "action_type"), *resource = c->query(c, "resource");
+	enum action_type known;
+	if (!type || evaluate_type(type, &known) < 0)
+		return err_set(err, EINVAL, "action_type is missing or unknown");
+	c->body = json_object_new_object();
+	json_put(c->body, "agent_id", json_object_new_string("new"));
+	json_put(c->body, "action_type", json_object_new_string(type));
+	json_put(c->body, "resource", json_object_new_string(resource ? resource : ""));
+	struct check k = { .call = c };
+	int r = call_read(c, run_check, &k, err);
+	if (r < 0)
+		return r;
+	c->reply = json_object_new_object();
+	json_put(c->reply, "risk_score", json_score(k.evaluation.risk));
+	json_put(c->reply, "breakdown", json_stored(k.evaluation.breakdown));
+	json_put(c->reply, "would_flag",
+		 json_object_new_boolean(k.evaluation.verdict != VERDICT_ALLOW));
+	return 0;
+}

@@ -1,0 +1,267 @@
+#include "control/call.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "control/json.h"
+#include "control/live.h"
+
+enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
+
+int call_refuse(struct call *c, int status, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_object_put(c->reply);
+	c->status = status;
+	c->reply = json_object_new_object();
+	json_put(c->reply, "detail", json_object_new_string(text));
+	return 0;
+}
+
+static int refuse_with(struct call *c, struct json_object *errors)
+{
+	json_object_put(c->reply);
+	c->status = 422;
+	c->reply = json_object_new_object();
+	json_put(c->reply, "detail", errors);
+	return 0;
+}
+
+int call_invalid(struct call *c, const char *field, const char *msg, const char *type)
+{
+	struct json_object *list = json_object_new_array(), *o = json_object_new_object();
+	struct json_object *loc = json_object_new_array();
+	json_object_array_add(loc, json_object_new_string("body"));
+	if (field)
+		json_object_array_add(loc, json_object_new_string(field));
+	json_put(o, "loc", loc);
+	json_put(o, "msg", json_object_new_string(msg));
+	json_put(o, "type", json_object_new_string(type));
+	json_object_array_add(list, o);
+	return refuse_with(c, list);
+}
+
+static int64_t query_number(const struct call *c, const char *name, int64_t otherwise)
+{
+	const char *text = c->query(c, name);
+	char *end;
+	if (!text || !*text)
+		return otherwise;
+	errno = 0;
+	int64_t value = strtoll(text, &end, 10);
+	return *end || errno || value < 0 ? -EINVAL : value;
+}
+
+int64_t call_limit(const struct call *c)
+{
+	int64_t limit = query_number(c, "limit", LIST_LIMIT);
+	return limit == 0 ? -EINVAL : limit > LIST_MAX ? LIST_MAX : limit;
+}
+
+int64_t call_cursor(const struct call *c)
+{
+	return query_number(c, "cursor", 0);
+}
+
+const char *call_text(const struct call *c, const char *name)
+{
+	struct json_object *v = json_object_object_get(c->body, name);
+	return v ? json_object_get_string(v) : NULL;
+}
+
+bool call_has(const struct call *c, const char *name)
+{
+	return json_object_object_get_ex(c->body, name, NULL);
+}
+
+int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int64_t r = store_read(c->server->store, fn, arg, err);
+	return r < 0 ? (int)r : 0;
+}
+
+int call_write(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int64_t r = store_write(c->server->store, fn, arg, err);
+	live_wrote(c->server->live);
+	return r < 0 ? (int)r : 0;
+}
+
+/* ---- the way of a request ---------------------------------------------------------------- */
+
+/* Whether @path is of @pattern's shape; what stands for {…} goes to @ids. */
+static bool matches(const char *pattern, const char *path, char ids[CALL_IDS][CALL_ID_SIZE])
+{
+	unsigned count = 0;
+	while (*pattern) {
+		if (*pattern != '{') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		size_t len = strcspn(path, "/");
+		if (len == 0 || len >= CALL_ID_SIZE || count == CALL_IDS)
+			return false;
+		memcpy(ids[count], path, len);
+		ids[count++][len] = '\0';
+		path += len;
+		pattern += strcspn(pattern, "}") + 1;
+	}
+	return *path == '\0';
+}
+
+static const struct route *find_route(struct call *c, const char *method, const char *path,
+				      bool *ret_path_known)
+{
+	*ret_path_known = false;
+	for (const struct route *r = routes; r->method; r++) {
+		char ids[CALL_IDS][CALL_ID_SIZE] = { 0 };
+		if (!matches(r->path, path, ids))
+			continue;
+		*ret_path_known = true;
+		if (strcmp(r->method, method) != 0)
+			continue;
+		memcpy(c->id, ids, sizeof(ids));
+		return r;
+	}
+	return NULL;
+}
+
+struct login {
+	const char *text;
+	struct key *key;
+};
+
+static int64_t look_up_key(struct db *db, void *arg, struct err *err)
+{
+	struct login *l = arg;
+	return key_find(db, l->text, l->key, err);
+}
+
+/* True when the caller may go on; else the refusal is written. */
+static bool admit(struct call *c, const char *key, struct err *err)
+{
+	if (c->route->roles == 0)
+		return true;
+	if (!key || !*key) {
+		call_refuse(c, 401, "Missing API key");
+		return false;
+	}
+	struct login l = { .text = key, .key = &c->key };
+	int64_t r = store_read(c->server->store, look_up_key, &l, err);
+	if (r == -ENOENT) {
+		call_refuse(c, 401, "Invalid API key");
+		return false;
+	}
+	if (r < 0) {
+		call_refuse(c, 503, "The store is not available");
+		return false;
+	}
+	if (!(c->route->roles & c->key.role)) {
+		call_refuse(c, 403, "A key of role '%s' may not do this", role_name(c->key.role));
+		return false;
+	}
+	return true;
+}
+
+static struct json_object *parse(const char *body, size_t len, const char **ret_why)
+{
+	struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
+	if (!tok)
+		return NULL;
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	struct json_object *o = json_tokener_parse_ex(tok, body, (int)len);
+	enum json_tokener_error error = json_tokener_get_error(tok);
+	if (error == json_tokener_continue &&
+	    len > 0) /* a number at the end needs to be told that it ends */
+		o = json_tokener_parse_ex(tok, "", 1), error = json_tokener_get_error(tok);
+	*ret_why = error == json_tokener_success ? NULL : json_tokener_error_desc(error);
+	if (error != json_tokener_success) {
+		json_object_put(o);
+		o = NULL;
+	}
+	json_tokener_free(tok);
+	return o;
+}
+
+static bool check_object(struct call *c, struct json_object *o)
+{
+	struct json_object *errors;
+	if (!json_object_is_type(o, json_type_object)) {
+		call_invalid(c, NULL, "Input should be a valid object", "dict_type");
+		return false;
+	}
+	if (fields_check(c->route->fields, o, &errors))
+		return true;
+	refuse_with(c, errors);
+	return false;
+}
+
+static bool read_body(struct call *c, const char *body, size_t len)
+{
+	const char *why = NULL;
+	if (!c->route->fields)
+		return true;
+	if (len == 0) {
+		c->body = json_object_new_object();
+		return check_object(c, c->body);
+	}
+	c->body = parse(body, len, &why);
+	if (why) {
+		call_invalid(c, NULL, why, "json_invalid");
+		return false;
+	}
+	if (!c->route->batch || !json_object_is_type(c->body, json_type_array))
+		return check_object(c, c->body);
+	size_t count = json_object_array_length(c->body);
+	if (count > BATCH_MAX) {
+		call_refuse(c, 413, "A batch holds at most %d actions", BATCH_MAX);
+		return false;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (!check_object(c, json_object_array_get_idx(c->body, i)))
+			return false;
+	return true;
+}
+
+static void answer_failure(struct call *c, int r, const struct err *err)
+{
+	if (r == -EINVAL) {
+		call_invalid(c, NULL, err->text, "value_error");
+	} else if (r == -EEXIST) {
+		call_refuse(c, 409, "%s", err->text);
+	} else if (r == -ENOENT) {
+		call_refuse(c, 404, "Not Found");
+	} else {
+		c->retry_after_s = 1;
+		call_refuse(c, 503, "The store is not available");
+	}
+}
+
+void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
+		   const char *body, size_t len)
+{
+	struct err err = { "" };
+	bool known;
+	c->status = 200;
+	c->route = find_route(c, method, path, &known);
+	if (!c->route) {
+		call_refuse(c, known ? 405 : 404, known ? "Method Not Allowed" : "Not Found");
+		return;
+	}
+	if (!admit(c, key, &err) || !read_body(c, body, len))
+		return;
+	int r = c->route->handle(c, &err);
+	if (r < 0)
+		answer_failure(c, r, &err);
+}

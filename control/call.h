@@ -1,0 +1,143 @@
+/*
+ * One request on its way to an answer, and THE table of routes: dispatch, roles, the checks of
+ * bodies and /openapi.json read it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/evaluate.h"
+#include "control/keys.h"
+#include "control/store.h"
+
+struct json_object;
+
+enum { CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
+
+struct server {
+	struct store *store;
+	struct evaluator *evaluator;
+	struct live *live;
+};
+
+struct call {
+	struct server *server;
+	const struct route *route;
+	struct key key;                  /* who asks; role 0 on open routes */
+	char id[CALL_IDS][CALL_ID_SIZE]; /* what stood for {…} in the path */
+	struct json_object *body;        /* checked against the route's fields; NULL none */
+	const char *(*query)(const struct call *c, const char *name); /* NULL: not given */
+	void *connection;                                             /* for query */
+	/* A call that cannot be answered yet sets wait_us and returns 0; it is run again, with the
+	 * same memo, when something was written or that moment has come. */
+	int64_t first_us;         /* when it was first run */
+	int64_t wait_us;          /* look again by then; 0: this is the answer */
+	struct json_object *memo; /* what the handler wants to find again; the connection owns it */
+	/* the answer */
+	int status;
+	struct json_object *reply; /* owned; NULL with text */
+	char *text;                /* owned; instead of reply */
+	const char *content_type;  /* of text */
+	char next[64];             /* cursor of the next page; "" none */
+	unsigned retry_after_s;    /* with 429 and 503 */
+};
+
+enum field_type {
+	FIELD_TEXT,
+	FIELD_INT,
+	FIELD_NUMBER,
+	FIELD_BOOL,
+	FIELD_TEXTS,  /* a list of strings */
+	FIELD_OBJECT, /* any object */
+	FIELD_ANY,
+};
+
+struct field {
+	const char *name; /* NULL ends the list */
+	enum field_type type;
+	bool required;            /* else null and absence are fine */
+	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
+	double min, max;          /* INT, NUMBER, when min < max */
+	size_t longest;           /* TEXT: bytes; 0: 4096 */
+};
+
+struct route {
+	const char *method, *path; /* {name} stands for one segment */
+	unsigned roles;            /* bits of enum role; 0: open to everybody */
+	/* Sets status and reply. Negative errno: the store failed, or -EINVAL with the reason in @err. */
+	int (*handle)(struct call *c, struct err *err);
+	const struct field *fields; /* of the body; NULL: no body is read */
+	bool batch;                 /* the body may also be an array of such objects */
+	const char *summary;
+};
+
+extern const struct route routes[]; /* ended by a NULL method */
+
+/* Finds, checks, runs: fills the answer whatever happens. @body: text of the body, not terminated. */
+void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
+		   const char *body, size_t len);
+
+/* Answers {"detail": text}. Returns 0. */
+int call_refuse(struct call *c, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Answers 422 in the shape of the contract. Returns 0. */
+int call_invalid(struct call *c, const char *field, const char *msg, const char *type);
+/* The answer of a list: the limit asked for, bounded; -EINVAL when it is no number. */
+int64_t call_limit(const struct call *c);
+/* Where to go on from: the query's cursor, 0 when there is none. */
+int64_t call_cursor(const struct call *c);
+
+/* A member of the body: NULL or @otherwise when absent or null. */
+const char *call_text(const struct call *c, const char *name);
+bool call_has(const struct call *c, const char *name);
+
+/* store_read and store_write for a handler; a write wakes who waits. */
+int call_read(struct call *c, store_fn *fn, void *arg, struct err *err);
+int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
+
+/* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
+bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);
+/* The list as a JSON Schema. A new reference. */
+struct json_object *fields_schema(const struct field *fields);
+/* The table as OpenAPI 3.1. A new reference. */
+struct json_object *routes_openapi(void);
+
+/* api_*.c */
+int api_check(struct call *c, struct err *err);
+int api_actions_post(struct call *c, struct err *err);
+int api_actions_list(struct call *c, struct err *err);
+int api_risk_score(struct call *c, struct err *err);
+int api_agents_list(struct call *c, struct err *err);
+int api_agents_create(struct call *c, struct err *err);
+int api_agents_patch(struct call *c, struct err *err);
+int api_agents_profile(struct call *c, struct err *err);
+int api_agents_delete(struct call *c, struct err *err);
+int api_policies_create(struct call *c, struct err *err);
+int api_policies_list(struct call *c, struct err *err);
+int api_policies_patch(struct call *c, struct err *err);
+int api_policies_delete(struct call *c, struct err *err);
+int api_alerts_list(struct call *c, struct err *err);
+int api_alerts_create(struct call *c, struct err *err);
+int api_alerts_acknowledge(struct call *c, struct err *err);
+int api_sessions_report(struct call *c, struct err *err);
+int api_sessions_list(struct call *c, struct err *err);
+int api_sessions_get(struct call *c, struct err *err);
+int api_sessions_changes(struct call *c, struct err *err);
+int api_sessions_diff(struct call *c, struct err *err);
+int api_sessions_control(struct call *c, struct err *err);
+int api_sessions_commands(struct call *c, struct err *err);
+int api_sessions_done(struct call *c, struct err *err);
+int api_approvals_report(struct call *c, struct err *err);
+int api_approvals_list(struct call *c, struct err *err);
+int api_approvals_decide(struct call *c, struct err *err);
+int api_rollback(struct call *c, struct err *err);
+int api_rollback_history(struct call *c, struct err *err);
+int api_stats(struct call *c, struct err *err);
+int api_usage(struct call *c, struct err *err);
+int api_keys_list(struct call *c, struct err *err);
+int api_keys_create(struct call *c, struct err *err);
+int api_keys_delete(struct call *c, struct err *err);
+int api_health(struct call *c, struct err *err);
+int api_openapi(struct call *c, struct err *err);

@@ -1,0 +1,100 @@
+#include "control/db.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "control/db_private.h"
+
+struct db_value db_t(const char *text)
+{
+	if (!text)
+		return db_null();
+	return (struct db_value){ .type = DB_TEXT, .bytes = text, .len = strlen(text) };
+}
+
+struct db_value db_blob(const void *bytes, size_t len)
+{
+	return (struct db_value){ .type = DB_BLOB, .bytes = bytes, .len = len };
+}
+
+bool db_is_null(const struct db_row *row, int column)
+{
+	return row->backend->is_null(row, column);
+}
+
+int64_t db_int(const struct db_row *row, int column)
+{
+	return row->backend->integer(row, column);
+}
+
+double db_real(const struct db_row *row, int column)
+{
+	return row->backend->real(row, column);
+}
+
+const unsigned char *db_bytes(const struct db_row *row, int column, size_t *ret_len)
+{
+	return row->backend->bytes(row, column, ret_len);
+}
+
+const char *db_text(const struct db_row *row, int column)
+{
+	size_t len;
+	const unsigned char *bytes = row->backend->bytes(row, column, &len);
+	return bytes ? (const char *)bytes : "";
+}
+
+int db_open(const char *url, struct db **ret, struct err *err)
+{
+	*ret = NULL;
+	if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
+		return postgres_connect(url, ret, err);
+	if (strncmp(url, "sqlite:", 7) == 0)
+		return sqlite_connect(url + 7, ret, err);
+	if (strstr(url, "://"))
+		return err_set(err, EINVAL,
+			       "database %.100s: only sqlite:PATH and postgresql:// are known",
+			       url);
+	return sqlite_connect(url, ret, err);
+}
+
+void db_close(struct db *db)
+{
+	if (db)
+		db->backend->close(db);
+}
+
+enum db_kind db_kind(const struct db *db)
+{
+	return db->backend->kind;
+}
+
+int64_t db_query(struct db *db, const char *sql, const struct db_value *args, unsigned count,
+		 int (*visit)(const struct db_row *row, void *arg), void *arg, struct err *err)
+{
+	return db->backend->query(db, sql, args, count, visit, arg, err);
+}
+
+int db_script(struct db *db, const char *sql, struct err *err)
+{
+	return db->backend->script(db, sql, err);
+}
+
+int db_begin(struct db *db, struct err *err)
+{
+	return db->backend->script(db, db->backend->begin, err);
+}
+
+int db_commit(struct db *db, struct err *err)
+{
+	int r = db->backend->script(db, "COMMIT", err);
+	if (r < 0)
+		db_rollback(db);
+	return r;
+}
+
+void db_rollback(struct db *db)
+{
+	struct err ignored; /* a connection that is gone has rolled back by itself */
+	db->backend->script(db, "ROLLBACK", &ignored);
+}

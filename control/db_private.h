@@ -1,0 +1,29 @@
+/* What a backend of db.c provides. */
+#pragma once
+
+#include "control/db.h"
+
+struct db_backend {
+	enum db_kind kind;
+	void (*close)(struct db *db);
+	int64_t (*query)(struct db *db, const char *sql, const struct db_value *args,
+			 unsigned count, int (*visit)(const struct db_row *row, void *arg),
+			 void *arg, struct err *err);
+	int (*script)(struct db *db, const char *sql, struct err *err);
+	const char *begin;
+	bool (*is_null)(const struct db_row *row, int column);
+	int64_t (*integer)(const struct db_row *row, int column);
+	double (*real)(const struct db_row *row, int column);
+	const unsigned char *(*bytes)(const struct db_row *row, int column, size_t *ret_len);
+};
+
+/* First member of each backend's own. */
+struct db {
+	const struct db_backend *backend;
+};
+struct db_row {
+	const struct db_backend *backend;
+};
+
+int sqlite_connect(const char *path, struct db **ret, struct err *err);
+int postgres_connect(const char *url, struct db **ret, struct err *err);

@@ -1,0 +1,254 @@
+#include "control/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "control/ids.h"
+#include "control/live.h"
+
+enum {
+	BODY_MAX = 1 << 20,
+	CONNECTIONS = 16384,
+	HEADERS_MAX = 16384, /* memory of a connection: its request line and headers */
+	IDLE_S = 15,         /* a client that says nothing for so long is let go */
+	THREADS = 4,
+	BACKLOG = 1024,
+};
+
+struct http {
+	struct MHD_Daemon *daemon;
+	struct server *server;
+	int fd;
+	uint16_t port;
+};
+
+/* One request while its body comes in. */
+struct incoming {
+	char *body;
+	size_t len, size;
+	bool too_large;
+	int64_t first_us;         /* when it was first run; 0 not yet */
+	struct json_object *memo; /* of its handler */
+};
+
+static const char *query(const struct call *c, const char *name)
+{
+	return MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static enum MHD_Result send_text(struct MHD_Connection *connection, const struct call *c,
+				 const char *text)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+	if (!r)
+		return MHD_NO;
+	MHD_add_response_header(r, "Content-Type",
+				c->content_type ? c->content_type : "application/json");
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	if (*c->next)
+		MHD_add_response_header(r, "X-Next-Cursor", c->next);
+	if (c->retry_after_s) {
+		char seconds[16];
+		snprintf(seconds, sizeof(seconds), "%u", c->retry_after_s);
+		MHD_add_response_header(r, "Retry-After", seconds);
+	}
+	enum MHD_Result result = MHD_queue_response(connection, (unsigned)c->status, r);
+	MHD_destroy_response(r);
+	return result;
+}
+
+static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *url,
+			      const char *method, struct incoming *in)
+{
+	if (!in->first_us)
+		in->first_us = ids_now_us();
+	struct call c = { .server = h->server,
+			  .query = query,
+			  .connection = connection,
+			  .first_us = in->first_us,
+			  .memo = in->memo };
+	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
+	if (in->too_large) {
+		c.status = 413;
+		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
+	} else {
+		call_dispatch(&c, method, url, key, in->body ? in->body : "", in->len);
+	}
+	in->memo = c.memo;
+	if (c.wait_us) {
+		json_object_put(c.reply);
+		json_object_put(c.body);
+		live_wait(h->server->live, connection, c.wait_us);
+		return MHD_YES;
+	}
+	enum MHD_Result result =
+		c.text ? send_text(connection, &c, c.text)
+		       : send_text(connection, &c,
+				   json_object_to_json_string_ext(
+					   c.reply, JSON_C_TO_STRING_PLAIN |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	free(c.text);
+	json_object_put(c.reply);
+	json_object_put(c.body);
+	return result;
+}
+
+static void take_body(struct incoming *in, const char *data, size_t len)
+{
+	if (in->too_large || in->len + len > BODY_MAX) {
+		in->too_large = true;
+		return;
+	}
+	if (in->len + len > in->size) {
+		size_t size = in->size ? in->size * 2 : 4096;
+		while (size < in->len + len)
+			size *= 2;
+		char *more = realloc(in->body, size);
+		if (!more) {
+			in->too_large = true;
+			return;
+		}
+		in->body = more;
+		in->size = size;
+	}
+	memcpy(in->body + in->len, data, len);
+	in->len += len;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *len, void **state)
+{
+	(void)version;
+	struct incoming *in = *state;
+	if (!in) {
+		in = calloc(1, sizeof(*in));
+		*state = in;
+		return in ? MHD_YES : MHD_NO;
+	}
+	if (*len) {
+		take_body(in, data, *len);
+		*len = 0;
+		return MHD_YES;
+	}
+	return answer(arg, connection, url, method, in);
+}
+
+static void on_done(void *arg, struct MHD_Connection *connection, void **state,
+		    enum MHD_RequestTerminationCode code)
+{
+	(void)arg;
+	(void)connection;
+	(void)code;
+	struct incoming *in = *state;
+	if (in) {
+		free(in->body);
+		json_object_put(in->memo);
+	}
+	free(in);
+	*state = NULL;
+}
+
+/* Binds @plan's address; whether it is loopback comes back. Descriptor or -errno. */
+static int listen_on(const struct http_plan *plan, bool *ret_loopback, struct err *err)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(plan->port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(plan->port) };
+	bool is_six = inet_pton(AF_INET6, plan->address, &six.sin6_addr) == 1;
+	if (!is_six && inet_pton(AF_INET, plan->address, &four.sin_addr) != 1)
+		return err_set(err, EINVAL, "--listen %s: not a numeric address", plan->address);
+	*ret_loopback = is_six ? IN6_IS_ADDR_LOOPBACK(&six.sin6_addr)
+			       : ntohl(four.sin_addr.s_addr) >> 24 == 127;
+	cleanup_fd int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int on = 1;
+	if (fd < 0)
+		return err_sys(err, errno, "--listen %s", plan->address);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (is_six)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	const struct sockaddr *a =
+		is_six ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
+	if (bind(fd, a, is_six ? sizeof(six) : sizeof(four)) < 0 || listen(fd, BACKLOG) < 0)
+		return err_sys(err, errno, "--listen %s port %u", plan->address, plan->port);
+	return take_fd(&fd);
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in6 a = { 0 };
+	socklen_t len = sizeof(a);
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		return 0;
+	return ntohs(a.sin6_port); /* at the same place in sockaddr_in */
+}
+
+int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
+{
+	bool loopback = false;
+	int fd = listen_on(plan, &loopback, err);
+	if (fd < 0)
+		return fd;
+	if (!loopback && !plan->cert) {
+		close(fd);
+		return err_set(
+			err, EPERM,
+			"--listen %s: other machines could read keys on the wire; give --tls-cert "
+			"and --tls-key, or listen on 127.0.0.1 behind a proxy that has them",
+			plan->address);
+	}
+	struct http *h = calloc(1, sizeof(*h));
+	if (!h) {
+		close(fd);
+		return err_set(err, ENOMEM, "http: out of memory");
+	}
+	h->server = plan->server;
+	h->fd = fd;
+	h->port = port_of(fd);
+	struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)plan->cert },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)plan->key },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
+			 (plan->cert ? MHD_USE_TLS : 0u);
+	h->daemon = MHD_start_daemon(flags, plan->port, NULL, NULL, on_request, h,
+				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+				     on_done, NULL, MHD_OPTION_CONNECTION_LIMIT,
+				     (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+				     (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				     (size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE,
+				     (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+				     MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
+	if (!h->daemon) {
+		int errnum = errno ? errno : EIO;
+		close(fd);
+		free(h);
+		return err_sys(err, errnum, "http: cannot start%s",
+			       plan->cert ? " (are certificate and key a pair of PEM files?)" : "");
+	}
+	*ret = h;
+	return 0;
+}
+
+uint16_t http_port(const struct http *h)
+{
+	return h->port;
+}
+
+void http_stop(struct http *h)
+{
+	if (h)
+		MHD_stop_daemon(h->daemon); /* closes the socket too */
+	free(h);
+}

@@ -1,0 +1,72 @@
+#include "control/json.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct json_object *json_time(int64_t us)
+{
+	char text[64];
+	struct tm tm;
+	time_t at = (time_t)(us / 1000000);
+	if (us <= 0 || !gmtime_r(&at, &tm))
+		return NULL;
+	size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, sizeof(text) - n, ".%06d+00:00", (int)(us % 1000000));
+	return json_object_new_string(text);
+}
+
+int json_time_parse(const char *text, int64_t *ret_us)
+{
+	struct tm tm = { 0 };
+	const char *p = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!p)
+		p = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
+	if (!p)
+		return -EINVAL;
+	int64_t fraction = 0, offset = 0;
+	if (*p == '.') {
+		int64_t unit = 100000;
+		for (p++; *p >= '0' && *p <= '9'; p++, unit /= 10)
+			fraction += (*p - '0') * unit;
+	}
+	if (*p == '+' || *p == '-') {
+		int hours, minutes = 0;
+		char sign = *p++;
+		if (sscanf(p, "%2d:%2d", &hours, &minutes) < 1 &&
+		    sscanf(p, "%2d%2d", &hours, &minutes) < 1)
+			return -EINVAL;
+		offset = (int64_t)(hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
+	} else if (*p && strcmp(p, "Z") != 0) {
+		return -EINVAL;
+	}
+	*ret_us = ((int64_t)timegm(&tm) - offset) * 1000000 + fraction;
+	return 0;
+}
+
+struct json_object *json_score(double value)
+{
+	char text[32];
+	value = isfinite(value) ? round(value * 10000) / 10000 : 0;
+	snprintf(text, sizeof(text), "%.4g", value);
+	return json_object_new_double_s(value, text);
+}
+
+struct json_object *json_stored(const char *text)
+{
+	return text && *text ? json_tokener_parse(text) : NULL;
+}
+
+struct json_object *json_text(const char *text)
+{
+	return text ? json_object_new_string(text) : NULL;
+}
+
+void json_put(struct json_object *o, const char *name, struct json_object *value)
+{
+	json_object_object_add_ex(o, name, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}

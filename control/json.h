@@ -1,0 +1,18 @@
+/* JSON values in the forms of the API. */
+#pragma once
+
+#include <stdint.h>
+
+struct json_object;
+
+/* ISO-8601 UTC with microseconds and +00:00; null for 0. A new reference. */
+struct json_object *json_time(int64_t us);
+/* Reads what json_time writes, and the usual variants (Z, no fraction, an offset). 0 or -EINVAL. */
+int json_time_parse(const char *text, int64_t *ret_us);
+/* A score with at most four decimals. */
+struct json_object *json_score(double value);
+/* The value that @text holds; null for NULL or what is no JSON. */
+struct json_object *json_stored(const char *text);
+struct json_object *json_text(const char *text); /* null for NULL */
+/* json_object_object_add under a name that lives on; @value's reference goes over. */
+void json_put(struct json_object *o, const char *name, struct json_object *value);

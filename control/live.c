@@ -1,0 +1,145 @@
+#include "control/live.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "control/ids.h"
+
+enum {
+	TICK_MS = 40,      /* resumes are gathered: a burst of writes wakes a waiter once */
+	FOREIGN_TICKS = 6, /* every so many ticks, whether another server wrote */
+};
+
+struct waiter {
+	struct MHD_Connection *connection;
+	int64_t until_us;
+	struct waiter *next;
+};
+
+struct live {
+	struct store *store;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct waiter *waiters;
+	bool wrote, stopping;
+	int64_t newest; /* id of the newest command or action seen */
+};
+
+void live_wrote(struct live *l)
+{
+	__atomic_store_n(&l->wrote, true, __ATOMIC_RELAXED);
+}
+
+void live_wait(struct live *l, void *connection, int64_t until_us)
+{
+	struct waiter *w = malloc(sizeof(*w));
+	if (!w) /* answered a little early is better than never */
+		return;
+	*w = (struct waiter){ connection, until_us, NULL };
+	pthread_mutex_lock(&l->lock);
+	if (l->stopping) {
+		free(w);
+	} else {
+		MHD_suspend_connection(connection);
+		w->next = l->waiters;
+		l->waiters = w;
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void resume(struct live *l, bool all)
+{
+	int64_t now = ids_now_us();
+	pthread_mutex_lock(&l->lock);
+	for (struct waiter **at = &l->waiters; *at;) {
+		struct waiter *w = *at;
+		if (!all && w->until_us > now) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		MHD_resume_connection(w->connection);
+		free(w);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static int take_int(const struct db_row *row, void *arg)
+{
+	*(int64_t *)arg = db_int(row, 0);
+	return 0;
+}
+
+static int64_t newest(struct db *db, void *arg, struct err *err)
+{
+	return db_query(db,
+			"SELECT CASE WHEN c.id > a.id THEN c.id ELSE a.id END FROM"
+			" (SELECT COALESCE(max(id), 0) AS id FROM feed) c,"
+			" (SELECT COALESCE(max(id), 0) AS id FROM actions) a",
+			NULL, 0, take_int, arg, err);
+}
+
+static bool foreign_writes(struct live *l)
+{
+	struct err err;
+	int64_t id = l->newest;
+	store_read(l->store, newest, &id, &err); /* a store that is away is news for nobody here */
+	bool news = id != l->newest;
+	l->newest = id;
+	return news;
+}
+
+static bool waited_for(struct live *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool any = l->waiters;
+	pthread_mutex_unlock(&l->lock);
+	return any;
+}
+
+static void *wake(void *arg)
+{
+	struct live *l = arg;
+	for (unsigned tick = 0; !__atomic_load_n(&l->stopping, __ATOMIC_RELAXED); tick++) {
+		nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000L }, NULL);
+		if (!waited_for(l))
+			continue;
+		bool all = __atomic_exchange_n(&l->wrote, false, __ATOMIC_RELAXED);
+		if (tick % FOREIGN_TICKS == 0 && foreign_writes(l))
+			all = true;
+		resume(l, all);
+	}
+	return NULL;
+}
+
+struct live *live_new(struct store *store)
+{
+	struct live *l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->store = store;
+	pthread_mutex_init(&l->lock, NULL);
+	if (pthread_create(&l->thread, NULL, wake, l) != 0) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+void live_stop(struct live *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	__atomic_store_n(&l->stopping, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&l->lock);
+	pthread_join(l->thread, NULL);
+	resume(l, true);
+}
+
+void live_free(struct live *l)
+{
+	free(l);
+}

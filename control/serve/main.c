@@ -1,0 +1,183 @@
+/* vsandbox-serve: the control plane. Started by `vsandbox serve`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "control/http.h"
+#include "control/live.h"
+
+enum { EXIT_SETUP = 125, PEM_MAX = 1 << 20 };
+
+struct flags {
+	const char *listen, *db, *cert, *key, *port_file;
+};
+
+static int fail(const struct err *err)
+{
+	fprintf(stderr, "vsandbox: serve: %s\n", err->text);
+	return EXIT_SETUP;
+}
+
+static int read_flags(int argc, char **argv, struct flags *ret)
+{
+	static const struct option options[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "db", required_argument, NULL, 'd' },
+		{ "tls-cert", required_argument, NULL, 'c' },
+		{ "tls-key", required_argument, NULL, 'k' },
+		{ "port-file", required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
+	};
+	*ret = (struct flags){ .listen = "127.0.0.1:7878" };
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o == 'l')
+			ret->listen = optarg;
+		else if (o == 'd')
+			ret->db = optarg;
+		else if (o == 'c')
+			ret->cert = optarg;
+		else if (o == 'k')
+			ret->key = optarg;
+		else if (o == 'p')
+			ret->port_file = optarg;
+		else
+			return -EINVAL;
+	}
+	return optind == argc && ret->db ? 0 : -EINVAL;
+}
+
+/* "ADDRESS:PORT", with an IPv6 address in brackets. */
+static int split_address(const char *text, char address[static 64], uint16_t *ret_port,
+			 struct err *err)
+{
+	const char *colon = strrchr(text, ':');
+	char *end;
+	long port = colon ? strtol(colon + 1, &end, 10) : -1;
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	if (!colon || colon[1] == '\0' || *end || port < 0 || port > 65535 || len == 0 || len >= 64)
+		return err_set(err, EINVAL, "--listen %s: not ADDRESS:PORT", text);
+	if (*text == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	memcpy(address, text, len);
+	address[len] = '\0';
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+static int read_pem(const char *path, char **ret, struct err *err)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "%s", path);
+	if (st.st_size > PEM_MAX)
+		return err_set(err, EFBIG, "%s is too large for a PEM file", path);
+	char *text = calloc(1, (size_t)st.st_size + 1);
+	if (!text || read(fd, text, (size_t)st.st_size) != st.st_size) {
+		free(text);
+		return err_sys(err, errno, "%s", path);
+	}
+	*ret = text;
+	return 0;
+}
+
+/* A store that nobody can enter gets its first key, shown once. */
+static int64_t first_key(struct db *db, void *arg, struct err *err)
+{
+	char *text = arg;
+	struct key key;
+	text[0] = '\0';
+	int64_t n = key_count(db, ROLE_ADMIN, err);
+	if (n != 0)
+		return n < 0 ? n : 0;
+	return key_create(db, "first admin", ROLE_ADMIN, text, &key, err);
+}
+
+static int write_port(const char *path, uint16_t port, struct err *err)
+{
+	cleanup_file FILE *f = fopen(path, "we");
+	if (!f || fprintf(f, "%u\n", port) < 0 || fflush(f) != 0)
+		return err_sys(err, errno, "%s", path);
+	return 0;
+}
+
+static void finish(struct server *server, struct http *http)
+{
+	live_stop(server->live); /* a daemon does not stop while connections are set aside */
+	http_stop(http);
+	live_free(server->live);
+	store_close(server->store);
+	evaluator_free(server->evaluator);
+}
+
+int main(int argc, char **argv)
+{
+	struct flags flags;
+	struct err err = { "" };
+	struct server server = { 0 };
+	struct http_plan plan = { .server = &server };
+	struct http *http = NULL;
+	char address[64], admin[KEY_TEXT_SIZE] = "";
+	cleanup_free char *cert = NULL;
+	cleanup_free char *key = NULL;
+	sigset_t set;
+	int signum;
+
+	if (read_flags(argc, argv, &flags) < 0) {
+		fputs("usage: vsandbox serve --db URL [--listen ADDRESS:PORT] [--tls-cert FILE "
+		      "--tls-key FILE]\n",
+		      stderr);
+		return EXIT_SETUP;
+	}
+	if (!flags.cert != !flags.key) {
+		err_set(&err, EINVAL, "--tls-cert and --tls-key go together");
+		return fail(&err);
+	}
+	/* Threads inherit the mask: only main takes these. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int r = split_address(flags.listen, address, &plan.port, &err);
+	if (r == 0 && flags.cert)
+		r = read_pem(flags.cert, &cert, &err);
+	if (r == 0 && flags.key)
+		r = read_pem(flags.key, &key, &err);
+	if (r == 0)
+		r = store_open(flags.db, &server.store, &err);
+	if (r == 0)
+		r = (int)store_write(server.store, first_key, admin, &err);
+	if (r >= 0) {
+		server.evaluator = evaluator_new();
+		server.live = live_new(server.store);
+		r = server.evaluator && server.live ? 0 : err_set(&err, ENOMEM, "out of memory");
+	}
+	plan.address = address;
+	plan.cert = cert;
+	plan.key = key;
+	if (r >= 0)
+		r = http_start(&plan, &http, &err);
+	if (r == 0 && flags.port_file)
+		r = write_port(flags.port_file, http_port(http), &err);
+	if (r < 0) {
+		finish(&server, http);
+		return fail(&err);
+	}
+	if (*admin)
+		printf("The first admin key, shown this once:\n%s\n", admin);
+	printf("Listening on %s://%s port %u\n", cert ? "https" : "http", address, http_port(http));
+	fflush(stdout);
+	sigwait(&set, &signum);
+	finish(&server, http);
+	return 0;
+}
