@@ -148,8 +148,7 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 	return 0;
 }
 
-/* What a policy or flag may ask for and is not there yet is refused: never run with less. */
-static int refuse_unbuilt(const struct policy *p, struct err *err)
+int run_refuse_unbuilt(const struct policy *p, struct err *err)
 {
 	if (p->mode == MODE_PAUSE || p->mode == MODE_ROLLBACK)
 		return err_set(err, ENOSYS, "mode %s is not built yet; use --mode alert or observe",
@@ -163,7 +162,7 @@ static int refuse_unbuilt(const struct policy *p, struct err *err)
 	return 0;
 }
 
-static int agent_name(struct run *run, const char *given, struct err *err)
+int run_agent_name(struct run *run, const char *given, struct err *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
@@ -225,7 +224,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	run->dry_run = options_has(o, RUN_DRY_RUN);
 	if (!getcwd(run->cwd, sizeof(run->cwd)))
 		return err_sys(err, errno, "the current directory cannot be named");
-	return agent_name(run, options_value(o, RUN_NAME), err);
+	return run_agent_name(run, options_value(o, RUN_NAME), err);
 }
 
 static int load_policy(struct run *run, const struct options *o, struct err *err)
@@ -242,7 +241,7 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 	if (r == 0)
 		r = apply_policy_flags(run, o, err);
 	if (r == 0)
-		r = refuse_unbuilt(run->policy, err);
+		r = run_refuse_unbuilt(run->policy, err);
 	if (r == 0)
 		r = program_allow(run->policy, run->argv[0], err);
 	if (r < 0)
@@ -307,7 +306,7 @@ static int prepare(struct run *run, const struct options *o, const char **env_se
 int cmd_run(const struct options *o)
 {
 	const char *env_set[OPTIONS_GIVEN_MAX + 1];
-	struct run run = { .argv = o->args, .agents_dirfd = -1, .status_fd = -1 };
+	struct run run = { .argv = o->args, .agents_dirfd = -1, .status_fd = -1, .ready_fd = -1 };
 	struct err err = { "" };
 	int code = EXIT_USAGE;
 	if (options_has(o, RUN_QUIET))

@@ -9,6 +9,8 @@
 /* clang-format off */
 const struct verb verb_table[] = {
 	{"run", "[--] COMMAND [ARG…]", "run a command in a sandbox", cmd_run, run_options},
+	{"attach", "PID", "supervise a process that runs already, its threads and children", cmd_attach, attach_options},
+	{"detach", "SESSION", "let an attached process go on unsupervised", cmd_detach, NULL},
 	{"ps", "", "list sessions", cmd_ps, ps_options},
 	{"show", "[SESSION]", "show one session", cmd_show, show_options},
 	{"logs", "[SESSION]", "print a session's events", cmd_logs, logs_options},
@@ -33,7 +35,6 @@ const struct verb verb_table[] = {
 	{"learn", "", "write a policy from what a command does"},
 	{"serve", "", "control plane and dashboard"},
 	{"login", "", "register this host with a control plane"},
-	{"attach", "", "supervise a running process"},
 	{"oci", "", "container runtime integration"},
 	{"ci", "", "CI integration"},
 	{"mcp", "", "tool server for agents"},

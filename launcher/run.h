@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
+#include "sandbox/monitor.h"
 #include "scoring/history.h"
 
 enum { AGENT_NAME_SIZE = 65 };
@@ -23,6 +24,10 @@ struct run {
 	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
 	bool allow_ptrace, read_events, json, dry_run;
 	int status_fd; /* -1 none */
+	const struct attach_plan
+		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
+	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
+		       * terminal. -1: it stays there */
 };
 
 /*
@@ -32,6 +37,11 @@ struct run {
 int run_environment(char *const *env, bool clean, const char *const *set, const char *session,
 		    char ***ret, struct err *err);
 void run_environment_free(char **envp);
+
+/* What a policy or flag may ask for and is not there yet is refused: never run with less. */
+int run_refuse_unbuilt(const struct policy *p, struct err *err);
+/* Whose baseline: --name, or the name of the program. */
+int run_agent_name(struct run *run, const char *given, struct err *err);
 
 /* Session, monitor, supervision, digest. Returns the exit code of the program. */
 int gateway_run(struct run *run, bool clean_env, const char *const *env_set);

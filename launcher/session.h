@@ -22,7 +22,9 @@ struct json_object;
 enum {
 	SESSION_ID_SIZE = 32,
 	SESSION_SCHEMA_VERSION = 1,
-	SESSION_KILL_VALUE = 0x6b696c6c, /* SIGTERM queued to the gateway with it: end the tree */
+	/* SIGTERM queued to the gateway with one of these: */
+	SESSION_KILL_VALUE = 0x6b696c6c,   /* end the tree */
+	SESSION_DETACH_VALUE = 0x64657461, /* attached: let everything through from now on */
 };
 
 enum session_state {
@@ -52,6 +54,7 @@ struct session_start {
 	uint64_t started_ns;                       /* wall clock */
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
 	const char *degraded;                      /* comma separated; "" none */
+	pid_t attached_pid;                        /* it ran before; 0: started by us */
 };
 
 /* Makes STATE/sessions/ID and takes its lock. @ret_lock is the caller's, and must not be inherited. */
@@ -88,6 +91,14 @@ pid_t session_process(const struct session *s, const char *name, uint64_t *ret_s
  * that were still in the ring, or -errno; -EBUSY: it is alive after all.
  */
 int session_recover(const struct session *s, struct err *err);
+
+/*
+ * A pidfd of a process that session.json names, or -ESRCH. The start time is compared
+ * after the pidfd is held: a number that was given to somebody else since does not pass.
+ */
+int session_open_process(const struct session *s, const char *name, pid_t *ret_pid);
+/* Queues SIGTERM with @value to the gateway. 0, -ESRCH, -EPERM. */
+int session_ask_gateway(const struct session *s, int value);
 
 /* True while the process of that pid and start time lives. */
 bool process_alive(pid_t pid, uint64_t start_ticks);

@@ -19,8 +19,10 @@ extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
 
 /* One function for each cmd_NAME.c, with its option list. */
+int cmd_attach(const struct options *o);
 int cmd_audit(const struct options *o);
 int cmd_completion(const struct options *o);
+int cmd_detach(const struct options *o);
 int cmd_diff(const struct options *o);
 int cmd_discard(const struct options *o);
 int cmd_doctor(const struct options *o);
@@ -34,9 +36,9 @@ int cmd_show(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
-	logs_options[], policy_options[], ps_options[], run_options[], show_options[],
-	why_options[];
+extern const struct option_spec attach_options[], diff_options[], discard_options[],
+	doctor_options[], kill_options[], logs_options[], policy_options[], ps_options[],
+	run_options[], show_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

@@ -124,7 +124,7 @@ static int wait_ready(struct worker *w, int fd, short events)
 		r = poll(&p, 1, WAIT_SLICE_MS);
 		if (r > 0)
 			r = 1;
-		else if (listener_valid(&w->watch->listener, id) < 0)
+		else if (listener_valid(w->listener, id) < 0)
 			r = -ENOENT;
 		else if (tracee_signalled(w->task))
 			r = RESTART;
@@ -235,11 +235,11 @@ void carry_connect(struct worker *w)
 	 * leaves, and whatever is raced into the address meets an empty network. The box enforces it.
 	 */
 	if (!host && (!internet || is_loopback(&shown))) {
-		listener_continue(&watch->listener, w->n.notif.id);
+		listener_continue(w->listener, w->n.notif.id);
 		return;
 	}
 	enum action_op op = w->row->op;
-	r = listener_valid(&watch->listener, w->n.notif.id);
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0 && internet) {
 		describe(w, &shown, op);
 		r = watch_decide(w);
@@ -250,7 +250,7 @@ void carry_connect(struct worker *w)
 	}
 	if (!host) {
 		/* An empty network namespace: the kernel says "no route" to whatever is there by now. */
-		listener_continue(&watch->listener, w->n.notif.id);
+		listener_continue(w->listener, w->n.notif.id);
 		watch_done(w, EVENT_RESULT_PENDING);
 		return;
 	}
@@ -430,7 +430,7 @@ void carry_send(struct worker *w)
 	if (m.name_len && (shown.sa.sa_family == AF_INET || shown.sa.sa_family == AF_INET6)) {
 		describe(w, &shown, OP_SEND);
 		w->action.size_bytes = (int64_t)m.data_len;
-		r = listener_valid(&w->watch->listener, w->n.notif.id);
+		r = listener_valid(w->listener, w->n.notif.id);
 		if (r == 0)
 			r = watch_decide(w);
 		if (r < 0) {

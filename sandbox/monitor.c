@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@
 
 void worker_answer(struct worker *w, int64_t value)
 {
-	listener_answer(&w->watch->listener, w->n.notif.id, value);
+	listener_answer(w->listener, w->n.notif.id, value);
 }
 
 int worker_path(struct worker *w, unsigned arg, unsigned which)
@@ -50,7 +51,7 @@ static void carry_creds(struct worker *w)
 	tracee_changing(w->watch->tracees, w->task->tid);
 	if (!w->watch->creds_fixed)
 		w->watch->creds_vary = true;
-	listener_continue(&w->watch->listener, w->n.notif.id);
+	listener_continue(w->listener, w->n.notif.id);
 }
 
 static void (*const carriers[HOW_COUNT])(struct worker *w) = {
@@ -76,6 +77,14 @@ static void step(struct worker *w)
 {
 	struct watch *watch = w->watch;
 	const struct seccomp_data *data = &w->n.notif.data;
+	if (__atomic_load_n(&watch->ending, __ATOMIC_RELAXED)) {
+		kill((pid_t)w->n.notif.pid, SIGKILL);
+		return;
+	}
+	if (__atomic_load_n(&watch->detached, __ATOMIC_RELAXED)) {
+		listener_continue(w->listener, w->n.notif.id);
+		return;
+	}
 	w->row = syscall_find((uint32_t)data->nr);
 	w->task = tracee_get(watch->tracees, (pid_t)w->n.notif.pid);
 	clear(w);
@@ -92,8 +101,6 @@ static void step(struct worker *w)
 			     (unsigned long long)refused);
 }
 
-static int start_worker(struct watch *watch);
-
 void watch_step_down(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -106,7 +113,7 @@ void watch_step_down(struct worker *w)
 	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
 	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
 	    watch->workers < WATCH_WORKERS_MAX)
-		start_worker(watch);
+		watch_start_worker(watch);
 	w->leading = false;
 	pthread_mutex_unlock(&watch->leader);
 }
@@ -161,15 +168,9 @@ static void *worker_main(void *arg)
 	w->umask = -1;
 	follow(w);
 	while (!watch->closing) {
-		int r = listener_receive(&watch->listener, &w->n);
-		if (r == -EINTR)
+		int r = listeners_receive(&watch->listeners, &w->n, &w->listener);
+		if (r == -EINTR || r == -ENOENT) /* the caller died before we looked */
 			continue;
-		if (r == -ENOENT) { /* the caller died before we looked, or nobody is left */
-			struct pollfd p = { .fd = watch->listener.fd };
-			if (poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
-				watch->closing = true;
-			continue;
-		}
 		if (r < 0) {
 			watch->closing = true;
 			continue;
@@ -180,10 +181,12 @@ static void *worker_main(void *arg)
 			follow(w);
 	}
 	pthread_mutex_unlock(&watch->leader);
+	if (watch->ended_fd >= 0)
+		eventfd_write(watch->ended_fd, 1);
 	return NULL;
 }
 
-static int start_worker(struct watch *watch)
+int watch_start_worker(struct watch *watch)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (!w)
@@ -206,7 +209,7 @@ static int start_worker(struct watch *watch)
 	return 0;
 }
 
-static void tell(const struct monitor_plan *plan, int type, int value, const char *text)
+void monitor_tell(const struct monitor_plan *plan, int type, int value, const char *text)
 {
 	struct monitor_message m = { .type = type, .value = value };
 	snprintf(m.text, sizeof(m.text), "%s", text);
@@ -258,11 +261,11 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			if (m.type == BOX_MESSAGE_EXIT)
 				status = m.status;
 			if (m.type == BOX_MESSAGE_EXEC_FAILED)
-				tell(plan, MONITOR_EXEC_FAILED, m.status, "");
+				monitor_tell(plan, MONITOR_EXEC_FAILED, m.status, "");
 			if (m.type == BOX_MESSAGE_STOPPED)
-				tell(plan, MONITOR_STOPPED, m.status, "");
+				monitor_tell(plan, MONITOR_STOPPED, m.status, "");
 			if (m.type == BOX_MESSAGE_CONTINUED)
-				tell(plan, MONITOR_CONTINUED, 0, "");
+				monitor_tell(plan, MONITOR_CONTINUED, 0, "");
 			if (m.type == BOX_MESSAGE_EXIT)
 				break;
 		}
@@ -279,8 +282,8 @@ static int16_t utc_offset(void)
 	return (int16_t)(local.tm_gmtoff / 60);
 }
 
-static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
-			 struct watch *watch, struct err *err)
+int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
+		  struct err *err)
 {
 	struct stat st;
 	*watch = (struct watch){
@@ -290,20 +293,21 @@ static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 		.state = AGENT_RUNNING,
 		.utc_offset_min = utc_offset(),
 		.creds_fixed = geteuid() != 0,
+		.ended_fd = -1,
 		.leader = PTHREAD_MUTEX_INITIALIZER,
 		.log_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	watch->env.proc_fd = box->proc_fd;
-	watch->env.self_fd = openat(box->proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	watch->env.proc_fd = proc_fd;
+	watch->env.self_fd = openat(proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	watch->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (watch->env.self_fd < 0 || watch->env.root_fd < 0)
 		return err_sys(err, errno, "monitor: cannot see itself in /proc");
 	if (stat("/proc", &st) == 0)
 		watch->env.proc_dev = st.st_dev;
-	watch->tracees = tracees_new(box->proc_fd);
+	watch->tracees = tracees_new(proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");
-	int r = listener_init(&watch->listener, box->listener_fd);
+	int r = listeners_init(&watch->listeners);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
 
@@ -338,8 +342,17 @@ static void leave_streams(void)
 		dup2(null, fd);
 }
 
+void monitor_settle(void)
+{
+	leave_streams();
+	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
+	raise_limits();
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
+	if (plan->attach)
+		return monitor_attach_main(plan);
 	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));
@@ -348,31 +361,31 @@ int monitor_main(const struct monitor_plan *plan)
 		return 1;
 	int r = box_start(plan->box, &box, &err);
 	if (r < 0) {
-		tell(plan, MONITOR_FAILED, -r, err.text);
+		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 		return 1;
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
-	leave_streams();
-	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
-	raise_limits();          /* after the agent was forked: its limits are the user's */
+	monitor_settle(); /* after the agent was forked: its limits are the user's */
 	r = box_enter(plan->box, &box, &err);
 	if (r == 0)
-		r = prepare_watch(plan, &box, watch, &err);
+		r = watch_prepare(plan, box.proc_fd, watch, &err);
+	if (r == 0)
+		r = listeners_add(&watch->listeners, box.listener_fd);
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
 	if (r == 0)
-		r = start_worker(watch);
+		r = watch_start_worker(watch);
 	if (r < 0) {
-		tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
+		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
 		box_kill(&box);
 		box_finish(&box);
 		return 1;
 	}
 	degraded_text(box.degraded, text, sizeof(text));
-	tell(plan, MONITOR_STARTED, box.init_pid, text);
+	monitor_tell(plan, MONITOR_STARTED, box.init_pid, text);
 	struct sampler sampler;
-	sampler_init(&sampler, plan->box->policy, &box);
+	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&box, &err);
 	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
 	/*
@@ -382,7 +395,7 @@ int monitor_main(const struct monitor_plan *plan)
 	box_end(&box);
 	if (!lead_at_end(watch))
 		box_kill(&box);
-	tell(plan, MONITOR_EXIT, status, "");
+	monitor_tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)
 		history_save(plan->history, plan->agents_dirfd, plan->agent, &err);

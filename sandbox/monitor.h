@@ -28,6 +28,7 @@ enum monitor_message_type {
 	/* gateway -> monitor */
 	MONITOR_SIGNAL, /* value: signal for the agent */
 	MONITOR_KILL,   /* end the tree now */
+	MONITOR_DETACH, /* attached: decide nothing any more */
 };
 
 struct monitor_message {
@@ -43,6 +44,15 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
+	const struct attach_plan *attach; /* NULL: a box of our own making */
+};
+
+enum attach_flags { ATTACH_NONE = 0, ATTACH_CUT_CONNECTIONS = 1 };
+/* A process that runs already. */
+struct attach_plan {
+	pid_t pid;
+	const pid_t *skip; /* 0-terminated: processes of ours among its descendants */
+	enum attach_flags flags;
 };
 
 /*
@@ -50,3 +60,5 @@ struct monitor_plan {
  * gone, reports on gateway_fd. Returns the process's exit code.
  */
 int monitor_main(const struct monitor_plan *plan);
+/* The same for plan->attach: until nothing is left of the tree; there is no box to enter. */
+int monitor_attach_main(const struct monitor_plan *plan);

@@ -133,7 +133,7 @@ static void describe(struct worker *w, const struct open_how *how)
 
 static int inject(struct worker *w, int fd, const struct open_how *how)
 {
-	return listener_inject(&w->watch->listener, w->n.notif.id, fd,
+	return listener_inject(w->listener, w->n.notif.id, fd,
 			       how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
 }
 
@@ -194,7 +194,7 @@ static int open_fast(struct worker *w, const struct request *q)
 	p->magic = false;
 	p->alias[0] = '\0';
 	describe(w, &q->how);
-	int r = listener_valid(&w->watch->listener, w->n.notif.id);
+	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = watch_decide(w);
 	if (r < 0)
@@ -281,7 +281,7 @@ static void *mind(void *arg)
 		pthread_cond_timedwait(&m->changed, &m->lock, &until);
 		if (m->opened)
 			break;
-		if (listener_valid(&w->watch->listener, w->n.notif.id) < 0)
+		if (listener_valid(w->listener, w->n.notif.id) < 0)
 			m->reason = -ENOENT;
 		else if (tracee_signalled(w->task))
 			m->reason = RESTART;
@@ -476,7 +476,7 @@ static int open_slow(struct worker *w, const struct request *q)
 		return -EACCES;
 	bool unnamed = nameless(p);
 	describe(w, &q->how);
-	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0 && !unnamed)
 		r = watch_decide(w);
 	if (r < 0)

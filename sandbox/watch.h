@@ -29,7 +29,7 @@ enum { WATCH_WORKERS_MAX = 16 };
 struct watch {
 	const struct monitor_plan *plan;
 	const struct policy *policy;
-	struct listener listener;
+	struct listeners listeners;
 	struct place_env env;
 	struct tracees *tracees;
 	struct created created;
@@ -37,6 +37,9 @@ struct watch {
 	struct history *history;
 	enum agent_state state;
 	uint64_t ambient_count;
+	bool detached;    /* let everything through, look at nothing; set by another thread */
+	bool ending;      /* whoever still calls is killed; set by another thread */
+	int ended_fd;     /* eventfd, written when the listeners have hung up; -1 none */
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
@@ -54,6 +57,7 @@ struct watch {
 struct worker {
 	struct watch *watch;
 	union notification n;
+	const struct listener *listener; /* it came from */
 	const struct syscall_row *row;
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
@@ -84,6 +88,16 @@ int watch_decide_also(struct worker *w, const struct action *also);
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
+
+/*
+ * What monitor.c and monitor_attach.c share: a watch without listeners, and its first worker, who waits for
+ * the leadership if the caller holds it.
+ */
+int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
+		  struct err *err);
+int watch_start_worker(struct watch *watch);
+void monitor_tell(const struct monitor_plan *plan, int type, int value, const char *text);
+void monitor_settle(void);
 
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
