@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/creds.h"
 #include "sandbox/watch.h"
 
 enum {
@@ -141,7 +142,8 @@ static int connect_here(struct worker *w, int fd, const union address *a, sockle
 	if (blocking)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	int r = connect(fd, &a->sa, len) < 0 ? -errno : 0;
-	if (blocking && r == -EINPROGRESS) {
+	/* EALREADY: begun before a signal or an attach cut the call short, which is made again now */
+	if (blocking && (r == -EINPROGRESS || r == -EALREADY)) {
 		r = wait_ready(w, fd, POLLOUT);
 		int error = 0;
 		socklen_t size = sizeof(error);
@@ -164,8 +166,8 @@ static int pin_unix(struct worker *w, union address *a, socklen_t *len)
 	char path[sizeof(a->un.sun_path) + 1] = "";
 	if (a->sa.sa_family != AF_UNIX || *len <= sizeof(sa_family_t))
 		return 0;
-	if (a->un.sun_path[0] == '\0')
-		return -ECONNREFUSED;
+	if (a->un.sun_path[0] == '\0') /* an attached process was never kept from them */
+		return w->watch->plan->attach ? 0 : -ECONNREFUSED;
 	if (*len > sizeof(a->un))
 		return -EINVAL;
 	memcpy(path, a->un.sun_path, *len - sizeof(sa_family_t));
@@ -202,18 +204,45 @@ static int place_unix(struct worker *w, union address *a, socklen_t *len)
 	return worker_umask(w);
 }
 
+/*
+ * An attached process sees the host's sockets, so they are decided on: by the path that was resolved, as a
+ * network request; abstract ones by "@name".
+ */
+static int decide_unix(struct worker *w, const union address *a, socklen_t len, enum action_op op)
+{
+	struct action *act = &w->action;
+	const struct place *p = &w->place[0];
+	if (a->sa.sa_family != AF_UNIX || len <= sizeof(sa_family_t) || !w->watch->plan->attach)
+		return 0;
+	size_t room = len - sizeof(sa_family_t);
+	if (a->un.sun_path[0] == '\0' && room <= sizeof(a->un.sun_path)) {
+		snprintf(w->text, sizeof(w->text), "@%.*s", (int)room - 1, a->un.sun_path + 1);
+		act->resource = w->text;
+	} else {
+		act->resource = p->path;
+		act->alias = *p->alias ? p->alias : NULL;
+	}
+	act->type = ACTION_NETWORK_REQUEST;
+	act->op = op;
+	act->protocol = "unix";
+	act->provenance = PROVENANCE_UNKNOWN;
+	act->size_bytes = -1;
+	return watch_decide(w);
+}
+
 /* connect and bind with the host's network: on a duplicate, with the copy, whatever the family. */
-static int call_here(struct worker *w, enum action_op op, union address *a, socklen_t len)
+static int call_here(struct worker *w, enum action_op op, const union address *a, socklen_t len)
 {
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	if (fd < 0)
 		return -EBADF;
-	int r = op == OP_BIND ? place_unix(w, a, &len) : pin_unix(w, a, &len);
-	if (r < 0)
-		return r;
-	if (op == OP_BIND)
-		return bind(fd, &a->sa, len) < 0 ? -errno : 0;
-	return connect_here(w, fd, a, len);
+	int r = creds_assume(w); /* ports below 1024, and what a UNIX server is told */
+	if (r == 0 && op == OP_BIND)
+		r = bind(fd, &a->sa, len) < 0 ? -errno : 0;
+	else if (r == 0)
+		r = connect_here(w, fd, a, len);
+	creds_resume(w);
+	return r;
 }
 
 void carry_connect(struct worker *w)
@@ -239,10 +268,15 @@ void carry_connect(struct worker *w)
 		return;
 	}
 	enum action_op op = w->row->op;
+	socklen_t used = (socklen_t)len;
 	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0 && internet) {
 		describe(w, &shown, op);
 		r = watch_decide(w);
+	} else if (r == 0) { /* only with the host's network */
+		r = op == OP_BIND ? place_unix(w, &a, &used) : pin_unix(w, &a, &used);
+		if (r == 0)
+			r = decide_unix(w, &shown, (socklen_t)len, op);
 	}
 	if (r < 0) {
 		worker_answer(w, r);
@@ -254,7 +288,7 @@ void carry_connect(struct worker *w)
 		watch_done(w, EVENT_RESULT_PENDING);
 		return;
 	}
-	r = call_here(w, op, &a, (socklen_t)len);
+	r = call_here(w, op, &a, used);
 	watch_done(w, r);
 	worker_answer(w, r);
 }
@@ -426,6 +460,7 @@ void carry_send(struct worker *w)
 		return;
 	}
 	union address shown = m.name;
+	socklen_t shown_len = m.name_len;
 	canonical(&shown);
 	if (m.name_len && (shown.sa.sa_family == AF_INET || shown.sa.sa_family == AF_INET6)) {
 		describe(w, &shown, OP_SEND);
@@ -441,7 +476,12 @@ void carry_send(struct worker *w)
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	int64_t sent = fd < 0 ? -EBADF : pin_unix(w, &m.name, &m.name_len);
 	if (sent == 0)
+		sent = decide_unix(w, &shown, shown_len, OP_SEND);
+	if (sent == 0)
+		sent = creds_assume(w);
+	if (sent == 0)
 		sent = send_here(w, fd, &m);
+	creds_resume(w);
 	watch_done(w, sent);
 	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {
 		/* msg_len of the first entry stands behind its msghdr */
