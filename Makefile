@@ -111,7 +111,7 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench)
+PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench)
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
@@ -159,7 +159,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
-	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
@@ -168,14 +168,16 @@ $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) 
 )escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
 fidelity $(CHECK) tests/fidelity/run.sh
+attach $(CHECK) tests/attach/run.sh $(4)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
+attach-user $(CHECK) tests/attach/run.sh $(4) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
 export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev)
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,--long)
 CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
 
 .PHONY: check check-long check-built check-long-built
