@@ -15,6 +15,7 @@
 #include "launcher/state.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
+#include "sandbox/attachable.h"
 #include "sandbox/proc.h"
 
 enum {
@@ -86,9 +87,10 @@ static int read_target(const char *text, struct target *t, char cwd[static 4096]
 		return err_set(err, EINVAL, "'%.40s' is no process number", text);
 	t->pid = (pid_t)pid;
 	snprintf(path, sizeof(path), "/proc/%d", t->pid);
+	int r = attachable_check_all(t->pid, ATTACHABLE_RUNS, err);
+	if (r < 0)
+		return r;
 	cleanup_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_set(err, ESRCH, "there is no process %d", t->pid);
 	ssize_t len = proc_read(dir, "cmdline", t->argv_text, sizeof(t->argv_text));
 	if (len <= 0 && (len = proc_read(dir, "comm", t->argv_text, sizeof(t->argv_text))) > 0)
 		t->argv_text[strcspn(t->argv_text, "\n")] = '\0';

@@ -222,7 +222,7 @@ static int make_entries(struct attempt *t)
 				return err_set(t->err, ESRCH, "process %d has ended", t->pid);
 			continue;
 		}
-		int r = attachable_check_all(p->pid, t->err);
+		int r = attachable_check_all(p->pid, ATTACHABLE_STOPPED, t->err);
 		if (r < 0)
 			return r;
 		t->entries[t->count++] =
@@ -286,7 +286,7 @@ int attach_tree(pid_t pid, const pid_t *skip, const struct sock_fprog *filter,
 		struct attachment *ret, struct err *err)
 {
 	*ret = (struct attachment){ 0 };
-	int r = attachable_check_all(pid, err);
+	int r = attachable_check_all(pid, ATTACHABLE_RUNS, err);
 	for (unsigned i = 0; r == 0 && i < ATTEMPTS; i++) {
 		struct attempt t = {
 			.pid = pid, .skip = skip, .filter = filter, .result = ret, .err = err

@@ -168,29 +168,42 @@ static const struct {
 	const char *link, *what;
 } namespaces[] = { { "ns/user", "user" }, { "ns/mnt", "mount" }, { "ns/pid", "pid" } };
 
-/* Threads can part with the others (unshare, setns): each must be where we are. */
-static int check_thread(const struct attachable *a, int task, struct err *say)
+/* Where we are: what each thread is held against. */
+struct here {
+	struct stat ns[sizeof(namespaces) / sizeof(namespaces[0])];
+	struct stat root;
+};
+
+static bool same(const struct stat *a, const struct stat *b)
 {
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Threads can part with the others (unshare, setns, chroot): each must be where we are. */
+static int check_thread(const struct attachable *a, int tasks, const char *tid,
+			const struct here *here, struct err *say)
+{
+	struct stat st;
+	cleanup_fd int task = openat(tasks, tid, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
-		char own[64], path[32], theirs[64];
-		snprintf(path, sizeof(path), "/proc/self/%s", namespaces[i].link);
-		ssize_t n = readlink(path, own, sizeof(own));
-		ssize_t m = readlinkat(task, namespaces[i].link, theirs, sizeof(theirs));
-		if (n < 0 || m < 0)
-			return err_sys(say, errno, "the %s namespace of process %d cannot be seen",
+		if (fstatat(task, namespaces[i].link, &st, 0) < 0) {
+			int errnum = errno;
+			if (task < 0 || strchr("ZX", proc_stat_state(task)))
+				return 0; /* it ended */
+			return err_sys(say, errnum, "the %s namespace of process %d cannot be seen",
 				       namespaces[i].what, a->pid);
-		if (n != m || memcmp(own, theirs, (size_t)n) != 0)
+		}
+		if (!same(&st, &here->ns[i]))
 			return err_set(say, EXDEV,
 				       "process %d lives in another %s namespace (a container or a "
 				       "sandbox): its paths mean other things there; run vsandbox "
 				       "attach inside",
 				       a->pid, namespaces[i].what);
 	}
-	struct stat own, theirs;
-	if (stat("/", &own) < 0 || fstatat(task, "root", &theirs, 0) < 0)
+	if (fstatat(task, "root", &st, 0) < 0)
 		return err_sys(say, errno, "the root directory of process %d cannot be seen",
 			       a->pid);
-	if (own.st_dev != theirs.st_dev || own.st_ino != theirs.st_ino)
+	if (!same(&st, &here->root))
 		return err_set(
 			say, EXDEV,
 			"process %d has another root directory (chroot): run vsandbox attach "
@@ -201,16 +214,17 @@ static int check_thread(const struct attachable *a, int task, struct err *say)
 
 static int check_namespaces(const struct attachable *a, struct err *say)
 {
+	struct here here;
+	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
+		if (fstatat(self, namespaces[i].link, &here.ns[i], 0) < 0)
+			return err_sys(say, errno, "our own namespaces cannot be seen");
+	if (stat("/", &here.root) < 0)
+		return err_sys(say, errno, "our own root directory cannot be seen");
 	int fd = open_tasks(a->pid);
 	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	for (const struct dirent *e; dir && (e = readdir(dir));) {
-		cleanup_fd int task =
-			*e->d_name == '.'
-				? -1
-				: openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (task < 0 || strchr("ZX", proc_stat_state(task)))
-			continue;
-		int r = check_thread(a, task, say);
+		int r = *e->d_name == '.' ? 0 : check_thread(a, dirfd(dir), e->d_name, &here, say);
 		if (r < 0)
 			return r;
 	}
@@ -307,7 +321,9 @@ static int check_rings(const struct attachable *a, struct err *say)
 	bool ring = false;
 	if (look_through(a, &ring) < 0)
 		return err_sys(say, EACCES, "the descriptors of process %d cannot be seen", a->pid);
-	if (ring || ring_thread(a) || file_mentions(a->dirfd, "maps", "anon_inode:[io_uring]"))
+	/* Such a thread is the kernel's and cannot be stopped: then we would not have come here. */
+	bool works = a->when == ATTACHABLE_RUNS && ring_thread(a);
+	if (ring || works || file_mentions(a->dirfd, "maps", "anon_inode:[io_uring]"))
 		return err_set(
 			say, EBUSY,
 			"process %d has an io_uring already: what goes through it is seen by "
@@ -370,10 +386,11 @@ const struct attachable_check attachable_checks[] = {
 	{ NULL },
 };
 
-int attachable_check_all(pid_t pid, struct err *err)
+int attachable_check_all(pid_t pid, enum attachable_when when, struct err *err)
 {
 	struct attachable a;
 	int r = attachable_open(pid, &a, err);
+	a.when = when;
 	for (const struct attachable_check *c = attachable_checks; r == 0 && c->name; c++)
 		r = c->run(&a, err);
 	attachable_finish(&a);

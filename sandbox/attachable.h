@@ -13,6 +13,7 @@
 struct attachable {
 	pid_t pid;
 	int dirfd; /* /proc/PID; owned */
+	enum attachable_when { ATTACHABLE_RUNS, ATTACHABLE_STOPPED } when;
 	char status[PROC_STATUS_SIZE];
 };
 
@@ -28,8 +29,11 @@ struct attachable_check {
 };
 extern const struct attachable_check attachable_checks[];
 
-/* All of them for one process; the first that fails. */
-int attachable_check_all(pid_t pid, struct err *err);
+/*
+ * All of them for one process; the first that fails. ATTACHABLE_STOPPED: by us, thread by thread, which
+ * says some things by itself.
+ */
+int attachable_check_all(pid_t pid, enum attachable_when when, struct err *err);
 
 /* Has it filters of its own? They must be suspended while ours is put in. */
 int attachable_filters(const struct attachable *a);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -187,10 +188,12 @@ static int add_children(struct seized *s, const struct seized_thread *t, const p
 			char text[static CHILDREN_SIZE], struct err *err)
 {
 	int found = 0;
-	cleanup_fd int dir = open_task(t->pid, t->tid);
-	if (dir < 0)
-		return 0;
-	ssize_t len = proc_read(dir, "children", text, CHILDREN_SIZE);
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", t->pid, t->tid);
+	ssize_t len = proc_read(AT_FDCWD, path, text, CHILDREN_SIZE);
+	cleanup_fd int dir = len == -ENOENT ? open_task(t->pid, t->tid) : -1;
+	if (len == -ESRCH || (len == -ENOENT && dir < 0))
+		return 0; /* it ended */
 	if (len < 0)
 		return err_sys(err, (int)-len,
 			       "the kernel does not say what the children of process %d are "
@@ -213,27 +216,32 @@ int seize_tree(pid_t root, const pid_t *skip, struct seized *ret, struct err *er
 {
 	*ret = (struct seized){ 0 };
 	cleanup_free char *text = malloc(CHILDREN_SIZE);
-	int r = text ? add_process(ret, root) : -ENOMEM;
+	int r = text ? add_process(ret, root) : -ENOMEM, added = 0;
 	if (r < 0)
 		return err_sys(err, -r, "attach");
-	for (int found = 1; found;) {
-		found = 0;
-		for (unsigned i = 0; i < ret->process_count; i++) {
+	prctl(PR_SET_TIMERSLACK, 1, 0, 0,
+	      0); /* of this thread: it sleeps while all others stand still */
+	for (;;) {
+		int found = 0;
+		for (unsigned i = 0; r >= 0 && i < ret->process_count; i++) {
 			r = ret->processes[i].gone ? 0
 						   : seize_threads(ret, &ret->processes[i], err);
-			if (r < 0)
-				return r;
-			found |= r;
+			found |= r > 0;
 		}
-		r = wait_stopped(ret, err);
-		for (unsigned i = 0; r >= 0 && i < ret->thread_count; i++) {
+		if (r >= 0 && found)
+			r = wait_stopped(ret, err);
+		/* All of them stand: only now is the list of children that of the last one made. */
+		for (unsigned i = 0; r >= 0 && !found && i < ret->thread_count; i++) {
 			r = ret->threads[i].gone
 				    ? 0
 				    : add_children(ret, &ret->threads[i], skip, text, err);
-			found |= r > 0;
+			added |= r > 0;
 		}
 		if (r < 0)
 			return r;
+		if (!found && !added)
+			break;
+		added = 0;
 	}
 	/* An exec from a thread gives its number to another: whoever does not answer is not stopped. */
 	siginfo_t info;
