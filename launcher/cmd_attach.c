@@ -118,8 +118,9 @@ static int refuse_boxed(const struct policy *p, struct err *err)
 	if (p->mode == MODE_ROLLBACK)
 		return err_set(
 			err, ENOSYS,
-			"mode rollback: nothing lies between an attached process and the files, "
-			"and the journal of what they held before is not built in yet");
+			"mode rollback is not built for attached processes: what others did to "
+			"the same files would be undone with it; vsandbox rollback does it when "
+			"a person asks");
 	if (p->workspace == WORKSPACE_READ_ONLY || p->read_only.count)
 		return err_set(
 			err, ENOSYS,

@@ -77,6 +77,8 @@ static void dump_box(FILE *f, const struct policy *p)
 		(unsigned long long)l->memory_bytes, (unsigned long long)l->pids, l->cpus,
 		(unsigned long long)l->open_files, (unsigned long long)l->wall_seconds);
 	json_member(f, false, "on_exit", policy_on_exit_name(p->on_exit));
+	json_member(f, false, "journal", policy_journal_name(p->journal));
+	fprintf(f, ",\"journal_bytes\":%llu", (unsigned long long)p->journal_bytes);
 }
 
 void dump_policy(FILE *f, const struct policy *p)

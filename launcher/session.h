@@ -55,6 +55,7 @@ struct session_start {
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
 	const char *degraded;                      /* comma separated; "" none */
 	pid_t attached_pid;                        /* it ran before; 0: started by us */
+	const char *control;                       /* path of the control socket */
 };
 
 /* Makes STATE/sessions/ID and takes its lock. @ret_lock is the caller's, and must not be inherited. */

@@ -29,16 +29,20 @@ int cmd_doctor(const struct options *o);
 int cmd_help(const struct options *o);
 int cmd_kill(const struct options *o);
 int cmd_logs(const struct options *o);
+int cmd_pause(const struct options *o);
+int cmd_resume(const struct options *o);
 int cmd_policy(const struct options *o);
 int cmd_ps(const struct options *o);
+int cmd_rollback(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
 extern const struct option_spec attach_options[], diff_options[], discard_options[],
-	doctor_options[], kill_options[], logs_options[], policy_options[], ps_options[],
-	run_options[], show_options[], why_options[];
+	doctor_options[], kill_options[], logs_options[], pause_options[], resume_options[],
+	policy_options[], ps_options[], rollback_options[], run_options[], show_options[],
+	why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

@@ -16,6 +16,7 @@ enum policy_mode { MODE_ALERT, MODE_PAUSE, MODE_ROLLBACK, MODE_OBSERVE, MODE_COU
 enum policy_effect { EFFECT_BLOCK, EFFECT_PAUSE, EFFECT_ALLOW, EFFECT_COUNT };
 enum policy_net { NET_NONE, NET_ALLOWLIST, NET_HOST, NET_COUNT };
 enum policy_workspace { WORKSPACE_OVERLAY, WORKSPACE_DIRECT, WORKSPACE_READ_ONLY, WORKSPACE_COUNT };
+enum policy_journal { POLICY_JOURNAL_BATCH, POLICY_JOURNAL_SYNC, POLICY_JOURNAL_COUNT };
 enum policy_on_exit { ON_EXIT_KEEP, ON_EXIT_COMMIT, ON_EXIT_DISCARD, ON_EXIT_ASK, ON_EXIT_COUNT };
 
 /* Where a value was written. */
@@ -96,7 +97,10 @@ struct policy {
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
-	void *arena; /* owns every string and array above */
+	/* the undo journal */
+	enum policy_journal journal; /* when it reaches the disk */
+	uint64_t journal_bytes;      /* at most so many, pre-images included */
+	void *arena;                 /* owns every string and array above */
 };
 
 /*
@@ -169,6 +173,7 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 
 const char *policy_mode_name(enum policy_mode mode);
 const char *policy_net_name(enum policy_net net);
+const char *policy_journal_name(enum policy_journal journal);
 const char *policy_on_exit_name(enum policy_on_exit on_exit);
 const char *policy_workspace_name(enum policy_workspace workspace);
 const char *policy_effect_name(enum policy_effect effect);

@@ -329,6 +329,8 @@ static const struct key keys[] = {
 	{ "", "network", apply_block },
 	{ "", "limits", apply_block, P(limits) },
 	{ "", "on_exit", apply_word, P(on_exit), .words = &on_exit_words },
+	{ "", "journal", apply_word, P(journal), .words = &journal_words },
+	{ "", "journal_bytes", apply_size, P(journal_bytes), .min = 0, .max = MANY },
 	{ "rules", "name", apply_text, R(name) },
 	{ "rules", "action_type", apply_rule_type, R(type) },
 	{ "rules", "resource_pattern", apply_rule_pattern, R(pattern) },

@@ -33,6 +33,8 @@ static const struct policy defaults = {
 		      .cpu_seconds = 5,
 		      .memory_bytes = UINT64_C(2) << 30 },
 	.on_exit = ON_EXIT_KEEP,
+	.journal = POLICY_JOURNAL_BATCH,
+	.journal_bytes = UINT64_C(1) << 30,
 };
 
 static int read_file(const struct loader *l, const char *path, char **ret, size_t *ret_len)

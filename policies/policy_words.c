@@ -23,6 +23,8 @@ WORDS(workspace, "workspace mode", "overlay", "direct", "read-only");
 CHECK_WORDS(workspace, WORKSPACE_COUNT);
 WORDS(on_exit, "on_exit action", "keep", "commit", "discard", "ask");
 CHECK_WORDS(on_exit, ON_EXIT_COUNT);
+WORDS(journal, "journal mode", "batch", "sync");
+CHECK_WORDS(journal, POLICY_JOURNAL_COUNT);
 
 const char *policy_mode_name(enum policy_mode mode)
 {
@@ -42,6 +44,11 @@ const char *policy_net_name(enum policy_net net)
 const char *policy_workspace_name(enum policy_workspace workspace)
 {
 	return workspace < WORKSPACE_COUNT ? workspace_names[workspace] : "invalid";
+}
+
+const char *policy_journal_name(enum policy_journal journal)
+{
+	return journal < POLICY_JOURNAL_COUNT ? journal_names[journal] : "invalid";
 }
 
 const char *policy_on_exit_name(enum policy_on_exit on_exit)

@@ -546,10 +546,13 @@ static int emulate(struct worker *w, const struct responder *s)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
-	r = creds_assume(w);
+	r = capture_before(w);
+	if (r == 0)
+		r = creds_assume(w);
 	if (r == 0)
 		r = s->perform(w, s->fixed);
 	creds_resume(w);
+	capture_after(w, r, -1);
 	watch_done(w, r);
 	return r;
 }

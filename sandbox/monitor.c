@@ -19,12 +19,40 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/requests.h"
 #include "sandbox/sampler.h"
 #include "sandbox/watch.h"
 
+enum { RESTART = -512 /* ERESTARTSYS */ };
+
+/* A follower answers through the gate: frozen, nobody gets an answer. The leader is inside it. */
+static void begin_answer(struct worker *w)
+{
+	if (!w->leading)
+		freeze_gate(&w->watch->freeze);
+}
+
+static void end_answer(struct worker *w)
+{
+	if (w->leading)
+		return;
+	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE);
+	freeze_ungate(&w->watch->freeze);
+}
+
 void worker_answer(struct worker *w, int64_t value)
 {
+	begin_answer(w);
 	listener_answer(w->listener, w->n.notif.id, value);
+	end_answer(w);
+}
+
+int worker_inject(struct worker *w, int fd, enum inject_flags flags)
+{
+	begin_answer(w);
+	int r = listener_inject(w->listener, w->n.notif.id, fd, flags);
+	end_answer(w);
+	return r;
 }
 
 int worker_path(struct worker *w, unsigned arg, unsigned which)
@@ -72,7 +100,7 @@ static void clear(struct worker *w)
 	w->record = NULL;
 }
 
-/* One notification, by the leader. */
+/* One notification, by the leader, within the gate. */
 static void step(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -95,6 +123,8 @@ static void step(struct worker *w)
 		carriers[w->row->how](w);
 	if (w->record) /* a carrier that forgot: never leave an event begun */
 		watch_done(w, EVENT_RESULT_PENDING);
+	if (w->leading)
+		capture_tell(w);
 	uint64_t refused = eventlog_take_refused(&watch->log);
 	if (refused)
 		watch_notice(watch, "%llu actions failed with ENOSPC: no room for their events",
@@ -115,6 +145,7 @@ void watch_step_down(struct worker *w)
 	    watch->workers < WATCH_WORKERS_MAX)
 		watch_start_worker(watch);
 	w->leading = false;
+	freeze_ungate(&watch->freeze);
 	pthread_mutex_unlock(&watch->leader);
 }
 
@@ -175,10 +206,19 @@ static void *worker_main(void *arg)
 			watch->closing = true;
 			continue;
 		}
+		__atomic_store_n(&w->serving, (pid_t)w->n.notif.pid, __ATOMIC_RELEASE);
+		freeze_gate(&watch->freeze);
 		forget_execed(watch);
-		step(w);
-		if (!w->leading)
+		if (freeze_seized(&watch->freeze, (pid_t)w->n.notif.pid))
+			worker_answer(w, RESTART); /* its seizure is the signal it will see */
+		else
+			step(w);
+		if (w->leading) {
+			__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE);
+			freeze_ungate(&watch->freeze);
+		} else {
 			follow(w);
+		}
 	}
 	pthread_mutex_unlock(&watch->leader);
 	if (watch->ended_fd >= 0)
@@ -205,16 +245,27 @@ int watch_start_worker(struct watch *watch)
 		free(w);
 		return -r;
 	}
-	watch->workers++;
+	__atomic_store_n(&watch->crew[watch->workers++], w, __ATOMIC_RELEASE);
 	return 0;
 }
 
-void monitor_tell(const struct monitor_plan *plan, int type, int value, const char *text)
+/* freeze_spare_fn: the callers of calls that were received and not answered. */
+void watch_in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 {
-	struct monitor_message m = { .type = type, .value = value };
-	snprintf(m.text, sizeof(m.text), "%s", text);
-	/* A gateway that is gone is noticed by the poll below. */
-	(void)!send(plan->gateway_fd, &m, sizeof(m), MSG_NOSIGNAL);
+	struct watch *watch = arg;
+	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
+		struct worker *w = __atomic_load_n(&watch->crew[i], __ATOMIC_ACQUIRE);
+		pid_t tid = w ? __atomic_load_n(&w->serving, __ATOMIC_ACQUIRE) : 0;
+		if (tid > 0)
+			spare(to, tid);
+	}
+}
+
+/* A gateway that is gone is noticed by the poll below. */
+void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int value,
+		  const char *text)
+{
+	packet_send(plan->gateway_fd, type, value, 0, text, PACKET_WAIT);
 }
 
 static void degraded_text(uint32_t layers, char *text, size_t size)
@@ -227,6 +278,38 @@ static void degraded_text(uint32_t layers, char *text, size_t size)
 						box_layer_name((enum box_layer)i));
 }
 
+/* Everything inside dies at once, stopped or not. */
+static void end_inside(struct watch *watch, struct box *box)
+{
+	box_end(box);
+	freeze_bury(&watch->freeze);
+	box_kill(box);
+}
+
+/* All packets of the gateway's that are there. false: it is gone, nobody is left to answer to. */
+static bool hear_gateway(struct watch *watch, struct box *box)
+{
+	static struct packet m; /* of the one thread that supervises; too large for a stack */
+	int r;
+	while ((r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
+		if (m.type == MONITOR_SIGNAL)
+			box_signal(box, m.value);
+		else if (m.type == MONITOR_KILL)
+			end_inside(watch, box);
+		else if (m.type == MONITOR_REQUEST)
+			requests_serve(watch, &m);
+	}
+	if (r == -EAGAIN || r == -EPROTO)
+		return true;
+	end_inside(watch, box);
+	return false;
+}
+
+static int shorter(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Watches the gateway and init until the tree has ended. Returns the agent's wait status. */
 static int supervise(const struct monitor_plan *plan, struct watch *watch, struct box *box,
 		     struct sampler *sampler)
@@ -235,24 +318,17 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
 				      { .fd = box->control_fd, .events = POLLIN } };
-		int ready = poll(p, 2, sampler_interval_ms(sampler));
+		int timeout = sampler_interval_ms(sampler);
+		if (freeze_tend(&watch->freeze))
+			timeout = shorter(timeout, 1);
+		int ready = poll(p, 2, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
 		if (ready <= 0)
 			continue;
-		if (p[0].revents) {
-			struct monitor_message m;
-			ssize_t n = recv(plan->gateway_fd, &m, sizeof(m), MSG_DONTWAIT);
-			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-				box_kill(box); /* nobody is left to answer to */
-				break;
-			}
-			if (n == (ssize_t)sizeof(m) && m.type == MONITOR_SIGNAL)
-				box_signal(box, m.value);
-			if (n == (ssize_t)sizeof(m) && m.type == MONITOR_KILL)
-				box_kill(box);
-		}
+		if (p[0].revents && !hear_gateway(watch, box))
+			break;
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -323,6 +399,7 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_FSIZE, &lim); /* ours must not kill us when we truncate for somebody */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* capture.c asks by leases who has a file open */
 }
 
 /* Waits for the leader to see that nobody is left. false: it did not within a second. */
@@ -349,6 +426,17 @@ void monitor_settle(void)
 	raise_limits();
 }
 
+/* While the lowers have their host names. */
+static int open_journal(const struct monitor_plan *plan, const struct box *box,
+			struct capture **ret, struct err *err)
+{
+	const struct journal_options options = {
+		.bytes = plan->box->policy->journal_bytes,
+		.sync = plan->box->policy->journal == POLICY_JOURNAL_SYNC,
+	};
+	return capture_open(&box->overlay, plan->box->session_dirfd, &options, ret, err);
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
 	if (plan->attach)
@@ -356,7 +444,7 @@ int monitor_main(const struct monitor_plan *plan)
 	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));
-	char text[MONITOR_MESSAGE_TEXT];
+	char text[256];
 	if (!watch)
 		return 1;
 	int r = box_start(plan->box, &box, &err);
@@ -366,9 +454,20 @@ int monitor_main(const struct monitor_plan *plan)
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
 	monitor_settle(); /* after the agent was forked: its limits are the user's */
-	r = box_enter(plan->box, &box, &err);
+	struct capture *capture = NULL;
+	r = open_journal(plan, &box, &capture, &err);
+	if (r == 0)
+		r = box_enter(plan->box, &box, &err);
+	if (r == 0)
+		r = capture_enter(capture, &err);
 	if (r == 0)
 		r = watch_prepare(plan, box.proc_fd, watch, &err);
+	watch->capture = capture; /* after watch_prepare, which begins with an empty watch */
+	if (r == 0)
+		r = freeze_init(&watch->freeze, box.proc_fd, box.init_pid, box.agent_pid,
+				watch_in_hand, watch) < 0
+			    ? err_set(&err, ENOMEM, "monitor: cannot see the sandbox's processes")
+			    : 0;
 	if (r == 0)
 		r = listeners_add(&watch->listeners, box.listener_fd);
 	if (r == 0)
@@ -393,6 +492,7 @@ int monitor_main(const struct monitor_plan *plan)
 	 * hang-up says; taking the mounts and the network down goes on behind it.
 	 */
 	box_end(&box);
+	freeze_bury(&watch->freeze);
 	if (!lead_at_end(watch))
 		box_kill(&box);
 	monitor_tell(plan, MONITOR_EXIT, status, "");

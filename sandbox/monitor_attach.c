@@ -24,6 +24,7 @@
 #include "sandbox/attach.h"
 #include "sandbox/filter.h"
 #include "sandbox/inventory.h"
+#include "sandbox/requests.h"
 #include "sandbox/sampler.h"
 #include "sandbox/tree.h"
 #include "sandbox/watch.h"
@@ -64,6 +65,8 @@ static void kill_all(struct attached_watch *w)
 {
 	w->killed = true;
 	__atomic_store_n(&w->watch->ending, true, __ATOMIC_RELAXED);
+	tree_kill(&w->tree, 0);
+	freeze_bury(&w->watch->freeze); /* who was frozen can be waited for by us alone */
 	unsigned left = tree_kill(&w->tree, KILL_MS);
 	if (left)
 		watch_notice(w->watch, "%u processes do not end; each is killed at its next call",
@@ -73,16 +76,16 @@ static void kill_all(struct attached_watch *w)
 /* false: the gateway is gone. */
 static bool on_message(struct attached_watch *w)
 {
-	struct monitor_message m;
-	ssize_t n = recv(w->plan->gateway_fd, &m, sizeof(m), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return true;
-	if (n <= 0)
+	static struct packet m; /* large, and of this thread alone */
+	int r = packet_receive(w->plan->gateway_fd, &m);
+	if (r < 0)
+		return r == -EAGAIN || r == -EPROTO;
+	if (r == 0)
 		return false;
-	if (n != (ssize_t)sizeof(m))
-		return true;
 	if (m.type == MONITOR_KILL)
 		kill_all(w);
+	if (m.type == MONITOR_REQUEST)
+		requests_serve(w->watch, &m);
 	if (m.type == MONITOR_DETACH) {
 		watch_notice(w->watch,
 			     "detached: from here on every call is let through, unseen. A filter "
@@ -101,7 +104,8 @@ static void supervise(struct attached_watch *w, bool gateway)
 		struct pollfd p[] = { { .fd = w->watch->ended_fd, .events = POLLIN },
 				      { .fd = gateway ? w->plan->gateway_fd : -1,
 					.events = POLLIN } };
-		int ready = poll(p, 2, w->killed ? SLOW_MS : LOOK_MS);
+		bool leaving = freeze_tend(&w->watch->freeze);
+		int ready = poll(p, 2, leaving ? 1 : w->killed ? SLOW_MS : LOOK_MS);
 		if (ready > 0 && p[0].revents)
 			break;
 		if (ready > 0 && p[1].revents && !on_message(w)) {
@@ -130,6 +134,15 @@ static int prepare(struct attached_watch *w, struct sock_fprog *ret_filter, stru
 		return err_sys(err, errno, "monitor: cannot hide its memory");
 	monitor_settle();
 	r = watch_prepare(plan, proc_fd, w->watch, err);
+	const struct journal_options options = {
+		.bytes = plan->box->policy->journal_bytes,
+		.sync = plan->box->policy->journal == POLICY_JOURNAL_SYNC,
+	};
+	if (r == 0)
+		r = capture_open_real(plan->box->session_dirfd, &options, &w->watch->capture, err);
+	if (r == 0 &&
+	    freeze_init_tree(&w->watch->freeze, proc_fd, &w->tree, watch_in_hand, w->watch) < 0)
+		r = err_set(err, ENOMEM, "monitor: out of memory");
 	if (r < 0)
 		return r;
 	w->watch->creds_vary = geteuid() == 0; /* theirs are not ours */

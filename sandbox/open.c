@@ -133,8 +133,7 @@ static void describe(struct worker *w, const struct open_how *how)
 
 static int inject(struct worker *w, int fd, const struct open_how *how)
 {
-	return listener_inject(w->listener, w->n.notif.id, fd,
-			       how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
+	return worker_inject(w, fd, how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
 }
 
 /*
@@ -512,7 +511,9 @@ static int open_slow(struct worker *w, const struct request *q)
 		return 1;
 	}
 	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
-	cleanup_fd int fd = open_judged(w, q);
+	r = unnamed || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
+	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
+	capture_after(w, fd, fd);
 	if (fd < 0) {
 		int error = fd;
 		fd = -1;
@@ -524,8 +525,9 @@ static int open_slow(struct worker *w, const struct request *q)
 		created_add(&w->watch->created, &st);
 	r = finish(w, fd, &q->how);
 	/* No room in the caller's table: natively that is found out before the file is made. */
-	if (r == -EMFILE && made && !p->magic && (q->how.flags & O_TMPFILE) != O_TMPFILE)
-		unlinkat(p->parent_fd, p->leaf, 0);
+	if (r == -EMFILE && made && !p->magic && (q->how.flags & O_TMPFILE) != O_TMPFILE &&
+	    unlinkat(p->parent_fd, p->leaf, 0) == 0)
+		capture_undone(w);
 	return r;
 }
 

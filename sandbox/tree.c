@@ -127,10 +127,10 @@ unsigned tree_kill(struct tree *t, unsigned patience_ms)
 {
 	for (unsigned waited = 0;; waited += KILL_PAUSE_MS) {
 		tree_refresh(t);
-		if (t->count == 0 || waited >= patience_ms)
-			return t->count;
 		for (unsigned i = 0; i < t->count; i++)
 			kill_member(&t->members[i]);
+		if (t->count == 0 || waited >= patience_ms)
+			return t->count;
 		struct timespec pause = { .tv_nsec = KILL_PAUSE_MS * 1000000 };
 		nanosleep(&pause, NULL);
 	}

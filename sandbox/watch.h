@@ -16,8 +16,10 @@
 
 #include "base/eventlog.h"
 #include "base/syscalls.h"
+#include "sandbox/capture.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
+#include "sandbox/freeze.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -25,6 +27,8 @@
 #include "scoring/judge.h"
 
 enum { WATCH_WORKERS_MAX = 16 };
+
+struct worker;
 
 struct watch {
 	const struct monitor_plan *plan;
@@ -34,6 +38,7 @@ struct watch {
 	struct tracees *tracees;
 	struct created created;
 	struct eventlog_writer log;
+	struct capture *capture; /* owned */
 	struct history *history;
 	enum agent_state state;
 	uint64_t ambient_count;
@@ -44,6 +49,8 @@ struct watch {
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 
+	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
 	unsigned followers;       /* waiting for `leader`; written under it or atomically */
@@ -62,6 +69,7 @@ struct worker {
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
 	bool leading;
+	pid_t serving; /* whose call it has received and not answered; atomic, 0 none */
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
@@ -96,7 +104,9 @@ void watch_done(struct worker *w, int64_t result);
 int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
 		  struct err *err);
 int watch_start_worker(struct watch *watch);
-void monitor_tell(const struct monitor_plan *plan, int type, int value, const char *text);
+void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int value,
+		  const char *text);
+void watch_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
 void monitor_settle(void);
 
 /* A notice in the log that a person should see. */
@@ -126,6 +136,8 @@ void carry_send(struct worker *w);    /* connect.c */
 
 /* Answer with a value or -errno; a caller that died meanwhile is no error. */
 void worker_answer(struct worker *w, int64_t value);
+/* As listener_inject, also by a worker that has stepped down. */
+int worker_inject(struct worker *w, int fd, enum inject_flags flags);
 /* Sets this thread's umask to the caller's. 0, -errno. */
 int worker_umask(struct worker *w);
 /* Copies the path argument @arg into w->path[@which]. 0, -errno. */

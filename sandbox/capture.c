@@ -1,0 +1,647 @@
+#include "sandbox/capture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/kernel.h"
+#include "base/scope.h"
+#include "rootfs/content.h"
+#include "sandbox/watch.h"
+
+/* A change time may stand still for this long, though the file changes: see shareable(). */
+enum { CLOCK_GRAIN_NS = 20000000 };
+
+void capture_free(struct capture *c)
+{
+	if (!c)
+		return;
+	journal_close(c->journal);
+	undo_layers_close(&c->layers);
+	free(c);
+}
+
+static int open_with(const struct overlay *o, int session_dirfd,
+		     const struct journal_options *options, struct capture **ret, struct err *err)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_sys(err, ENOMEM, "journal");
+	c->sync = options->sync;
+	int r = o ? undo_layers_open(o, &c->layers, err) : undo_layers_real(&c->layers, err);
+	if (r == 0)
+		r = journal_open(session_dirfd, options, &c->journal, err);
+	if (r < 0)
+		capture_free(c);
+	else
+		*ret = c;
+	return r;
+}
+
+int capture_open(const struct overlay *o, int session_dirfd, const struct journal_options *options,
+		 struct capture **ret, struct err *err)
+{
+	return open_with(o, session_dirfd, options, ret, err);
+}
+
+int capture_open_real(int session_dirfd, const struct journal_options *options,
+		      struct capture **ret, struct err *err)
+{
+	return open_with(NULL, session_dirfd, options, ret, err);
+}
+
+int capture_enter(struct capture *c, struct err *err)
+{
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, errno, "journal: the sandbox's root");
+	return undo_layers_find(&c->layers, root, err);
+}
+
+/* What is to be kept of one object, found out before its record is begun. */
+struct kept {
+	const struct undo_layer *layer;
+	const char *rel; /* its path in the layer */
+	enum journal_content content;
+	struct stat st; /* what the record's "before" says */
+	bool upper;     /* it is in the upper, so nothing else has its attributes */
+	int fd;         /* of the upper's file, to read; owned, -1 none */
+	uint64_t stash, upper_ino;
+};
+
+static void kept_finish(struct kept *k)
+{
+	scope_close(&k->fd);
+}
+#define cleanup_kept __attribute__((cleanup(kept_finish)))
+
+static struct journal_time time_of(const struct statx_timestamp *t)
+{
+	return (struct journal_time){ t->tv_sec, t->tv_nsec, 1 };
+}
+
+/*
+ * The layer that holds a place, and its parent's times. NULL: none of ours (a tmpfs, /proc,
+ * a directory shown directly): what happens there is not undone.
+ */
+static const struct undo_layer *locate(const struct capture *c, const struct place *p,
+				       struct journal_time dir[2])
+{
+	struct statx sx;
+	int fd = p->parent_fd >= 0 ? p->parent_fd : p->object_fd;
+	if (fd < 0 ||
+	    statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_ATIME | STATX_MTIME, &sx) < 0)
+		return NULL;
+	if (dir && p->parent_fd >= 0) {
+		dir[0] = time_of(&sx.stx_atime);
+		dir[1] = time_of(&sx.stx_mtime);
+	}
+	const struct undo_layer *l = undo_layer_by_mount(&c->layers, sx.stx_mnt_id);
+	/* a path that the kernel shows and a layer does not have is none we can find again */
+	return l && strncmp(p->path, l->mount, l->mount_len) == 0 ? l : NULL;
+}
+
+/* A name that the kernel refuses to make, move or remove. */
+static bool is_dots(const struct place *p)
+{
+	return strspn(p->leaf, "./") == strlen(p->leaf) && strcmp(p->leaf, "...") != 0;
+}
+
+/* Reading must not show: not as an access time, not as an event to somebody who watches the file. */
+static int open_upper(const struct kept *k)
+{
+	struct open_how how = { .flags = O_RDONLY | O_NOATIME | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					   RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
+	if (fd < 0 && errno == EPERM) {
+		how.flags &= ~(uint64_t)O_NOATIME;
+		fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
+	}
+	/* the mode of a real file is nobody's to change in passing */
+	if (fd >= 0 || errno != EACCES || k->layer->real)
+		return fd < 0 ? -errno : fd;
+	/*
+	 * A file without read permission, and we have its owner's powers, no more. The mode is
+	 * changed on the upper's inode, which the agent's opens do not look at.
+	 */
+	how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+	cleanup_fd int pin =
+		(int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
+	char name[16];
+	struct stat st;
+	if (pin < 0 || fstat(pin, &st) < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%d", pin); /* a worker stands in /proc/self/fd */
+	if (fchmodat(AT_FDCWD, name, (st.st_mode & 07777) | 0400, 0) < 0)
+		return -errno;
+	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int error = errno;
+	if (fchmodat(AT_FDCWD, name, st.st_mode & 07777, 0) < 0)
+		error = errno; /* it keeps the permission: a rollback sets the mode anyway */
+	return fd < 0 ? -error : fd;
+}
+
+/* Nobody has it open (F_WRLCK), or nobody for writing (F_RDLCK), mappings included. */
+static bool unused(int fd, int lease)
+{
+	if (fcntl(fd, F_SETLEASE, lease) < 0)
+		return false;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
+/*
+ * The same pre-image may stand for several records while the file is the same: same inode,
+ * length and change time. A mapping that dirties a dirty page moves no time: so nobody may have
+ * it open for writing, now as when it was copied. And a time just now may not move with the next write.
+ */
+static bool shareable(int fd, const struct stat *st)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age = (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec -
+		      st->st_ctim.tv_nsec;
+	return age > CLOCK_GRAIN_NS && unused(fd, F_RDLCK);
+}
+
+static const struct capture_shared *find_shared(const struct capture *c, const struct stat *st)
+{
+	for (unsigned i = 0; i < CAPTURE_SHARED_MAX; i++) {
+		const struct capture_shared *s = &c->shared[i];
+		if (s->stash && s->ino == st->st_ino && s->size == st->st_size &&
+		    s->ctime.tv_sec == st->st_ctim.tv_sec &&
+		    s->ctime.tv_nsec == st->st_ctim.tv_nsec)
+			return s;
+	}
+	return NULL;
+}
+
+static int copy_to_stash(struct capture *c, struct kept *k, const struct stat *st)
+{
+	uint64_t bytes = (uint64_t)st->st_blocks * 512;
+	int fd = journal_stash_new(c->journal, bytes, &k->stash);
+	if (fd < 0)
+		return fd;
+	int r = content_copy(k->fd, fd);
+	if (r == 0 && c->sync && fdatasync(fd) < 0)
+		r = -errno;
+	close(fd);
+	if (r < 0)
+		journal_stash_drop(c->journal, k->stash);
+	return r;
+}
+
+/* A file too large for the record: by reference, by a second name, or copied. */
+static int stash(struct capture *c, struct kept *k, const struct stat *st, bool removed)
+{
+	bool share = shareable(k->fd, st);
+	const struct capture_shared *s = share ? find_shared(c, st) : NULL;
+	if (s && journal_stash_again(c->journal, s->stash, &k->stash) == 0)
+		return 0;
+	/* its last name goes, and no descriptor could tell that it has another one */
+	if (removed && st->st_nlink == 1 && unused(k->fd, F_WRLCK) &&
+	    journal_stash_link(c->journal, k->layer->upper_fd, k->rel,
+			       (uint64_t)st->st_blocks * 512, &k->stash) == 0)
+		return 0;
+	int r = copy_to_stash(c, k, st);
+	if (r == 0 && share) {
+		c->shared[c->shared_next++ % CAPTURE_SHARED_MAX] = (struct capture_shared){
+			.ino = st->st_ino,
+			.size = st->st_size,
+			.ctime = st->st_ctim,
+			.stash = k->stash,
+		};
+	}
+	return r;
+}
+
+enum how_kept { KEEP_WRITTEN, KEEP_APPENDED, KEEP_REMOVED };
+
+/* Is the object its upper's, so that the lower does not hold it? The one place that knows. */
+static bool in_upper(const struct kept *k, struct stat *ret)
+{
+	return fstatat(k->layer->upper_fd, k->rel, ret, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       (ret->st_mode & S_IFMT) == (k->st.st_mode & S_IFMT);
+}
+
+/* Finds out how the content of @k->st is kept, and keeps it where that is not in the record. 0, -errno. */
+static int keep(struct capture *c, struct kept *k, enum how_kept how)
+{
+	struct stat st;
+	k->content = JOURNAL_CONTENT_NONE;
+	if (S_ISLNK(k->st.st_mode)) {
+		k->content = JOURNAL_CONTENT_INLINE;
+		return 0;
+	}
+	k->upper = in_upper(k, &st);
+	k->upper_ino = k->upper ? st.st_ino : 0;
+	if (!S_ISREG(k->st.st_mode))
+		return 0;
+	if (!k->upper) {
+		k->content = JOURNAL_CONTENT_LOWER;
+		return 0;
+	}
+	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
+	if (how == KEEP_REMOVED && st.st_nlink > 1 && !k->layer->real) {
+		k->content = JOURNAL_CONTENT_NAMED;
+		return 0;
+	}
+	if (how == KEEP_APPENDED && st.st_size > JOURNAL_INLINE_MAX) {
+		k->content = JOURNAL_CONTENT_LENGTH;
+		return 0;
+	}
+	k->fd = open_upper(k);
+	if (k->fd < 0 || fstat(k->fd, &st) < 0) {
+		k->content = JOURNAL_CONTENT_LOST;
+		return 0;
+	}
+	k->st.st_size = st.st_size;
+	k->content = JOURNAL_CONTENT_INLINE;
+	if (st.st_size <= JOURNAL_INLINE_MAX)
+		return 0;
+	k->content = JOURNAL_CONTENT_STASH;
+	int r = stash(c, k, &st, how == KEEP_REMOVED);
+	if (r != -EFBIG)
+		return r;
+	k->content = JOURNAL_CONTENT_LOST;
+	return 0;
+}
+
+/* All attributes of what @name (in /proc/self/fd) leads to, but the overlay's own. */
+static int put_xattrs(struct capture *c, const char *name)
+{
+	ssize_t size = listxattr(name, c->names, sizeof(c->names));
+	if (size <= 0)
+		return 0; /* none, or a file system without */
+	for (char *at = c->names; at < c->names + size; at += strlen(at) + 1) {
+		if (strncmp(at, "user.overlay.", 13) == 0 ||
+		    strncmp(at, "trusted.overlay.", 16) == 0)
+			continue;
+		ssize_t len = getxattr(name, at, c->value, sizeof(c->value));
+		if (len >= 0 && journal_put_xattr(c->journal, at, c->value, (size_t)len) < 0)
+			return -ENOSPC;
+	}
+	return 0;
+}
+
+static int put_content(struct capture *c, struct journal_record *record, struct kept *k,
+		       const struct place *p)
+{
+	size_t len = k->content == JOURNAL_CONTENT_INLINE ? (size_t)k->st.st_size : 0;
+	if (len == 0)
+		return 0;
+	if (len > JOURNAL_INLINE_MAX)
+		return -EFBIG;
+	unsigned char *at = journal_put_content(c->journal, len);
+	ssize_t n = S_ISLNK(k->st.st_mode) ? readlinkat(p->parent_fd, p->leaf, (char *)at, len)
+					   : pread(k->fd, at, len, 0);
+	if (n < 0)
+		return -errno;
+	memset(at + n, 0, len - (size_t)n); /* somebody shortened it meanwhile */
+	record->before.size = (uint64_t)n;
+	return 0;
+}
+
+/* Who, when and what: the parts that every record has. */
+static int begin(struct worker *w, struct journal_record **ret)
+{
+	struct capture *c = w->watch->capture;
+	int r = journal_begin(c->journal, ret);
+	if (r < 0)
+		return r;
+	(*ret)->seq = w->record ? w->event.seq : 0;
+	(*ret)->undo = w->row->undo;
+	(*ret)->op = w->action.op;
+	(*ret)->pid = w->action.pid;
+	return 0;
+}
+
+static int commit(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	int r = journal_commit(c->journal);
+	c->taken = r == 0;
+	return r;
+}
+
+/* An inode number that says who it is: not so rootless of what the lower made, or of directories. */
+static bool is_identity(const struct worker *w, const struct undo_layer *l, const struct stat *st)
+{
+	return l->rootful || (!S_ISDIR(st->st_mode) && created_has(&w->watch->created, st));
+}
+
+/*
+ * The record of an action that replaces or removes the object at @p, which @k describes.
+ * @name: in /proc/self/fd, where its attributes are; NULL they are not kept.
+ */
+static int record_object(struct worker *w, const struct place *p, struct kept *k, const char *name,
+			 const struct journal_time dir[2])
+{
+	struct capture *c = w->watch->capture;
+	struct journal_record *r;
+	int rc = begin(w, &r);
+	if (rc < 0)
+		return rc;
+	journal_stat_set(&r->before, &k->st);
+	r->content = k->content;
+	r->stash = k->stash;
+	r->upper_ino = k->upper_ino;
+	if (!is_identity(w, k->layer, &k->st))
+		r->flags |= JOURNAL_FOUND;
+	if (dir)
+		memcpy(r->dir[0], dir, sizeof(r->dir[0]));
+	journal_put_path(c->journal, p->path);
+	rc = name ? put_xattrs(c, name) : 0;
+	if (rc == 0)
+		rc = put_content(c, r, k, p);
+	if (rc < 0) { /* it cannot be kept whole: said to be lost rather than kept in part */
+		rc = begin(w, &r);
+		if (rc < 0)
+			return rc;
+		journal_stat_set(&r->before, &k->st);
+		k->content = JOURNAL_CONTENT_LOST;
+		r->content = JOURNAL_CONTENT_LOST;
+		journal_put_path(c->journal, p->path);
+	}
+	c->lost = k->content == JOURNAL_CONTENT_LOST;
+	return commit(w);
+}
+
+/* unlink, rmdir */
+static int before_removal(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	struct place *p = &w->place[0];
+	struct journal_time dir[2] = { 0 };
+	cleanup_kept struct kept k = { .fd = -1, .st = p->st };
+	c->foreseen = !p->exists || p->magic || is_dots(p);
+	if (c->foreseen || !(k.layer = locate(c, p, dir)))
+		return 0;
+	k.rel = undo_layer_path(k.layer, p->path);
+	int r = keep(c, &k, KEEP_REMOVED);
+	if (r < 0)
+		return r;
+	/* the lower's attributes are the lower's to tell, but for a directory, which may be merged */
+	char name[16];
+	bool attributes =
+		S_ISDIR(p->st.st_mode) ||
+		(k.upper && k.content != JOURNAL_CONTENT_NAMED && !S_ISLNK(p->st.st_mode));
+	if (attributes && (r = place_pin(p)) < 0)
+		return r;
+	snprintf(name, sizeof(name), "%d", p->object_fd);
+	return record_object(w, p, &k, attributes ? name : NULL, dir);
+}
+
+/* mkdir, mknod, symlink, link: a name where there is none */
+static int before_make(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	bool link = w->row->op == OP_LINK;
+	const struct place *p = &w->place[link];
+	struct journal_time dir[2][2] = { 0 };
+	c->foreseen = p->exists || p->magic || p->parent_fd < 0 || is_dots(p);
+	const struct undo_layer *layer = c->foreseen ? NULL : locate(c, p, dir[0]);
+	if (!layer)
+		return 0;
+	struct journal_record *r;
+	int rc = begin(w, &r);
+	if (rc < 0)
+		return rc;
+	/* a link may touch its source's directory too: emulate.c, keep_number */
+	bool source = link && !w->place[0].magic && locate(c, &w->place[0], dir[1]);
+	memcpy(r->dir, dir, sizeof(r->dir));
+	if (link ? !is_identity(w, layer, &w->place[0].st)
+		 : w->row->op == OP_MKDIR && !layer->rootful)
+		r->flags |= JOURNAL_FOUND;
+	journal_put_path(c->journal, p->path);
+	if (source)
+		journal_put_path(c->journal, w->place[0].path);
+	return commit(w);
+}
+
+static unsigned rename_flags(const struct worker *w)
+{
+	for (unsigned i = 0; i < SYSCALL_ARGS; i++)
+		if (w->row->args[i] == ARG_ATFLAGS)
+			return (unsigned)worker_int(w, i);
+	return 0;
+}
+
+static int before_rename(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	const struct place *from = &w->place[0];
+	struct place *to = &w->place[1];
+	unsigned flags = rename_flags(w);
+	struct journal_time dir[2][2] = { 0 };
+	cleanup_kept struct kept k = { .fd = -1, .st = to->st };
+	bool exchange = flags & RENAME_EXCHANGE;
+	c->foreseen = !from->exists || from->magic || to->magic || from->parent_fd < 0 ||
+		      to->parent_fd < 0 || is_dots(from) || is_dots(to) ||
+		      (flags & ~(unsigned)(RENAME_EXCHANGE | RENAME_NOREPLACE)) ||
+		      (to->exists ? (flags & RENAME_NOREPLACE) : exchange);
+	const struct undo_layer *source = c->foreseen ? NULL : locate(c, from, dir[0]);
+	k.layer = c->foreseen ? NULL : locate(c, to, dir[1]);
+	if (!source || source != k.layer) /* between two layers it fails with EXDEV */
+		return 0;
+	/* two names of one file: rename(2) does nothing */
+	if (to->exists && to->st.st_ino == from->st.st_ino && to->st.st_dev == from->st.st_dev)
+		return 0;
+	k.rel = undo_layer_path(k.layer, to->path);
+	int r = to->exists && !exchange ? keep(c, &k, KEEP_REMOVED) : 0;
+	bool attributes =
+		to->exists && !exchange &&
+		(S_ISDIR(to->st.st_mode) ||
+		 (k.upper && k.content != JOURNAL_CONTENT_NAMED && !S_ISLNK(to->st.st_mode)));
+	if (r == 0 && attributes)
+		r = place_pin(to);
+	struct journal_record *record;
+	if (r == 0)
+		r = begin(w, &record);
+	if (r < 0)
+		return r;
+	record->flags = (exchange ? JOURNAL_EXCHANGE : 0u) |
+			(is_identity(w, source, &from->st) ? 0u : JOURNAL_FOUND);
+	journal_stat_set(&record->moved, &from->st);
+	if (to->exists)
+		journal_stat_set(&record->before, &k.st);
+	memcpy(record->dir, dir, sizeof(record->dir));
+	record->stash = k.stash;
+	record->upper_ino = k.upper_ino;
+	journal_put_path(c->journal, from->path);
+	journal_put_path(c->journal, to->path);
+	char name[16];
+	snprintf(name, sizeof(name), "%d", to->object_fd);
+	if ((attributes && put_xattrs(c, name) < 0) || put_content(c, record, &k, to) < 0) {
+		/* the parts that did not fit are nobody's; the names are kept all the same */
+		k.content = JOURNAL_CONTENT_LOST;
+		r = begin(w, &record);
+		if (r < 0)
+			return r;
+		record->flags = is_identity(w, source, &from->st) ? 0u : JOURNAL_FOUND;
+		journal_stat_set(&record->moved, &from->st);
+		journal_stat_set(&record->before, &k.st);
+		memcpy(record->dir, dir, sizeof(record->dir));
+		journal_put_path(c->journal, from->path);
+		journal_put_path(c->journal, to->path);
+	}
+	record->content = k.content;
+	c->lost = k.content == JOURNAL_CONTENT_LOST;
+	return commit(w);
+}
+
+/* Has the object still the name it is called by? One that a descriptor alone leads to may have none. */
+static bool is_named(const struct worker *w, const struct place *p)
+{
+	struct stat st;
+	if (!p->magic)
+		return true;
+	return p->st.st_nlink > 0 && p->path[0] == '/' &&
+	       fstatat(w->watch->env.root_fd, p->path + 1, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ino == p->st.st_ino && st.st_dev == p->st.st_dev;
+}
+
+/* truncate, and opens for writing of what is there */
+static int before_content(struct worker *w, enum how_kept how)
+{
+	struct capture *c = w->watch->capture;
+	struct place *p = &w->place[0];
+	cleanup_kept struct kept k = { .fd = -1, .st = p->st };
+	if (!S_ISREG(p->st.st_mode) || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
+		return 0;
+	k.rel = undo_layer_path(k.layer, p->path);
+	int r = keep(c, &k, how);
+	if (r < 0)
+		return r;
+	char name[16];
+	snprintf(name, sizeof(name), "%d", k.fd);
+	return record_object(w, p, &k, k.fd >= 0 ? name : NULL, NULL);
+}
+
+/* chmod, chown, utimes, attributes */
+static int before_meta(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	const struct place *p = &w->place[0];
+	struct kept k = { .fd = -1, .st = p->st, .content = JOURNAL_CONTENT_NONE };
+	if (!p->exists || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
+		return 0;
+	bool attributes = w->row->op == OP_XATTR || w->row->op == OP_CHOWN;
+	char name[16];
+	snprintf(name, sizeof(name), "%d", p->object_fd);
+	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? name : NULL, NULL);
+}
+
+int capture_before(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	c->taken = c->foreseen = false;
+	switch (w->row->undo) {
+	case UNDO_UNLINK:
+	case UNDO_RMDIR:
+		return before_removal(w);
+	case UNDO_MAKE:
+		return before_make(w);
+	case UNDO_RENAME:
+		return before_rename(w);
+	case UNDO_CONTENT:
+		return before_content(w, KEEP_WRITTEN);
+	case UNDO_META:
+		return before_meta(w);
+	case UNDO_OPEN: /* by its flags: capture_before_open */
+	case UNDO_NONE:
+	case UNDO_EXTERNAL:
+	case UNDO_COUNT:
+		break;
+	}
+	return 0;
+}
+
+int capture_before_open(struct worker *w, uint64_t open_flags)
+{
+	struct capture *c = w->watch->capture;
+	const struct place *p = &w->place[0];
+	c->taken = c->foreseen = false;
+	/* a nameless file is no change until linkat(2) gives it a name */
+	if ((open_flags & O_TMPFILE) == O_TMPFILE)
+		return 0;
+	if (!p->exists) {
+		struct journal_time dir[2] = { 0 };
+		struct journal_record *r;
+		if (!(open_flags & O_CREAT) || p->parent_fd < 0 || !locate(c, p, dir))
+			return 0;
+		int rc = begin(w, &r);
+		if (rc < 0)
+			return rc;
+		memcpy(r->dir[0], dir, sizeof(dir));
+		journal_put_path(c->journal, p->path);
+		return commit(w);
+	}
+	if ((open_flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return 0;
+	bool writes = (open_flags & O_ACCMODE) != O_RDONLY;
+	if (!writes && !(open_flags & O_TRUNC))
+		return 0;
+	/* O_RDWR could be mapped, and a mapping does not append */
+	bool appends = (open_flags & O_ACCMODE) == O_WRONLY && (open_flags & O_APPEND) &&
+		       !(open_flags & O_TRUNC);
+	return before_content(w, appends ? KEEP_APPENDED : KEEP_WRITTEN);
+}
+
+void capture_after(struct worker *w, int result, int fd)
+{
+	struct capture *c = w->watch->capture;
+	struct stat st;
+	int r = -1;
+	if (!c->taken) {
+		c->unwritten = c->foreseen && result >= 0;
+		return;
+	}
+	c->taken = false;
+	if (result < 0) {
+		journal_failed(c->journal);
+		c->lost = false;
+		return;
+	}
+	const struct place *p = &w->place[0];
+	if (w->row->undo == UNDO_RENAME || w->row->op == OP_LINK)
+		p = &w->place[1];
+	if (fd >= 0)
+		r = fstat(fd, &st);
+	else if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)
+		r = fstat(p->object_fd, &st);
+	else if (w->row->undo != UNDO_UNLINK && w->row->undo != UNDO_RMDIR)
+		r = fstatat(p->parent_fd, p->leaf, &st, AT_SYMLINK_NOFOLLOW);
+	journal_done(c->journal, r == 0 ? &st : NULL);
+}
+
+void capture_undone(struct worker *w)
+{
+	journal_failed(w->watch->capture->journal);
+}
+
+void capture_tell(struct worker *w)
+{
+	struct capture *c = w->watch->capture;
+	uint64_t evicted = journal_take_evicted(c->journal);
+	if (evicted)
+		watch_notice(w->watch,
+			     "the first %llu changes of this session are past undoing: the journal "
+			     "has used up its %llu bytes (journal_bytes)",
+			     (unsigned long long)evicted,
+			     (unsigned long long)w->watch->policy->journal_bytes);
+	if (c->lost || c->unwritten)
+		watch_notice(w->watch, "past undoing: %s of %s (%s)", action_op_name(w->action.op),
+			     w->action.resource,
+			     c->lost ? "what it replaced could not be kept"
+				     : "it was made where none could be expected");
+	c->lost = c->unwritten = false;
+}

@@ -1,0 +1,102 @@
+#include "sandbox/requests.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "sandbox/monitor.h"
+#include "sandbox/rollback.h"
+#include "sandbox/watch.h"
+
+enum { PATIENCE_MS = 500 };
+
+/*
+ * @argument: JSON object or "". Writes a JSON object to @reply and returns 0, or returns -errno with the
+ * reason in @err.
+ */
+typedef int request_fn(struct watch *watch, const char *argument, struct buf *reply,
+		       struct err *err);
+
+static int request_status(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	(void)argument, (void)err;
+	buf_printf(reply, "{\"frozen\":%s}", watch->freeze.reasons ? "true" : "false");
+	return 0;
+}
+
+/* A task that is long in a system call comes to its stop later: paused all the same, and said so. */
+static int request_pause(struct watch *watch, const char *argument, struct buf *reply,
+			 struct err *err)
+{
+	(void)argument;
+	bool already = freeze_has(&watch->freeze, FREEZE_PERSON);
+	int r = freeze_add(&watch->freeze, FREEZE_PERSON, PATIENCE_MS, err);
+	if (r < 0 && r != -ETIMEDOUT)
+		return r;
+	if (!already)
+		watch_notice(watch, "paused");
+	buf_printf(reply, "{\"frozen\":true,\"still\":%s}", r == 0 ? "true" : "false");
+	return 0;
+}
+
+static int request_resume(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	if (freeze_has(&watch->freeze, FREEZE_PERSON)) {
+		freeze_drop(&watch->freeze, FREEZE_PERSON);
+		watch_notice(watch, "resumed");
+	}
+	return request_status(watch, argument, reply, err);
+}
+
+static int request_rollback(struct watch *watch, const char *argument, struct buf *reply,
+			    struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument), *last, *dry_run;
+	bool good = o && json_object_object_get_ex(o, "last", &last) &&
+		    json_object_is_type(last, json_type_int) &&
+		    json_object_object_get_ex(o, "dry_run", &dry_run) &&
+		    json_object_is_type(dry_run, json_type_boolean);
+	struct rollback_request request = { 0 };
+	if (good) {
+		request.last = json_object_get_uint64(last);
+		request.dry_run = json_object_get_boolean(dry_run);
+	}
+	json_object_put(o);
+	if (!good)
+		return err_set(err, EINVAL, "a rollback needs \"last\" and \"dry_run\"");
+	struct undo_result result;
+	int r = rollback_live(watch, &request, &result, err);
+	if (r < 0)
+		return r;
+	rollback_json(&result, reply);
+	if (!request.dry_run)
+		watch_notice(watch, "rolled back: %s", reply->data);
+	return 0;
+}
+
+static request_fn *const handlers[REQUEST_COUNT] = {
+	[REQUEST_STATUS] = request_status,
+	[REQUEST_PAUSE] = request_pause,
+	[REQUEST_RESUME] = request_resume,
+	[REQUEST_ROLLBACK] = request_rollback,
+};
+
+void requests_serve(struct watch *watch, const struct packet *m)
+{
+	static char storage[PACKET_TEXT]; /* of the one thread that supervises */
+	struct buf reply;
+	struct err err = { "" };
+	buf_init(&reply, storage, sizeof(storage));
+	int r = m->value >= 0 && m->value < REQUEST_COUNT
+			? handlers[m->value](watch, m->text, &reply, &err)
+			: err_set(&err, EINVAL, "the monitor knows no request %d", m->value);
+	if (r == 0 && reply.overflow)
+		r = err_set(&err, EMSGSIZE, "the answer is too long");
+	packet_send(watch->plan->gateway_fd, MONITOR_REPLY, r, m->ticket,
+		    r < 0 ? err.text : storage, PACKET_WAIT);
+}
