@@ -106,6 +106,25 @@ waiting_threads() {
 	tap_is "C threads in 16 kinds of waits: $times attaches, no EINTR, nothing lost, all decided" "$bad" 0
 }
 
+# Nobody is in a system call: the one thread is taken out of its own code, restartable sequences included.
+computing() {
+	local i bad=0 pid
+	for ((i = 0; i < times; i++)); do
+		"$ATTACH_BIN/target" "$work/canary.secret" alone >out &
+		pid=$!
+		ours+=("$pid")
+		within 30 said ready out
+		moment 500
+		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
+		wait "$pid"
+		if [ "$(tail -n 1 out)" != "alone denied=1 wrong=0" ]; then
+			bad=$((bad + 1))
+			tap_note "attach $i: $(tail -n 1 out)"
+		fi
+	done
+	tap_is "a thread that makes no call: $times attaches, its registers as they were" "$bad" 0
+}
+
 python_threads() {
 	local i bad=0 pid
 	cat >threads.py <<'PY'
@@ -395,6 +414,65 @@ ends() {
 	tap_is "and the monitor ends with it" "$(within 5 session_ended "$id" && echo ended)" ended
 }
 
+# Without an overlay: what it replaced is in the journal, and comes back while it lives.
+rolls_back() {
+	local pid id
+	rm -rf back && mkdir -p back/dir && echo original >back/kept && echo gone >back/deleted
+	seq 1 50000 >back/large && echo x >back/dir/y && chmod 640 back/kept
+	state() { (cd back && find . -printf '%p %y %m %s\n' | sort && cat kept deleted dir/y && cksum large) 2>&1; }
+	local before
+	before=$(state)
+	rm -f in && mkfifo in
+	python3 -c '
+import os, sys
+os.chdir("back")
+print("ready", flush=True)
+sys.stdin.readline()
+open("kept", "w").write("changed")
+os.unlink("deleted")
+os.rename("dir", "moved")
+open("new", "w").write("n")
+os.chmod("kept", 0o600)
+open("large", "r+").write("zzz")
+os.unlink("large")
+print("changed", flush=True)
+sys.stdin.readline()' <in >out &
+	pid=$!
+	ours+=("$pid")
+	exec 3>in
+	within 10 said ready out
+	attach "$pid" || tap_note_file err
+	id=$(cat id)
+	echo >&3
+	within 10 said changed out
+	tap_is "an attached process changes the real files" "$([ "$(state)" != "$before" ] && echo yes)" yes
+	"$VSANDBOX" pause "$id" 2>/dev/null
+	tap_is "pause stops it" "$(grep -c '^State:.t' "/proc/$pid/status")" 1
+	"$VSANDBOX" resume "$id" 2>/dev/null
+	tap_is "resume lets it go on" "$(within 5 grep -q '^State:.[SR]' "/proc/$pid/status" && echo on)" on
+	"$VSANDBOX" rollback --yes --last 7 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
+	tap_is "rollback puts everything back while it lives" "$(state)" "$before"
+	"$VSANDBOX" diff "$id" 2>diff.err
+	tap_is "diff says that there is no overlay" "$? $(grep -c 'without an overlay' diff.err)" "125 1"
+	echo >&3
+	exec 3>&-
+	wait "$pid"
+
+	python3 -c '
+import os, time
+time.sleep(1)
+os.unlink("back/kept")' &
+	pid=$!
+	ours+=("$pid")
+	attach "$pid"
+	id=$(cat id)
+	wait "$pid"
+	within 10 session_ended "$id"
+	tap_is "what it deleted is gone" "$([ -e back/kept ] || echo gone)" gone
+	"$VSANDBOX" rollback --yes --last 1 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
+	tap_is "rollback of the ended session brings it back" "$(state)" "$before"
+}
+
 # One line, a reason that names the cause, and the process goes on as before.
 refused() {
 	local claim=$1 pid=$2 reason=$3
@@ -544,6 +622,7 @@ except OSError as e: print(e, flush=True)' <in >out 2>perr &
 
 rm -f in && mkfifo in
 waiting_threads
+computing
 python_threads
 node_workers
 java_threads
@@ -553,6 +632,7 @@ busy_redis
 busy_postgres
 stops_deletion
 lists_and_cuts
+rolls_back
 ends
 dying
 refusals

@@ -8,6 +8,9 @@
  * denied: threads whose open failed with EACCES. eintr: calls that failed with EINTR although
  * nobody sent a signal. wrong: data lost, doubled or changed. early, late: waits shorter than asked, or
  * longer by more than LATE_MS. Usage: target CANARY [spinners [sleepers]]
+ *
+ * target CANARY alone: one thread that makes no call for a second, so that an attach finds it in its own code; then
+ * the canary, and "alone denied=D wrong=W".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -364,12 +367,26 @@ static void start(void (*step)(void), pthread_t *ret)
 	threads++;
 }
 
+static int alone(void)
+{
+	printf("ready\n");
+	for (int64_t until = now_us() + 1000000; now_us() < until;) {
+		do_compute();
+		do_rseq();
+	}
+	try_canary();
+	printf("alone denied=%d wrong=%d\n", denied, wrong);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static pthread_t all[THREADS_MAX];
 	char line[64];
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	canary = argc > 1 ? argv[1] : "canary.secret";
+	if (argc > 2 && strcmp(argv[2], "alone") == 0)
+		return alone();
 	int spinners = argc > 2 ? atoi(argv[2]) : 1, sleepers = argc > 3 ? atoi(argv[3]) : 0;
 	for (unsigned i = 0; i < WAITS; i++)
 		start(waits[i], &all[threads]);
