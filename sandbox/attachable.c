@@ -164,46 +164,52 @@ static int check_owner(const struct attachable *a, struct err *say)
 	return err_set(say, 0, "it is yours");
 }
 
+enum { NAMESPACES = 3, NS_TEXT = 64 };
+/* The first is the only one in which the threads of a process can differ: unshare(2), setns(2). */
 static const struct {
 	const char *link, *what;
-} namespaces[] = { { "ns/user", "user" }, { "ns/mnt", "mount" }, { "ns/pid", "pid" } };
+} namespaces[NAMESPACES] = { { "ns/mnt", "mount" }, { "ns/user", "user" }, { "ns/pid", "pid" } };
 
 /* Where we are: what each thread is held against. */
 struct here {
-	struct stat ns[sizeof(namespaces) / sizeof(namespaces[0])];
+	char ns[NAMESPACES][NS_TEXT];
 	struct stat root;
 };
 
-static bool same(const struct stat *a, const struct stat *b)
+static int read_namespace(int dirfd, unsigned which, char text[static NS_TEXT])
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	ssize_t n = readlinkat(dirfd, namespaces[which].link, text, NS_TEXT - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return n < 0 ? -errno : 0;
 }
 
-/* Threads can part with the others (unshare, setns, chroot): each must be where we are. */
-static int check_thread(const struct attachable *a, int tasks, const char *tid,
-			const struct here *here, struct err *say)
+static int check_thread(const struct attachable *a, int task, const struct here *here,
+			struct err *say)
 {
-	struct stat st;
-	cleanup_fd int task = openat(tasks, tid, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
-		if (fstatat(task, namespaces[i].link, &st, 0) < 0) {
-			int errnum = errno;
-			if (task < 0 || strchr("ZX", proc_stat_state(task)))
-				return 0; /* it ended */
-			return err_sys(say, errnum, "the %s namespace of process %d cannot be seen",
+	bool leader = task == a->dirfd;
+	for (unsigned i = 0; i < (leader ? NAMESPACES : 1); i++) {
+		char text[NS_TEXT];
+		int r = read_namespace(task, i, text);
+		if (r == -ENOENT || r == -ESRCH) /* past its last instruction: it ends */
+			return 0;
+		if (r < 0)
+			return err_sys(say, -r, "the %s namespace of process %d cannot be seen",
 				       namespaces[i].what, a->pid);
-		}
-		if (!same(&st, &here->ns[i]))
+		if (strcmp(text, here->ns[i]) != 0)
 			return err_set(say, EXDEV,
 				       "process %d lives in another %s namespace (a container or a "
 				       "sandbox): its paths mean other things there; run vsandbox "
 				       "attach inside",
 				       a->pid, namespaces[i].what);
 	}
-	if (fstatat(task, "root", &st, 0) < 0)
+	struct stat root;
+	if (fstatat(task, "root", &root, 0) < 0) {
+		if (errno == ENOENT || errno == ESRCH)
+			return 0;
 		return err_sys(say, errno, "the root directory of process %d cannot be seen",
 			       a->pid);
-	if (!same(&st, &here->root))
+	}
+	if (root.st_dev != here->root.st_dev || root.st_ino != here->root.st_ino)
 		return err_set(
 			say, EXDEV,
 			"process %d has another root directory (chroot): run vsandbox attach "
@@ -216,19 +222,23 @@ static int check_namespaces(const struct attachable *a, struct err *say)
 {
 	struct here here;
 	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
-		if (fstatat(self, namespaces[i].link, &here.ns[i], 0) < 0)
+	for (unsigned i = 0; i < NAMESPACES; i++)
+		if (read_namespace(self, i, here.ns[i]) < 0)
 			return err_sys(say, errno, "our own namespaces cannot be seen");
 	if (stat("/", &here.root) < 0)
 		return err_sys(say, errno, "our own root directory cannot be seen");
+	int r = check_thread(a, a->dirfd, &here, say);
 	int fd = open_tasks(a->pid);
 	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	for (const struct dirent *e; dir && (e = readdir(dir));) {
-		int r = *e->d_name == '.' ? 0 : check_thread(a, dirfd(dir), e->d_name, &here, say);
-		if (r < 0)
-			return r;
+	for (const struct dirent *e; r == 0 && dir && (e = readdir(dir));) {
+		cleanup_fd int task = *e->d_name == '.' ? -1
+							: openat(dirfd(dir), e->d_name,
+								 O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (task >= 0)
+			r = check_thread(a, task, &here, say);
 	}
-	return err_set(say, 0, "user, mount and pid namespace and root directory are ours");
+	return r < 0 ? r
+		     : err_set(say, 0, "user, mount and pid namespace and root directory are ours");
 }
 
 static int check_binary(const struct attachable *a, struct err *say)

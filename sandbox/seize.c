@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 enum {
 	DEEP_MS = 30,   /* in the kernel, not to be interrupted: let it come out by itself */
 	STOP_MS = 2000, /* on a processor that others want as well */
+	AWAKE_MS = 3,
 	PAUSE_NS = 20000,
 	CHILDREN_SIZE = 65536,
 };
@@ -172,8 +174,12 @@ static int wait_stopped(struct seized *s, struct err *err)
 		int r = patience(waiting, now_ms() - since, err);
 		if (r < 0)
 			return r;
+		/* Awake for the first moments: waking an idle processor costs more than most stops take. */
 		struct timespec pause = { .tv_nsec = PAUSE_NS };
-		nanosleep(&pause, NULL);
+		if (now_ms() - since < AWAKE_MS)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL);
 	}
 }
 
