@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/control.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/run.h"
@@ -68,7 +69,7 @@ static const struct {
 	{ ATTACH_NET, POLICY_FLAG_NET },
 };
 
-enum { ARGV_SIZE = 65536, ARGV_MAX = 4096 };
+enum { ARGV_SIZE = 65536, ARGV_MAX = 4096, DETACH_PATIENCE_MS = 5000 };
 
 /* What is to be known of the process that was named. */
 struct target {
@@ -136,16 +137,30 @@ static int refuse_boxed(const struct policy *p, struct err *err)
 	return 0;
 }
 
-/* Our own files would be the first to be changed by somebody who wants to go unseen. */
-static int guard_state(struct policy *p, struct err *err)
+static int guard(struct policy *p, const char *dir, struct err *err)
 {
-	char path[STATE_PATH_SIZE], below[STATE_PATH_SIZE + 4];
+	char below[STATE_PATH_SIZE + 16];
+	snprintf(below, sizeof(below), "%s/**", dir);
+	int r = policy_apply_flag(p, POLICY_FLAG_BLOCK, dir, err);
+	return r < 0 ? r : policy_apply_flag(p, POLICY_FLAG_BLOCK, below, err);
+}
+
+/*
+ * Our own files would be the first to be changed by somebody who wants to go unseen, and our control
+ * socket the first to be asked.
+ */
+static int guard_ours(struct policy *p, struct err *err)
+{
+	char path[STATE_PATH_SIZE];
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	cleanup_fd int state = state_open(path, err);
 	if (state < 0)
 		return state;
-	snprintf(below, sizeof(below), "%s/**", path);
-	int r = policy_apply_flag(p, POLICY_FLAG_BLOCK, path, err);
-	return r < 0 ? r : policy_apply_flag(p, POLICY_FLAG_BLOCK, below, err);
+	int r = guard(p, path, err);
+	if (r < 0 || !runtime || *runtime != '/')
+		return r;
+	snprintf(path, sizeof(path), "%.4000s/vsandbox", runtime);
+	return guard(p, path, err);
 }
 
 static int load_policy(struct run *run, const struct target *t, const struct options *o,
@@ -172,7 +187,7 @@ static int load_policy(struct run *run, const struct target *t, const struct opt
 	if (r == 0)
 		r = run_refuse_unbuilt(run->policy, err);
 	if (r == 0)
-		r = guard_state(run->policy, err);
+		r = guard_ours(run->policy, err);
 	if (r < 0)
 		return r;
 	run->policy->on_exit = ON_EXIT_KEEP; /* there is no overlay to discard */
@@ -289,13 +304,10 @@ int cmd_detach(const struct options *o)
 		return EXIT_USAGE;
 	}
 	int64_t pid = session_number(&s, "attached_pid");
-	if (!pid)
-		r = err_set(&err, EINVAL, "session %s was started in a box, which it cannot leave",
-			    s.id);
-	else if (s.state != SESSION_RUNNING)
+	if (s.state != SESSION_RUNNING)
 		r = err_set(&err, ESRCH, "session %s is not running", s.id);
-	else if ((r = session_ask_gateway(&s, SESSION_DETACH_VALUE)) < 0)
-		err_sys(&err, -r, "the gateway of session %s cannot be told", s.id);
+	else /* not by a signal, which the process itself might send */
+		r = control_call(&s, "detach", NULL, DETACH_PATIENCE_MS, NULL, &err);
 	if (r < 0)
 		log_error("%s", err.text);
 	else

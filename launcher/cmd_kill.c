@@ -15,10 +15,40 @@
 enum { POLL_MS = 5, PATIENCE_MS = 3000 };
 const struct option_spec kill_options[] = { { NULL } };
 
+/*
+ * A pidfd of a process that session.json names, or -ESRCH. The start time is compared
+ * after the pidfd is held: a number that was given to somebody else since does not pass.
+ */
+static int open_process(const struct session *s, const char *name, pid_t *ret_pid)
+{
+	uint64_t ticks;
+	pid_t pid = session_process(s, name, &ticks);
+	if (pid <= 0)
+		return -ESRCH;
+	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0 || !process_alive(pid, ticks))
+		return -ESRCH;
+	*ret_pid = pid;
+	return take_fd(&fd);
+}
+
+static int ask_gateway(const struct session *s)
+{
+	pid_t pid;
+	cleanup_fd int fd = open_process(s, "gateway", &pid);
+	if (fd < 0)
+		return fd;
+	siginfo_t info = { .si_signo = SIGTERM, .si_code = SI_QUEUE };
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = SESSION_KILL_VALUE;
+	return syscall(SYS_pidfd_send_signal, fd, SIGTERM, &info, 0) < 0 ? -errno : 0;
+}
+
 static int kill_monitor(const struct session *s)
 {
 	pid_t pid;
-	cleanup_fd int fd = session_open_process(s, "monitor", &pid);
+	cleanup_fd int fd = open_process(s, "monitor", &pid);
 	if (fd < 0)
 		return fd;
 	return syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
@@ -42,7 +72,7 @@ static int end_session(struct session *s)
 		log_info("session %s is not running", s->id);
 		return 0;
 	}
-	if (session_ask_gateway(s, SESSION_KILL_VALUE) == 0 && ended_within(s, PATIENCE_MS))
+	if (ask_gateway(s) == 0 && ended_within(s, PATIENCE_MS))
 		return 0;
 	/* A stopped gateway, or none: the monitor's death ends the tree all the same. */
 	int r = kill_monitor(s);

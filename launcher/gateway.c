@@ -114,10 +114,7 @@ static void drop_fd(int *fd)
 /* They are no children of this terminal: nothing is forwarded, and only a word ends or frees them. */
 static void on_attached_signal(struct gateway *g, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_signo == SIGTERM && info->ssi_code == SI_QUEUE &&
-	    info->ssi_int == SESSION_DETACH_VALUE)
-		tell_monitor(g, MONITOR_DETACH, 0);
-	else if (info->ssi_signo != SIGWINCH && info->ssi_signo != SIGCONT)
+	if (info->ssi_signo != SIGWINCH && info->ssi_signo != SIGCONT)
 		log_warn("signal %u ignored: pid %d would be left without its monitor; vsandbox "
 			 "kill "
 			 "%s ends it, vsandbox detach %s lets it go on unsupervised",

@@ -2,14 +2,12 @@
 
 #include <fcntl.h>
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -405,30 +403,4 @@ int session_recover(const struct session *s, struct err *err)
 	r = eventlog_recover(reader, NULL, NULL);
 	eventlog_reader_close(reader);
 	return r < 0 ? err_sys(err, -r, "cannot recover the log of session %s", s->id) : r;
-}
-
-int session_open_process(const struct session *s, const char *name, pid_t *ret_pid)
-{
-	uint64_t ticks;
-	pid_t pid = session_process(s, name, &ticks);
-	if (pid <= 0)
-		return -ESRCH;
-	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd < 0 || !process_alive(pid, ticks))
-		return -ESRCH;
-	*ret_pid = pid;
-	return take_fd(&fd);
-}
-
-int session_ask_gateway(const struct session *s, int value)
-{
-	pid_t pid;
-	cleanup_fd int fd = session_open_process(s, "gateway", &pid);
-	if (fd < 0)
-		return fd;
-	siginfo_t info = { .si_signo = SIGTERM, .si_code = SI_QUEUE };
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = value;
-	return syscall(SYS_pidfd_send_signal, fd, SIGTERM, &info, 0) < 0 ? -errno : 0;
 }

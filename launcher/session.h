@@ -22,9 +22,7 @@ struct json_object;
 enum {
 	SESSION_ID_SIZE = 32,
 	SESSION_SCHEMA_VERSION = 1,
-	/* SIGTERM queued to the gateway with one of these: */
-	SESSION_KILL_VALUE = 0x6b696c6c,   /* end the tree */
-	SESSION_DETACH_VALUE = 0x64657461, /* attached: let everything through from now on */
+	SESSION_KILL_VALUE = 0x6b696c6c, /* SIGTERM queued to the gateway with it: end the tree */
 };
 
 enum session_state {
@@ -92,14 +90,6 @@ pid_t session_process(const struct session *s, const char *name, uint64_t *ret_s
  * that were still in the ring, or -errno; -EBUSY: it is alive after all.
  */
 int session_recover(const struct session *s, struct err *err);
-
-/*
- * A pidfd of a process that session.json names, or -ESRCH. The start time is compared
- * after the pidfd is held: a number that was given to somebody else since does not pass.
- */
-int session_open_process(const struct session *s, const char *name, pid_t *ret_pid);
-/* Queues SIGTERM with @value to the gateway. 0, -ESRCH, -EPERM. */
-int session_ask_gateway(const struct session *s, int value);
 
 /* True while the process of that pid and start time lives. */
 bool process_alive(pid_t pid, uint64_t start_ticks);

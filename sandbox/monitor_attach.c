@@ -86,12 +86,6 @@ static bool on_message(struct attached_watch *w)
 		kill_all(w);
 	if (m.type == MONITOR_REQUEST)
 		requests_serve(w->watch, &m);
-	if (m.type == MONITOR_DETACH) {
-		watch_notice(w->watch,
-			     "detached: from here on every call is let through, unseen. A filter "
-			     "cannot be taken out, so this monitor stays as long as they run");
-		__atomic_store_n(&w->watch->detached, true, __ATOMIC_RELAXED);
-	}
 	return true;
 }
 

@@ -22,7 +22,6 @@ enum packet_type {
 	/* gateway -> monitor */
 	MONITOR_SIGNAL,  /* value: signal for the agent */
 	MONITOR_KILL,    /* end the tree now */
-	MONITOR_DETACH,  /* attached: decide nothing any more */
 	MONITOR_REQUEST, /* ticket; value: enum monitor_request; text: its argument as JSON, or "" */
 };
 

@@ -473,6 +473,38 @@ os.unlink("back/kept")' &
 	tap_is "rollback of the ended session brings it back" "$(state)" "$before"
 }
 
+# The attached process is the same user: it must not reach what could free it or hide what it did.
+guards_itself() {
+	local pid id dir
+	rm -f in && mkfifo in
+	python3 -c '
+import socket, sys
+print("ready", flush=True)
+dir, sock, monitor = sys.stdin.readline().split()
+def refused(f):
+    try: f()
+    except PermissionError: return "refused"
+    except OSError as e: return str(e)
+    return "DONE"
+def connect():
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sock)
+print(refused(connect), refused(lambda: open(dir + "/events.jsonl", "a")), refused(lambda: open(dir + "/session.json")),
+      refused(lambda: open("/proc/%s/mem" % monitor, "r+b")), flush=True)' <in >out &
+	pid=$!
+	ours+=("$pid")
+	exec 3>in
+	within 10 said ready out
+	attach "$pid" || tap_note_file err
+	id=$(cat id)
+	dir=$XDG_STATE_HOME/vsandbox/sessions/$id
+	echo "$dir $(python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); print(s["control"], s["monitor"]["pid"])' "$dir/session.json")" >&3
+	wait "$pid"
+	exec 3>&-
+	tap_is "control socket, log, session file and the monitor's memory are out of its reach" \
+		"$(tail -n 1 out)" "refused refused refused refused"
+}
+
 # One line, a reason that names the cause, and the process goes on as before.
 refused() {
 	local claim=$1 pid=$2 reason=$3
@@ -633,6 +665,7 @@ busy_postgres
 stops_deletion
 lists_and_cuts
 rolls_back
+guards_itself
 ends
 dying
 refusals
