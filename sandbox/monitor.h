@@ -20,7 +20,7 @@ enum monitor_request {
 	REQUEST_PAUSE,    /* everything inside stops; idempotent */
 	REQUEST_RESUME,   /* and goes on; idempotent */
 	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
-	REQUEST_DETACH, /* attached: decide nothing any more; for good */
+	REQUEST_DETACH,   /* attached: decide nothing any more; for good */
 	REQUEST_COUNT,
 };
 
