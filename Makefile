@@ -111,7 +111,8 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench)
+PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench) \
+	$(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
@@ -126,6 +127,11 @@ $(B)/tests/kernel/$(1): $(B)/tests/kernel/$(1).o $(call upto,sandbox)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t))))
+
+# Shows an ended session's merged tree; driven by tests/rollback/*.py.
+MERGED_BIN := $(B)/tests/rollback/merged
+$(MERGED_BIN): $(MERGED_BIN).o $(call upto,sandbox)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 .PHONY: kernel
 kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
@@ -159,7 +165,8 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
-	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
+	ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
@@ -167,18 +174,21 @@ $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $
 $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
 )escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
+rollback-property $(CHECK) $(4) tests/rollback/property.py
+rollback-crash $(CHECK) $(5) tests/rollback/crash.py
+rollback-cases $(CHECK) tests/rollback/cases.py
 fidelity $(CHECK) tests/fidelity/run.sh
-attach $(CHECK) tests/attach/run.sh $(4)
+attach $(CHECK) tests/attach/run.sh $(6)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
-attach-user $(CHECK) tests/attach/run.sh $(4) --uid $(OTHER_UID)
+attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
-export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev)
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,--long)
-CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
+CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN)
 
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 25 min)

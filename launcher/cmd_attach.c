@@ -116,12 +116,6 @@ static int read_target(const char *text, struct target *t, char cwd[static 4096]
 /* What the box enforces for a run has no box here: made a verdict of, or refused. */
 static int refuse_boxed(const struct policy *p, struct err *err)
 {
-	if (p->mode == MODE_ROLLBACK)
-		return err_set(
-			err, ENOSYS,
-			"mode rollback is not built for attached processes: what others did to "
-			"the same files would be undone with it; vsandbox rollback does it when "
-			"a person asks");
 	if (p->workspace == WORKSPACE_READ_ONLY || p->read_only.count)
 		return err_set(
 			err, ENOSYS,

@@ -8,6 +8,7 @@
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/verb.h"
+#include "rootfs/journal.h"
 
 enum { DISCARD_YES };
 const struct option_spec discard_options[] = {
@@ -53,7 +54,7 @@ static int discard(const struct options *o, const struct session *s)
 	digest_collect(s->dirfd, &d);
 	if (!confirmed(o, s, &d)) {
 		log_info("nothing was discarded");
-	} else if (overlay_discard(s->dirfd, &err) < 0) {
+	} else if (overlay_discard(s->dirfd, &err) < 0 || journal_discard(s->dirfd, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
 		log_info("discarded %llu changes of session %s; its log is kept",

@@ -14,6 +14,7 @@
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
+#include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
@@ -31,7 +32,7 @@ const struct option_spec rollback_options[] = {
 
 enum { PATIENCE_MS = 600000, STEP_MAX = 65536 };
 /* Segments are kept whatever a later policy says: a rollback drops none of the past. */
-static const struct journal_options options_of_ended = { .bytes = UINT64_MAX / 2, .sync = true };
+static const struct journal_options options_of_ended = { .bytes = UINT64_MAX / 2 };
 
 static int parse_last(const struct options *o, uint64_t *ret, struct err *err)
 {
@@ -103,53 +104,6 @@ static int run_ended(const struct session *s, const struct rollback_request *req
 	return r;
 }
 
-/* What left the machine since the oldest undone change; true when there was any. */
-static bool print_external(const struct session *s, uint64_t since, FILE *f, bool json)
-{
-	struct eventfile file;
-	struct eventfile_line l;
-	struct err err;
-	bool any = false;
-	int r = since ? eventfile_open(s->dirfd, &file, &err) : -ENOENT;
-	if (json)
-		fputs(",\"external\":[", f);
-	while (r >= 0 && ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG)) {
-		if (r == -EBADMSG)
-			continue;
-		struct json_object *action, *decision;
-		const char *type = "", *resource = "", *verdict = "";
-		if (json_object_object_get_ex(l.json, "action", &action)) {
-			type = event_text(action, "type");
-			resource = event_text(action, "resource");
-		}
-		if (json_object_object_get_ex(l.json, "decision", &decision))
-			verdict = event_text(decision, "verdict");
-		bool out = !strcmp(type, "network_request") || !strcmp(type, "api_call") ||
-			   !strcmp(type, "database_write");
-		if ((uint64_t)event_number(l.json, "seq") >= since && out &&
-		    (!strcmp(verdict, "allow") || !strcmp(verdict, "alert"))) {
-			if (json) {
-				fputs(any ? "," : "", f);
-				fputs(l.text, f);
-			} else {
-				if (!any)
-					fputs("these left the sandbox and stay done:\n", f);
-				fprintf(f, "  event %lld  %s  ",
-					(long long)event_number(l.json, "seq"), type);
-				term_text(f, resource);
-				fputc('\n', f);
-			}
-			any = true;
-		}
-		json_object_put(l.json);
-	}
-	if (since && r != -ENOENT)
-		eventfile_close(&file);
-	if (json)
-		fputs("]", f);
-	return any;
-}
-
 static void print_step(FILE *f, struct json_object *step, bool dry_run)
 {
 	const char *outcome = event_text(step, "outcome"), *why = event_text(step, "why");
@@ -211,12 +165,14 @@ static void print_result(const struct options *o, const struct session *s,
 		       "\"steps\":[",
 		       s->id, dry_run ? "true" : "false", text);
 		print_steps(s, dry_run, true);
-		fputs("]", stdout);
-		print_external(s, r->oldest_seq, stdout, true);
+		fputs("],\"external\":", stdout);
+		external_print(s->dirfd, r->oldest_seq, stdout, EXTERNAL_JSON);
 		fputs("}\n", stdout);
 		return;
 	}
 	print_steps(s, dry_run, false);
+	if (r->untold)
+		puts("(not all steps could be written down: no space in the state directory?)");
 	if (r->continued)
 		puts("an interrupted rollback was brought to its end; --last was not looked at");
 	printf("%s %llu, drifted %llu, past undoing %llu, failed %llu\n",
@@ -224,7 +180,7 @@ static void print_result(const struct options *o, const struct session *s,
 	       (unsigned long long)r->outcomes[UNDO_DRIFTED],
 	       (unsigned long long)r->outcomes[UNDO_PAST],
 	       (unsigned long long)r->outcomes[UNDO_FAILED]);
-	print_external(s, r->oldest_seq, stdout, false);
+	external_print(s->dirfd, r->oldest_seq, stdout, EXTERNAL_TEXT);
 }
 
 static bool confirmed(const struct options *o, const struct session *s, uint64_t last)

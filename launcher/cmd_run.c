@@ -58,7 +58,7 @@ enum {
 const struct option_spec run_options[] = {
 	[RUN_POLICY] = { "policy", 'p', "NAME|FILE", "the policy (default dev)" },
 	[RUN_NAME] = { "name", 0, "AGENT", "whose baseline to use (default: the command's name)" },
-	[RUN_MODE] = { "mode", 0, "MODE", "observe or alert: what a risky action meets" },
+	[RUN_MODE] = { "mode", 0, "MODE", "observe, alert or rollback: what a risky action meets" },
 	[RUN_ALLOW] = { "allow", 0, "PATTERN", "allow a path as well; repeatable" },
 	[RUN_BLOCK] = { "block", 0, "PATTERN", "block a path; always wins; repeatable" },
 	[RUN_ALLOW_HOSTS] = { "allow-hosts", 0, "HOST", "allow a host as well; repeatable" },
@@ -150,8 +150,9 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 
 int run_refuse_unbuilt(const struct policy *p, struct err *err)
 {
-	if (p->mode == MODE_PAUSE || p->mode == MODE_ROLLBACK)
-		return err_set(err, ENOSYS, "mode %s is not built yet; use --mode alert or observe",
+	if (p->mode == MODE_PAUSE)
+		return err_set(err, ENOSYS,
+			       "mode %s is not built yet; use --mode alert, rollback or observe",
 			       policy_mode_name(p->mode));
 	if (p->on_exit == ON_EXIT_COMMIT || p->on_exit == ON_EXIT_ASK)
 		return err_set(err, ENOSYS,
@@ -220,6 +221,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	}
 	run->allow_ptrace = options_has(o, RUN_ALLOW_PTRACE);
 	run->read_events = !options_has(o, RUN_NO_READ_EVENTS);
+	run->approve_none = approve != NULL;
 	run->json = options_has(o, RUN_JSON);
 	run->dry_run = options_has(o, RUN_DRY_RUN);
 	if (!getcwd(run->cwd, sizeof(run->cwd)))

@@ -9,6 +9,7 @@
 #include "launcher/session.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
+#include "rootfs/undo.h"
 
 enum { SHOW_JSON };
 const struct option_spec show_options[] = {
@@ -95,6 +96,7 @@ static void print_text(const struct session *s)
 		       (unsigned long long)d.count[CHANGE_MODIFIED],
 		       (unsigned long long)d.count[CHANGE_ADDED]);
 	digest_finish(&d);
+	printf("%-11s%llu\n", "can undo", (unsigned long long)undo_count(s->dirfd));
 	line("kept in", s->path);
 }
 
@@ -116,6 +118,7 @@ int cmd_show(const struct options *o)
 		json_member(stdout, false, "path", s.path);
 		printf(",\"start\":%s",
 		       json_object_to_json_string_ext(s.start, JSON_C_TO_STRING_PLAIN));
+		printf(",\"undoable\":%llu", (unsigned long long)undo_count(s.dirfd));
 		printf(",\"end\":%s}\n",
 		       json_object_to_json_string_ext(s.end, JSON_C_TO_STRING_PLAIN));
 	} else {

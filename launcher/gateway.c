@@ -28,11 +28,13 @@
 #include "base/scope.h"
 #include "launcher/control.h"
 #include "launcher/exit.h"
+#include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 #include "sandbox/monitor.h"
+#include "sandbox/rollback.h"
 #include "sandbox/tree.h"
 
 enum {
@@ -209,6 +211,45 @@ static void on_started(struct gateway *g, const struct packet *m)
 		g->deadline_ms = now_ms() + g->run->policy->limits.wall_seconds * 1000;
 }
 
+static void on_drain(struct gateway *g)
+{
+	int n = eventlog_drain(g->log, report_event, &g->report);
+	if (n == -ENOSPC)
+		log_detail("the log cannot be written: no space; events wait in the ring");
+	/* Something was there, or could not be taken: more is to come. */
+	g->busy = n != 0 || !eventlog_reader_sleep(g->log);
+	g->drain_ms = g->busy ? now_ms() + DRAIN_DELAY_MS : 0;
+}
+
+/* An action crossed the threshold in mode rollback. Everything inside is frozen, or must not go on. */
+static void on_rolled_back(struct gateway *g, const struct packet *m)
+{
+	struct undo_result r;
+	bool done = m->value == 0 && rollback_parse(m->text, &r) == 0;
+	if (done)
+		log_error("rolled back the last %llu changes (drifted %llu, past undoing %llu, "
+			  "failed "
+			  "%llu): vsandbox logs --decision rollback %s",
+			  (unsigned long long)r.outcomes[UNDO_RESTORED],
+			  (unsigned long long)r.outcomes[UNDO_DRIFTED],
+			  (unsigned long long)r.outcomes[UNDO_PAST],
+			  (unsigned long long)r.outcomes[UNDO_FAILED], g->session.id);
+	else
+		log_error("the last changes could not be rolled back: %s", m->text);
+	on_drain(g);
+	if (done)
+		external_print(g->session.dirfd, r.oldest_seq, stderr, EXTERNAL_TEXT);
+	/* Frozen is no state to be left in when nobody is there to answer. */
+	if (!done || g->run->approve_none || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		g->exit_code = EXIT_POLICY;
+		end_tree(g, "rolled back");
+		return;
+	}
+	log_error(
+		"everything is frozen: vsandbox resume %s lets it go on, vsandbox kill %s ends it",
+		g->session.id, g->session.id);
+}
+
 /* Reads all packets that are there, so that a stop already undone does not stop us. */
 static void on_messages(struct gateway *g)
 {
@@ -239,6 +280,9 @@ static void on_messages(struct gateway *g)
 		case MONITOR_CONTINUED:
 			stopped = 0;
 			break;
+		case MONITOR_ROLLED_BACK:
+			on_rolled_back(g, &m);
+			break;
 		case MONITOR_REPLY:
 			control_reply(&g->control, m.ticket, m.value, m.text);
 			break;
@@ -256,16 +300,6 @@ static void on_messages(struct gateway *g)
 	sigset_t pending;
 	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
 		raise(SIGSTOP);
-}
-
-static void on_drain(struct gateway *g)
-{
-	int n = eventlog_drain(g->log, report_event, &g->report);
-	if (n == -ENOSPC)
-		log_detail("the log cannot be written: no space; events wait in the ring");
-	/* Something was there, or could not be taken: more is to come. */
-	g->busy = n != 0 || !eventlog_reader_sleep(g->log);
-	g->drain_ms = g->busy ? now_ms() + DRAIN_DELAY_MS : 0;
 }
 
 static int timeout_of(uint64_t now, uint64_t at, int least)
@@ -476,7 +510,8 @@ static int finish(struct gateway *g)
 	report_ended(&g->report, code, g->status, reason);
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
 		reap_monitor(g, &end);
-		if (overlay_discard(g->session.dirfd, &err) < 0)
+		if (overlay_discard(g->session.dirfd, &err) < 0 ||
+		    journal_discard(g->session.dirfd, &err) < 0)
 			log_error("%s", err.text);
 	}
 	return code;

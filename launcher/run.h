@@ -23,7 +23,8 @@ struct run {
 	enum policy_net net;  /* as carried out */
 	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
 	bool allow_ptrace, read_events, json, dry_run;
-	int status_fd; /* -1 none */
+	bool approve_none; /* nobody is asked */
+	int status_fd;     /* -1 none */
 	const struct attach_plan
 		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
 	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the

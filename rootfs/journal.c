@@ -14,7 +14,12 @@
 #include "base/scope.h"
 #include "rootfs/journal_format.h"
 
-enum { POPULATE_AHEAD = 256 * 1024 };
+enum {
+	POPULATE_AHEAD = 256 * 1024,
+	/* of each segment, for what a rollback writes: it must be possible on a full disk */
+	MARKS_RESERVE = 128 * 1024,
+	MARK_MAX = 1024,
+};
 
 struct journal {
 	int dirfd; /* DIR/journal, owned */
@@ -266,7 +271,7 @@ int journal_open(int session_dirfd, const struct journal_options *options, struc
 static int make_room(struct journal *j)
 {
 	j->at = 0;
-	if (!j->map || SEGMENT_SIZE - j->end < RECORD_MAX) {
+	if (!j->map || SEGMENT_SIZE - j->end < RECORD_MAX + MARKS_RESERVE) {
 		int r = rotate(j);
 		if (r < 0)
 			return r;
@@ -287,15 +292,12 @@ static struct journal_record *under_way(struct journal *j)
 	return (void *)(j->map + j->end);
 }
 
-int journal_begin(struct journal *j, struct journal_record **ret)
+static void start_record(struct journal *j, enum journal_kind kind, struct journal_record **ret)
 {
-	int r = make_room(j);
-	if (r < 0)
-		return r;
 	struct journal_record *record = under_way(j);
 	memset(record, 0, sizeof(*record));
 	record->number = j->number + 1;
-	record->kind = JOURNAL_ACTION;
+	record->kind = kind;
 	record->state = JOURNAL_PENDING;
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -303,7 +305,22 @@ int journal_begin(struct journal *j, struct journal_record **ret)
 	j->at = j->end + sizeof(*record);
 	j->last = NULL;
 	*ret = record;
-	return 0;
+}
+
+int journal_begin(struct journal *j, struct journal_record **ret)
+{
+	int r = make_room(j);
+	if (r == 0)
+		start_record(j, JOURNAL_ACTION, ret);
+	return r;
+}
+
+int journal_begin_mark(struct journal *j, enum journal_kind kind, struct journal_record **ret)
+{
+	int r = j->map && SEGMENT_SIZE - j->end >= MARK_MAX ? 0 : rotate(j);
+	if (r == 0)
+		start_record(j, kind, ret);
+	return r;
 }
 
 static void put(struct journal *j, const void *bytes, size_t len)

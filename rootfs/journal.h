@@ -151,6 +151,8 @@ void journal_close(struct journal *j);
  * A record begun and not committed never was.
  */
 int journal_begin(struct journal *j, struct journal_record **ret);
+/* The same for what a rollback says of itself, which has room even when the disk is full. */
+int journal_begin_mark(struct journal *j, enum journal_kind kind, struct journal_record **ret);
 void journal_put_path(struct journal *j, const char *path);
 /* One attribute. -ENOSPC when there are more than JOURNAL_XATTRS_MAX bytes of them. */
 int journal_put_xattr(struct journal *j, const char *name, const void *value, size_t size);
@@ -198,6 +200,8 @@ void journal_reader_at(const struct journal_reader *r, size_t index, struct jour
 void journal_mark(struct journal_reader *r, size_t index, enum journal_state state);
 /* Opens the stash of a record for reading. Descriptor or -errno. */
 int journal_reader_stash(const struct journal_reader *r, uint64_t stash);
+/* It turned out to be the file itself, still there. */
+void journal_reader_stash_drop(const struct journal_reader *r, uint64_t stash);
 /* Bytes behind the last whole record of a segment were no record: something was torn. */
 bool journal_reader_torn(const struct journal_reader *r);
 /* An action that a rollback would undo: done, or under way when the writer died. */

@@ -13,6 +13,7 @@ enum {
 	RECORD_MAGIC = 0x56534a52,
 	SEGMENT_NAME_SIZE = 32,
 	STASH_NAME_SIZE = 64,
+	/* of an action */
 	RECORD_MAX = 4096 + 2 * 4096 + JOURNAL_XATTRS_MAX + JOURNAL_INLINE_MAX,
 	CHECKED_FROM = offsetof(struct journal_record, number),
 };

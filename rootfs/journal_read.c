@@ -189,6 +189,13 @@ int journal_reader_stash(const struct journal_reader *r, uint64_t stash)
 	return fd < 0 ? -errno : fd;
 }
 
+void journal_reader_stash_drop(const struct journal_reader *r, uint64_t stash)
+{
+	char name[STASH_NAME_SIZE];
+	journal_stash_name(stash, name);
+	unlinkat(r->dirfd, name, 0);
+}
+
 bool journal_reader_torn(const struct journal_reader *r)
 {
 	return r->torn;

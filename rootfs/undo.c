@@ -70,10 +70,9 @@ int undo_remade(struct undo_run *u, const struct journal_view *v, const struct u
 		uint64_t ino)
 {
 	struct journal_record *r;
-	int rc = journal_begin(u->journal, &r);
+	int rc = journal_begin_mark(u->journal, JOURNAL_REMADE, &r);
 	if (rc < 0)
 		return undo_why(u, -rc, "the journal takes no more");
-	r->kind = JOURNAL_REMADE;
 	r->target = v->record->number;
 	r->before.ino = v->record->before.ino;
 	r->upper_ino = v->record->upper_ino;
@@ -138,9 +137,8 @@ static int announce(struct undo_run *u, size_t from, struct err *err)
 	struct journal_view v;
 	struct journal_record *r;
 	journal_reader_at(u->reader, from, &v);
-	int rc = journal_begin(u->journal, &r);
+	int rc = journal_begin_mark(u->journal, JOURNAL_ROLLBACK, &r);
 	if (rc == 0) {
-		r->kind = JOURNAL_ROLLBACK;
 		r->target = v.record->number;
 		rc = journal_commit(u->journal);
 	}

@@ -73,6 +73,7 @@ struct undo_request {
 struct undo_result {
 	uint64_t outcomes[UNDO_OUTCOME_COUNT];
 	uint64_t oldest_seq, newest_seq; /* events between which the undone actions lie; 0 none */
+	bool untold;    /* the caller could not write down all steps; undo_run does not set it */
 	bool continued; /* a rollback that had been interrupted was finished, and no more was done */
 };
 

@@ -209,8 +209,10 @@ static int stash(struct capture *c, struct kept *k, const struct stat *st, bool 
 	/* its last name goes, and no descriptor could tell that it has another one */
 	if (removed && st->st_nlink == 1 && unused(k->fd, F_WRLCK) &&
 	    journal_stash_link(c->journal, k->layer->upper_fd, k->rel,
-			       (uint64_t)st->st_blocks * 512, &k->stash) == 0)
+			       (uint64_t)st->st_blocks * 512, &k->stash) == 0) {
+		c->linked = k->stash;
 		return 0;
+	}
 	int r = copy_to_stash(c, k, st);
 	if (r == 0 && share) {
 		c->shared[c->shared_next++ % CAPTURE_SHARED_MAX] = (struct capture_shared){
@@ -275,17 +277,28 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 	return 0;
 }
 
-/* All attributes of what @name (in /proc/self/fd) leads to, but the overlay's own. */
-static int put_xattrs(struct capture *c, const char *name)
+/*
+ * All attributes of @fd, but the overlay's own. One that is O_PATH is named instead, in /proc/self/fd, where
+ * the kernel's look-up costs more than the call.
+ */
+static int put_xattrs(struct capture *c, int fd)
 {
-	ssize_t size = listxattr(name, c->names, sizeof(c->names));
+	char name[16];
+	snprintf(name, sizeof(name), "%d", fd);
+	bool named = false;
+	ssize_t size = flistxattr(fd, c->names, sizeof(c->names));
+	if (size < 0 && errno == EBADF) {
+		named = true;
+		size = listxattr(name, c->names, sizeof(c->names));
+	}
 	if (size <= 0)
 		return 0; /* none, or a file system without */
 	for (char *at = c->names; at < c->names + size; at += strlen(at) + 1) {
 		if (strncmp(at, "user.overlay.", 13) == 0 ||
 		    strncmp(at, "trusted.overlay.", 16) == 0)
 			continue;
-		ssize_t len = getxattr(name, at, c->value, sizeof(c->value));
+		ssize_t len = named ? getxattr(name, at, c->value, sizeof(c->value))
+				    : fgetxattr(fd, at, c->value, sizeof(c->value));
 		if (len >= 0 && journal_put_xattr(c->journal, at, c->value, (size_t)len) < 0)
 			return -ENOSPC;
 	}
@@ -332,17 +345,20 @@ static int commit(struct worker *w)
 	return r;
 }
 
-/* An inode number that says who it is: not so rootless of what the lower made, or of directories. */
+/*
+ * An inode number that says who it is: not so rootless of what the lower made; nor of directories, which
+ * move.c makes anew where the overlay cannot rename them.
+ */
 static bool is_identity(const struct worker *w, const struct undo_layer *l, const struct stat *st)
 {
-	return l->rootful || (!S_ISDIR(st->st_mode) && created_has(&w->watch->created, st));
+	return !S_ISDIR(st->st_mode) && (l->rootful || created_has(&w->watch->created, st));
 }
 
 /*
  * The record of an action that replaces or removes the object at @p, which @k describes.
- * @name: in /proc/self/fd, where its attributes are; NULL they are not kept.
+ * @attributes: a descriptor that has its extended attributes; -1 they are not kept.
  */
-static int record_object(struct worker *w, const struct place *p, struct kept *k, const char *name,
+static int record_object(struct worker *w, const struct place *p, struct kept *k, int attributes,
 			 const struct journal_time dir[2])
 {
 	struct capture *c = w->watch->capture;
@@ -359,7 +375,7 @@ static int record_object(struct worker *w, const struct place *p, struct kept *k
 	if (dir)
 		memcpy(r->dir[0], dir, sizeof(r->dir[0]));
 	journal_put_path(c->journal, p->path);
-	rc = name ? put_xattrs(c, name) : 0;
+	rc = attributes >= 0 ? put_xattrs(c, attributes) : 0;
 	if (rc == 0)
 		rc = put_content(c, r, k, p);
 	if (rc < 0) { /* it cannot be kept whole: said to be lost rather than kept in part */
@@ -390,14 +406,13 @@ static int before_removal(struct worker *w)
 	if (r < 0)
 		return r;
 	/* the lower's attributes are the lower's to tell, but for a directory, which may be merged */
-	char name[16];
 	bool attributes =
 		S_ISDIR(p->st.st_mode) ||
 		(k.upper && k.content != JOURNAL_CONTENT_NAMED && !S_ISLNK(p->st.st_mode));
-	if (attributes && (r = place_pin(p)) < 0)
+	if (attributes && k.fd < 0 && (r = place_pin(p)) < 0)
 		return r;
-	snprintf(name, sizeof(name), "%d", p->object_fd);
-	return record_object(w, p, &k, attributes ? name : NULL, dir);
+	int fd = k.fd >= 0 ? k.fd : p->object_fd;
+	return record_object(w, p, &k, attributes ? fd : -1, dir);
 }
 
 /* mkdir, mknod, symlink, link: a name where there is none */
@@ -418,8 +433,7 @@ static int before_make(struct worker *w)
 	/* a link may touch its source's directory too: emulate.c, keep_number */
 	bool source = link && !w->place[0].magic && locate(c, &w->place[0], dir[1]);
 	memcpy(r->dir, dir, sizeof(r->dir));
-	if (link ? !is_identity(w, layer, &w->place[0].st)
-		 : w->row->op == OP_MKDIR && !layer->rootful)
+	if (link ? !is_identity(w, layer, &w->place[0].st) : w->row->op == OP_MKDIR)
 		r->flags |= JOURNAL_FOUND;
 	journal_put_path(c->journal, p->path);
 	if (source)
@@ -478,9 +492,8 @@ static int before_rename(struct worker *w)
 	record->upper_ino = k.upper_ino;
 	journal_put_path(c->journal, from->path);
 	journal_put_path(c->journal, to->path);
-	char name[16];
-	snprintf(name, sizeof(name), "%d", to->object_fd);
-	if ((attributes && put_xattrs(c, name) < 0) || put_content(c, record, &k, to) < 0) {
+	if ((attributes && put_xattrs(c, to->object_fd) < 0) ||
+	    put_content(c, record, &k, to) < 0) {
 		/* the parts that did not fit are nobody's; the names are kept all the same */
 		k.content = JOURNAL_CONTENT_LOST;
 		r = begin(w, &record);
@@ -521,9 +534,7 @@ static int before_content(struct worker *w, enum how_kept how)
 	int r = keep(c, &k, how);
 	if (r < 0)
 		return r;
-	char name[16];
-	snprintf(name, sizeof(name), "%d", k.fd);
-	return record_object(w, p, &k, k.fd >= 0 ? name : NULL, NULL);
+	return record_object(w, p, &k, k.fd, NULL);
 }
 
 /* chmod, chown, utimes, attributes */
@@ -535,15 +546,15 @@ static int before_meta(struct worker *w)
 	if (!p->exists || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
 		return 0;
 	bool attributes = w->row->op == OP_XATTR || w->row->op == OP_CHOWN;
-	char name[16];
-	snprintf(name, sizeof(name), "%d", p->object_fd);
-	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? name : NULL, NULL);
+	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? p->object_fd : -1,
+			     NULL);
 }
 
 int capture_before(struct worker *w)
 {
 	struct capture *c = w->watch->capture;
 	c->taken = c->foreseen = false;
+	c->linked = 0;
 	switch (w->row->undo) {
 	case UNDO_UNLINK:
 	case UNDO_RMDIR:
@@ -570,6 +581,7 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 	struct capture *c = w->watch->capture;
 	const struct place *p = &w->place[0];
 	c->taken = c->foreseen = false;
+	c->linked = 0;
 	/* a nameless file is no change until linkat(2) gives it a name */
 	if ((open_flags & O_TMPFILE) == O_TMPFILE)
 		return 0;
@@ -608,6 +620,8 @@ void capture_after(struct worker *w, int result, int fd)
 	c->taken = false;
 	if (result < 0) {
 		journal_failed(c->journal);
+		if (c->linked) /* the file is there still, and has one name */
+			journal_stash_drop(c->journal, c->linked);
 		c->lost = false;
 		return;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sandbox/watch.h"
 
@@ -67,10 +68,12 @@ int watch_decide(struct worker *w)
 
 	identify(w);
 	judge(watch->policy, watch->state, watch->history, &w->action, d);
-	/* Modes that hold or undo are refused at start until they exist; here they deny. */
+	/* The mode that holds is refused at start until it exists; here it denies. */
 	bool denied = d->verdict >= VERDICT_PAUSE;
 	if (denied && d->deny_errno <= 0)
 		d->deny_errno = EACCES;
+	if (d->verdict == VERDICT_ROLLBACK)
+		watch_ask_undo(watch);
 	if (d->ambient && !denied) {
 		watch->ambient_count++;
 		return 0;
@@ -95,6 +98,14 @@ int watch_decide(struct worker *w)
 		return 0;
 	watch_done(w, -d->deny_errno);
 	return -d->deny_errno;
+}
+
+void watch_ask_undo(struct watch *watch)
+{
+	uint64_t one = 1;
+	__atomic_store_n(&watch->undo_due, true, __ATOMIC_RELEASE);
+	/* a full counter means that it is being asked already */
+	(void)!write(watch->undo_fd, &one, sizeof(one));
 }
 
 int watch_decide_also(struct worker *w, const struct action *also)

@@ -20,6 +20,7 @@
 
 #include "base/scope.h"
 #include "sandbox/requests.h"
+#include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
 #include "sandbox/watch.h"
 
@@ -199,6 +200,9 @@ static void *worker_main(void *arg)
 	w->umask = -1;
 	follow(w);
 	while (!watch->closing) {
+		/* a call that is not received yet does not keep its task from being stopped */
+		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
+			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 		int r = listeners_receive(&watch->listeners, &w->n, &w->listener);
 		if (r == -EINTR || r == -ENOENT) /* the caller died before we looked */
 			continue;
@@ -317,11 +321,12 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	int status = -1;
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
-				      { .fd = box->control_fd, .events = POLLIN } };
+				      { .fd = box->control_fd, .events = POLLIN },
+				      { .fd = watch->undo_fd, .events = POLLIN } };
 		int timeout = sampler_interval_ms(sampler);
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
-		int ready = poll(p, 2, timeout);
+		int ready = poll(p, 3, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
@@ -329,6 +334,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			continue;
 		if (p[0].revents && !hear_gateway(watch, box))
 			break;
+		if (p[2].revents)
+			rollback_on_verdict(watch);
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -380,6 +387,9 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 		return err_sys(err, errno, "monitor: cannot see itself in /proc");
 	if (stat("/proc", &st) == 0)
 		watch->env.proc_dev = st.st_dev;
+	watch->undo_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (watch->undo_fd < 0)
+		return err_sys(err, errno, "monitor: no descriptor");
 	watch->tracees = tracees_new(proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");

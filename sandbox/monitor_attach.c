@@ -25,6 +25,7 @@
 #include "sandbox/filter.h"
 #include "sandbox/inventory.h"
 #include "sandbox/requests.h"
+#include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
 #include "sandbox/tree.h"
 #include "sandbox/watch.h"
@@ -97,15 +98,18 @@ static void supervise(struct attached_watch *w, bool gateway)
 	for (;;) {
 		struct pollfd p[] = { { .fd = w->watch->ended_fd, .events = POLLIN },
 				      { .fd = gateway ? w->plan->gateway_fd : -1,
-					.events = POLLIN } };
+					.events = POLLIN },
+				      { .fd = w->watch->undo_fd, .events = POLLIN } };
 		bool leaving = freeze_tend(&w->watch->freeze);
-		int ready = poll(p, 2, leaving ? 1 : w->killed ? SLOW_MS : LOOK_MS);
+		int ready = poll(p, 3, leaving ? 1 : w->killed ? SLOW_MS : LOOK_MS);
 		if (ready > 0 && p[0].revents)
 			break;
 		if (ready > 0 && p[1].revents && !on_message(w)) {
 			gateway = false;
 			kill_all(w); /* nobody is left to answer to */
 		}
+		if (ready > 0 && p[2].revents)
+			rollback_on_verdict(w->watch);
 		tree_refresh(&w->tree);
 		if (w->killed)
 			tree_kill(&w->tree, 0);

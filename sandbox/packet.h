@@ -18,7 +18,8 @@ enum packet_type {
 	MONITOR_CONTINUED,
 	MONITOR_EXEC_FAILED, /* value: errno of the agent's first execve */
 	MONITOR_EXIT,        /* value: wait status of the agent; the tree is gone */
-	MONITOR_REPLY,       /* ticket; value: 0 or -errno; text: JSON object, or why not */
+	MONITOR_ROLLED_BACK, /* a verdict asked for it. value: 0, all is frozen; text: rollback_json. Or -errno and why */
+	MONITOR_REPLY, /* ticket; value: 0 or -errno; text: JSON object, or why not */
 	/* gateway -> monitor */
 	MONITOR_SIGNAL,  /* value: signal for the agent */
 	MONITOR_KILL,    /* end the tree now */

@@ -13,7 +13,7 @@
 #include "sandbox/revive.h"
 #include "sandbox/watch.h"
 
-enum { PATIENCE_MS = 5000, LINE_SIZE = 64 * 1024 };
+enum { PATIENCE_MS = 1000, TRIES = 10, LINE_SIZE = 64 * 1024 };
 
 static const char steps_name[] = "rollback.jsonl";
 
@@ -61,29 +61,66 @@ static int run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 		return err_sys(err, ENOMEM, "rollback");
 	cleanup_fd int fd = openat(session_dirfd, steps_name,
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, errno, "rollback: cannot write %s", steps_name);
 	s->fd = fd;
+	s->error = fd < 0 ? -errno : 0; /* a full disk, perhaps: the more a reason to go on */
 	buf_init(&s->buf, s->storage, sizeof(s->storage));
 	const struct undo_request undo = {
 		.last = request->last, .dry_run = request->dry_run, .step = add_step, .arg = s
 	};
 	int r = undo_run(session_dirfd, root_fd, layers, journal, &undo, ret, err);
 	flush(s);
-	return r == 0 && s->error < 0
-		       ? err_sys(err, -s->error, "rollback: cannot write %s", steps_name)
-		       : r;
+	ret->untold = s->error < 0;
+	return r;
+}
+
+/*
+ * A call that was received just as the freeze began keeps its task from stopping, and cannot be
+ * answered while frozen: then another try, a moment later.
+ */
+static int freeze_patiently(struct watch *watch, enum freeze_reason reason, struct err *err)
+{
+	for (unsigned i = 0;; i++) {
+		int r = freeze_add(&watch->freeze, reason, PATIENCE_MS, err);
+		if (r != -ETIMEDOUT || i == TRIES)
+			return r;
+		freeze_drop(&watch->freeze, reason);
+		usleep(1000);
+	}
 }
 
 int rollback_live(struct watch *watch, const struct rollback_request *request,
 		  struct undo_result *ret, struct err *err)
 {
-	int r = freeze_add(&watch->freeze, FREEZE_UNDO, PATIENCE_MS, err);
+	int r = freeze_patiently(watch, FREEZE_UNDO, err);
 	if (r == 0)
 		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
 			&watch->capture->layers, watch->capture->journal, request, ret, err);
 	freeze_drop(&watch->freeze, FREEZE_UNDO);
 	return r;
+}
+
+void rollback_on_verdict(struct watch *watch)
+{
+	const struct rollback_request request = { .last = watch->policy->rollback_limit };
+	struct undo_result result = { 0 };
+	struct err err = { "" };
+	char text[512];
+	struct buf b;
+	uint64_t asked;
+	(void)!read(watch->undo_fd, &asked, sizeof(asked)); /* only to empty it */
+	int r = freeze_patiently(watch, FREEZE_PERSON, &err);
+	__atomic_store_n(&watch->undo_due, false, __ATOMIC_RELEASE);
+	if (r == 0)
+		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
+			&watch->capture->layers, watch->capture->journal, &request, &result, &err);
+	buf_init(&b, text, sizeof(text));
+	rollback_json(&result, &b);
+	if (r < 0)
+		watch_notice(watch, "the rollback that a verdict asked for failed: %s", err.text);
+	else
+		watch_notice(watch, "rolled back: %s", text);
+	packet_send(watch->plan->gateway_fd, MONITOR_ROLLED_BACK, r, 0, r < 0 ? err.text : text,
+		    PACKET_WAIT);
 }
 
 /* What the child of revive is told, and tells. Shared memory. */
@@ -148,9 +185,9 @@ void rollback_json(const struct undo_result *result, struct buf *b)
 	for (unsigned i = 0; i < UNDO_OUTCOME_COUNT; i++)
 		buf_printf(b, "\"%s\":%llu,", undo_outcome_name((enum undo_outcome)i),
 			   (unsigned long long)result->outcomes[i]);
-	buf_printf(b, "\"oldest_seq\":%llu,\"newest_seq\":%llu,\"continued\":%s}",
+	buf_printf(b, "\"oldest_seq\":%llu,\"newest_seq\":%llu,\"continued\":%s,\"untold\":%s}",
 		   (unsigned long long)result->oldest_seq, (unsigned long long)result->newest_seq,
-		   result->continued ? "true" : "false");
+		   result->continued ? "true" : "false", result->untold ? "true" : "false");
 }
 
 static uint64_t number(struct json_object *o, const char *name)
@@ -172,6 +209,8 @@ int rollback_parse(const char *json, struct undo_result *ret)
 		ret->outcomes[i] = number(o, undo_outcome_name((enum undo_outcome)i));
 	ret->continued =
 		json_object_object_get_ex(o, "continued", &value) && json_object_get_boolean(value);
+	ret->untold =
+		json_object_object_get_ex(o, "untold", &value) && json_object_get_boolean(value);
 	json_object_put(o);
 	return 0;
 }

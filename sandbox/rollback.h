@@ -33,6 +33,12 @@ int rollback_real(int session_dirfd, const struct journal_options *options,
 int rollback_live(struct watch *watch, const struct rollback_request *request,
 		  struct undo_result *ret, struct err *err);
 
+/*
+ * A verdict has asked for it: undoes the last rollback_limit changes, leaves everything frozen for a
+ * person (FREEZE_PERSON), and tells the gateway.
+ */
+void rollback_on_verdict(struct watch *watch);
+
 /* A result as a JSON object, and back. */
 void rollback_json(const struct undo_result *result, struct buf *b);
 int rollback_parse(const char *json, struct undo_result *ret);

@@ -48,6 +48,8 @@ struct watch {
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
+	int undo_fd;   /* eventfd: a verdict asks the supervising thread for a rollback; owned */
+	bool undo_due; /* it has not frozen everything yet: no further call is begun; atomic */
 
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */
 	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
@@ -108,6 +110,8 @@ void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int va
 		  const char *text);
 void watch_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
 void monitor_settle(void);
+/* A verdict of rollback: nothing more is begun until everything is frozen. */
+void watch_ask_undo(struct watch *watch);
 
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -45,6 +45,10 @@ cat >open.json <<'JSON'
 }
 JSON
 
+cat >limited.json <<'JSON'
+{ "name": "limited", "description": "with a limit", "limits": { "pids": 10 } }
+JSON
+
 # Only what we started, by its number.
 ours=()
 finish() {
@@ -81,52 +85,47 @@ session_ended() { [ -e "$XDG_STATE_HOME/vsandbox/sessions/$1/end.json" ]; }
 # shellcheck source=tests/attach/servers.sh
 . "$here/servers.sh"
 
-# All threads of a C program that waits in every way there is.
-waiting_threads() {
-	local i bad=0 pid
+# A program that says "ready", works, reads "probe" and prints one last line: attached to N times, at a moment
+# of up to M ms after it was ready; the line must be WANT.  works CLAIM N M WANT COMMAND...
+works() {
+	local claim=$1 count=$2 ms=$3 want=$4 i bad=0 pid last
+	shift 4
 	rm -f in && mkfifo in
-	for ((i = 0; i < times; i++)); do
-		"$ATTACH_BIN/target" "$work/canary.secret" <in >out &
+	for ((i = 0; i < count; i++)); do
+		"$@" <in >out 2>perr &
 		pid=$!
 		ours+=("$pid")
 		exec 3>in
-		within 30 said ready out
-		moment 80
+		within 60 said ready out
+		moment "$ms"
 		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
-		echo probe >&3
-		wait "$pid" || bad=$((bad + 1))
+		echo probe >&3 2>/dev/null
+		wait "$pid"
 		exec 3>&-
-		# 13: EACCES, in the child as well
-		if [ "$(tail -n 1 out | sed 's/rounds=[0-9]* //')" != \
-			"threads=17 denied=17 eintr=0 wrong=0 early=0 late=0 child=13" ]; then
+		last=$(tail -n 1 out | sed 's/rounds=[0-9]* //')
+		if [ "$last" != "$want" ]; then
 			bad=$((bad + 1))
-			tap_note "attach $i: $(tail -n 1 out)"
+			tap_note "attach $i: $last" && tap_note_file perr
 		fi
 	done
-	tap_is "C threads in 16 kinds of waits: $times attaches, no EINTR, nothing lost, all decided" "$bad" 0
+	tap_is "$claim: $count attaches" "$bad" 0
+}
+
+# All threads of a C program that waits in every way there is. 13: EACCES, in the child as well.
+waiting_threads() {
+	works "C threads in 16 kinds of waits, no EINTR, nothing lost, all decided" "$times" 80 \
+		"threads=17 denied=17 eintr=0 wrong=0 early=0 late=0 child=13" \
+		"$ATTACH_BIN/target" "$work/canary.secret"
 }
 
 # Nobody is in a system call: the one thread is taken out of its own code, restartable sequences included.
 computing() {
-	local i bad=0 pid
-	for ((i = 0; i < times; i++)); do
-		"$ATTACH_BIN/target" "$work/canary.secret" alone >out &
-		pid=$!
-		ours+=("$pid")
-		within 30 said ready out
-		moment 500
-		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
-		wait "$pid"
-		if [ "$(tail -n 1 out)" != "alone denied=1 wrong=0" ]; then
-			bad=$((bad + 1))
-			tap_note "attach $i: $(tail -n 1 out)"
-		fi
-	done
-	tap_is "a thread that makes no call: $times attaches, its registers as they were" "$bad" 0
+	works "a thread that makes no call, its registers as they were" "$times" 500 "alone denied=1 wrong=0" \
+		"$ATTACH_BIN/target" "$work/canary.secret" alone
 }
 
 python_threads() {
-	local i bad=0 pid
+	local hash
 	cat >threads.py <<'PY'
 import hashlib, os, queue, select, subprocess, sys, threading, time
 
@@ -199,28 +198,11 @@ h = hashlib.sha256()
 for n in range(200000): h.update(b"%d" % n)
 print(h.hexdigest())')
 	sed -i "s/@HASH@/$hash/" threads.py
-	rm -f in && mkfifo in
-	for ((i = 0; i < times; i++)); do
-		python3 threads.py "$work/canary.secret" <in >out 2>perr &
-		pid=$!
-		ours+=("$pid")
-		exec 3>in
-		within 30 said ready out
-		moment 200
-		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
-		echo probe >&3
-		wait "$pid"
-		exec 3>&-
-		if [ "$(tail -n 1 out)" != "wrong [] undecided [] child True" ]; then
-			bad=$((bad + 1))
-			tap_note "attach $i: $(tail -n 1 out)" && tap_note_file perr
-		fi
-	done
-	tap_is "python3 threads in read, sleep, lock, poll, subprocess: $times attaches" "$bad" 0
+	works "python3 threads in read, sleep, lock, poll, subprocess" "$times" 200 "wrong [] undecided [] child True" \
+		python3 threads.py "$work/canary.secret"
 }
 
 node_workers() {
-	local i bad=0 pid
 	command -v node >/dev/null || { tap_skip "node with workers" "no node"; return; }
 	cat >workers.js <<'JS'
 const { Worker, isMainThread, parentPort } = require("worker_threads");
@@ -248,28 +230,11 @@ if (!isMainThread) {
   });
 }
 JS
-	rm -f in && mkfifo in
-	for ((i = 0; i < times; i++)); do
-		node workers.js "$work/canary.secret" <in >out 2>perr &
-		pid=$!
-		ours+=("$pid")
-		exec 3>in
-		within 30 said ready out
-		moment 150
-		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
-		echo probe >&3
-		wait "$pid"
-		exec 3>&-
-		if [ "$(tail -n 1 out)" != "[[[true,true],[true,true],[true,true]],true,true,true,true,true]" ]; then
-			bad=$((bad + 1))
-			tap_note "attach $i: $(tail -n 1 out)" && tap_note_file perr
-		fi
-	done
-	tap_is "node with three workers, timer and child: $times attaches" "$bad" 0
+	works "node with three workers, timer and child" "$times" 150 \
+		"[[[true,true],[true,true],[true,true]],true,true,true,true,true]" node workers.js "$work/canary.secret"
 }
 
 java_threads() {
-	local i bad=0 pid
 	command -v java >/dev/null || { tap_skip "java" "no java"; return; }
 	cat >Waits.java <<'JAVA'
 import java.nio.file.*;
@@ -292,24 +257,8 @@ public class Waits {
   }
 }
 JAVA
-	rm -f in && mkfifo in
-	for ((i = 0; i < (times + 4) / 5; i++)); do
-		java -Xmx64m Waits.java "$work/canary.secret" <in >out 2>perr &
-		pid=$!
-		ours+=("$pid")
-		exec 3>in
-		within 60 said ready out
-		moment 300
-		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
-		echo probe >&3
-		wait "$pid"
-		exec 3>&-
-		if [ "$(tail -n 1 out)" != "java true true" ]; then
-			bad=$((bad + 1))
-			tap_note "attach $i: $(tail -n 1 out)" && tap_note_file perr
-		fi
-	done
-	tap_is "java with a pool of threads: $(((times + 4) / 5)) attaches" "$bad" 0
+	works "java with a pool of threads" $(((times + 4) / 5)) 300 "java true true" \
+		java -Xmx64m Waits.java "$work/canary.secret"
 }
 
 # A shell whose children come and go all the time: the sum must be right, the canary refused.
@@ -596,8 +545,8 @@ refusals() {
 	sleep 60 &
 	pid=$!
 	ours+=("$pid")
-	timeout 20 "$VSANDBOX" attach --mode rollback "$pid" 2>err
-	tap_is "mode rollback: refused, with the reason" "$? $(grep -c 'rollback' err)" "125 1"
+	timeout 20 "$VSANDBOX" attach --net allowlist -p "$work/limited.json" "$pid" 2>err
+	tap_is "a policy with limits: refused, with the reason" "$? $(grep -c 'limits are set when' err)" "125 1"
 	"$VSANDBOX" doctor --pid "$pid" >doctor.out
 	tap_is "doctor --pid says yes beforehand" "$? $(grep -c '^fail' doctor.out)" "0 0"
 	"$VSANDBOX" doctor --pid 2 >doctor.out

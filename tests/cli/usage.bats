@@ -32,8 +32,8 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in shell commit undo rollback snapshot approve pause resume learn serve login \
-		attach oci ci mcp top status; do
+	for verb in shell commit undo snapshot approve learn serve login \
+		oci ci mcp top status; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]
 		[[ $output == *"$verb is not built yet"* ]]
@@ -41,7 +41,7 @@ load common
 }
 
 @test "what is not built yet is refused, never run with less" {
-	for flags in "--mode pause" "--mode rollback" "--on-exit commit" "--on-exit ask" \
+	for flags in "--mode pause" "--on-exit commit" "--on-exit ask" \
 		"--approve tty" "--rootfs /" "--host-port 80" "--publish 80"; do
 		# shellcheck disable=SC2086 # two words
 		run "$VSANDBOX" run $flags -- true

@@ -1,0 +1,62 @@
+#include "launcher/external.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "launcher/eventfile.h"
+#include "launcher/term.h"
+
+static const char *member_text(struct json_object *event, const char *object, const char *name)
+{
+	struct json_object *o;
+	return json_object_object_get_ex(event, object, &o) ? event_text(o, name) : "";
+}
+
+static bool left(struct json_object *event, uint64_t since)
+{
+	const char *type = member_text(event, "action", "type");
+	const char *verdict = member_text(event, "decision", "verdict");
+	return (uint64_t)event_number(event, "seq") >= since &&
+	       (!strcmp(type, "network_request") || !strcmp(type, "api_call") ||
+		!strcmp(type, "database_write")) &&
+	       (!strcmp(verdict, "allow") || !strcmp(verdict, "alert"));
+}
+
+static void print_one(FILE *f, const struct eventfile_line *l, enum external_format format,
+		      unsigned number)
+{
+	if (format == EXTERNAL_JSON) {
+		fprintf(f, "%s%s", number ? "," : "", l->text);
+		return;
+	}
+	if (number == 0)
+		fputs("these left the sandbox and stay done:\n", f);
+	fprintf(f, "  event %lld  %s  ", (long long)event_number(l->json, "seq"),
+		member_text(l->json, "action", "type"));
+	term_text(f, member_text(l->json, "action", "resource"));
+	fputc('\n', f);
+}
+
+void external_print(int session_dirfd, uint64_t since, FILE *f, enum external_format format)
+{
+	struct eventfile file;
+	struct eventfile_line l;
+	struct err err;
+	unsigned count = 0;
+	if (format == EXTERNAL_JSON)
+		fputs("[", f);
+	if (since && eventfile_open(session_dirfd, &file, &err) == 0) {
+		int r;
+		while ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG) {
+			if (r == -EBADMSG)
+				continue;
+			if (left(l.json, since))
+				print_one(f, &l, format, count++);
+			json_object_put(l.json);
+		}
+		eventfile_close(&file);
+	}
+	if (format == EXTERNAL_JSON)
+		fputs("]", f);
+}
