@@ -140,8 +140,9 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/escape) $(call probes,tests/commit) $(call probes,tests/fidelity) \
-	$(call probes,tests/net) $(call probes,bench) $(B)/tests/rollback/mutate
+PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/commit) \
+	$(call probes,tests/fidelity) $(call probes,tests/net) $(call probes,bench) \
+	$(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
@@ -195,7 +196,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
-	NET_BIN=$(CURDIR)/$(B)/tests/net
+	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
@@ -210,16 +211,18 @@ control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
+attach $(CHECK) tests/attach/run.sh $(6)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
+attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
-export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9)
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1)
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
 CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN)
 
 .PHONY: check check-long check-built check-long-built

@@ -9,6 +9,7 @@
 # strace (--seccomp-bpf, %file,%network,%process: the syscall rows only).
 #
 # VSANDBOX, BENCH_BIN  what is measured, and with what     VSANDBOX_RUN  arguments of `vsandbox run`
+# VSANDBOX_BASE  another build of it, to be compared in the ops row (one without a journal, say)
 # ROUNDS               runs a launcher of a short row (default 15; long rows take 3)
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -62,6 +63,10 @@ launch() {
 	vsandbox)
 		# shellcheck disable=SC2206
 		prefix=("$VSANDBOX" run $VSANDBOX_RUN --)
+		;;
+	base)
+		# shellcheck disable=SC2206
+		prefix=("$VSANDBOX_BASE" run $VSANDBOX_RUN --)
 		;;
 	bwrap)
 		command -v bwrap >/dev/null || return 1
@@ -190,7 +195,7 @@ if want exit; then
 	exit_mode=
 fi
 if want ops; then
-	launchers=(native vsandbox bwrap overlay strace)
+	launchers=(native vsandbox ${VSANDBOX_BASE:+base} bwrap overlay strace)
 	printf '\nper call, microseconds'
 	heading
 	rm -f "$work"/ops.*
@@ -200,7 +205,7 @@ if want ops; then
 			"${prefix[@]}" "$work/bin/ops" all 200 >>"$work/ops.$l" 2>"$work/failed.$l" || : "$round"
 		done
 	done
-	for name in open-read open-write stat create-unlink rename mkdir-rmdir fork-exec connect; do
+	for name in open-read open-write stat create-unlink overwrite-4k overwrite-1m rename mkdir-rmdir fork-exec connect; do
 		rm -f "$work"/t.*
 		for l in "${launchers[@]}"; do
 			awk -v n="$name" '$1 == n { print $2 }' "$work/ops.$l" 2>/dev/null >"$work/t.$l"

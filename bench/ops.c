@@ -80,6 +80,27 @@ static void op_create_unlink(void)
 		fail("unlink");
 }
 
+/* A file's whole content anew: what the journal must keep, where it has one. */
+static void overwrite(const char *name, size_t size)
+{
+	static char bytes[1 << 20];
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
+		fail(name);
+	close(fd);
+}
+
+static void op_overwrite_4k(void)
+{
+	overwrite("o4k", 4096);
+}
+
+static void op_overwrite_1m(void)
+{
+	overwrite("o1m", 1 << 20);
+}
+
 static void op_rename(void)
 {
 	if (rename("f", "g") != 0 || rename("g", "f") != 0)
@@ -120,10 +141,16 @@ static const struct {
 	void (*run)(void);
 	int calls; /* policy-relevant calls in one run */
 } ops[] = {
-	{ "open-read", op_open_read, 1 }, { "open-write", op_open_write, 1 },
-	{ "stat", op_stat, 1 },           { "create-unlink", op_create_unlink, 2 },
-	{ "rename", op_rename, 2 },       { "mkdir-rmdir", op_mkdir_rmdir, 2 },
-	{ "fork-exec", op_spawn, 1 },     { "connect", op_connect, 1 },
+	{ "open-read", op_open_read, 1 },
+	{ "open-write", op_open_write, 1 },
+	{ "stat", op_stat, 1 },
+	{ "create-unlink", op_create_unlink, 2 },
+	{ "rename", op_rename, 2 },
+	{ "mkdir-rmdir", op_mkdir_rmdir, 2 },
+	{ "overwrite-4k", op_overwrite_4k, 1 },
+	{ "overwrite-1m", op_overwrite_1m, 1 },
+	{ "fork-exec", op_spawn, 1 },
+	{ "connect", op_connect, 1 },
 };
 
 static int compare(const void *a, const void *b)

@@ -258,7 +258,14 @@ int cmd_diff(const struct options *o)
 		r = path_absolute(given, path, &err);
 	if (r == 0)
 		r = session_find(only_path ? NULL : o->args[0], &s, &err);
-	if (r == 0) {
+	if (r == 0 && session_number(&s, "attached_pid")) {
+		r = err_set(
+			&err, ENOSYS,
+			"session %s was attached to: its changes are in the real files, without "
+			"an overlay to compare; vsandbox logs %s lists what was written",
+			s.id, s.id);
+		session_close(&s);
+	} else if (r == 0) {
 		r = diff(&s, given ? path : NULL, o, &err);
 		session_close(&s);
 	}

@@ -42,7 +42,13 @@ static int discard(const struct options *o, const struct session *s)
 		return code;
 	}
 	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-		log_info("session %s holds no changes", s->id);
+		if (session_number(s, "attached_pid"))
+			log_info("session %s was attached to: its changes are in the real files, "
+				 "and "
+				 "nothing is held back that could be dropped",
+				 s->id);
+		else
+			log_info("session %s holds no changes", s->id);
 		return 0;
 	}
 	digest_collect(s->dirfd, &d);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "launcher/doctor_pid.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/state.h"
@@ -12,9 +13,10 @@
 #include "launcher/verb.h"
 #include "sandbox/probe.h"
 
-enum { DOCTOR_JSON };
+enum { DOCTOR_JSON, DOCTOR_PID };
 const struct option_spec doctor_options[] = {
 	[DOCTOR_JSON] = { "json", 0, NULL, "as JSON" },
+	[DOCTOR_PID] = { "pid", 0, "PID", "say instead whether attach would take this process" },
 	{ NULL },
 };
 
@@ -54,6 +56,8 @@ int cmd_doctor(const struct options *o)
 	bool json = options_has(o, DOCTOR_JSON);
 	cleanup_fd int state = -1;
 	int r = options_want_args(o, 0, 0, &err);
+	if (r == 0 && options_has(o, DOCTOR_PID))
+		return doctor_pid(options_value(o, DOCTOR_PID), json);
 	if (r == 0)
 		r = state = state_open(path, &err);
 	if (r < 0) {

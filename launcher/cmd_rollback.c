@@ -96,7 +96,9 @@ static int run_ended(const struct session *s, const struct rollback_request *req
 	cleanup_fd int lock = openat(s->dirfd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_sys(err, errno, "session %s is in use", s->id);
-	int r = rollback_ended(s->dirfd, s->path, &options_of_ended, request, ret, err);
+	int r = session_number(s, "attached_pid")
+			? rollback_real(s->dirfd, &options_of_ended, request, ret, err)
+			: rollback_ended(s->dirfd, s->path, &options_of_ended, request, ret, err);
 	if (r == 0 && !request->dry_run)
 		log_ended(s, ret);
 	return r;

@@ -170,8 +170,7 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 	return 0;
 }
 
-/* What a policy or flag may ask for and is not there yet is refused: never run with less. */
-static int refuse_unbuilt(const struct policy *p, struct err *err)
+int run_refuse_unbuilt(const struct policy *p, struct err *err)
 {
 	if (p->mode == MODE_PAUSE)
 		return err_set(err, ENOSYS,
@@ -180,7 +179,7 @@ static int refuse_unbuilt(const struct policy *p, struct err *err)
 	return 0;
 }
 
-static int agent_name(struct run *run, const char *given, struct err *err)
+int run_agent_name(struct run *run, const char *given, struct err *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
@@ -253,7 +252,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	run->dry_run = options_has(o, RUN_DRY_RUN);
 	if (!getcwd(run->cwd, sizeof(run->cwd)))
 		return err_sys(err, errno, "the current directory cannot be named");
-	return agent_name(run, options_value(o, RUN_NAME), err);
+	return run_agent_name(run, options_value(o, RUN_NAME), err);
 }
 
 /* The PATH that the command will be looked up in. */
@@ -321,7 +320,7 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 		r = choice_narrow(&chosen, err);
 	policy_free(chosen.narrowing);
 	if (r == 0)
-		r = refuse_unbuilt(run->policy, err);
+		r = run_refuse_unbuilt(run->policy, err);
 	/* Whatever narrows, the program that was asked for may start. */
 	for (struct policy *p = run->policy; r == 0 && p; p = p->also)
 		r = program_allow(p, run->argv[0], run->image.root, path_of(run), err);
@@ -387,6 +386,7 @@ int run_command(const struct options *o, char *const *argv, char session[static 
 {
 	struct run run = { .agents_dirfd = -1,
 			   .status_fd = -1,
+			   .ready_fd = -1,
 			   .clean_env = options_has(o, RUN_CLEAN_ENV) };
 	struct err err = { "" };
 	int code = EXIT_USAGE;

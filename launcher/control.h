@@ -55,7 +55,7 @@ struct control {
 	int fd;     /* listening; owned, -1 none */
 	int dir_fd; /* of the socket; owned */
 	char name[64];
-	char path[STATE_PATH_SIZE];     /* for session.json; "" none */
+	char path[STATE_PATH_SIZE]; /* for session.json; "" none */
 	uint64_t arrivals;
 	uint32_t tickets;               /* given out so far */
 	struct control_client *clients; /* CONTROL_CLIENTS; owned */

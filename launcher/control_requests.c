@@ -39,13 +39,20 @@ static void request_rollback(struct control *c, struct control_client *client,
 	control_ask(c, client, REQUEST_ROLLBACK, json_object_to_json_string(request));
 }
 
+static void request_detach(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_DETACH, "");
+}
+
 static const struct {
 	const char *name;
 	control_request_fn *handler;
 } requests[] = {
 	{ "status", request_status },     { "pause", request_pause },
 	{ "resume", request_resume },     { "kill", request_kill },
-	{ "rollback", request_rollback },
+	{ "rollback", request_rollback }, { "detach", request_detach },
 };
 
 control_request_fn *control_request_find(const char *name)

@@ -38,6 +38,7 @@
 #include "launcher/snapshots.h"
 #include "sandbox/monitor.h"
 #include "sandbox/rollback.h"
+#include "sandbox/tree.h"
 
 enum {
 	DRAIN_DELAY_MS = 20,     /* while busy: large batches, and the CPU to the monitor */
@@ -115,6 +116,16 @@ static void drop_fd(int *fd)
 	*fd = -1;
 }
 
+/* They are no children of this terminal: nothing is forwarded, and only a word ends or frees them. */
+static void on_attached_signal(struct gateway *g, const struct signalfd_siginfo *info)
+{
+	if (info->ssi_signo != SIGWINCH && info->ssi_signo != SIGCONT)
+		log_warn("signal %u ignored: pid %d would be left without its monitor; vsandbox "
+			 "kill "
+			 "%s ends it, vsandbox detach %s lets it go on unsupervised",
+			 info->ssi_signo, g->run->attach->pid, g->session.id, g->session.id);
+}
+
 static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 {
 	int signum = (int)info->ssi_signo;
@@ -122,6 +133,10 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 	if (signum == SIGTERM && info->ssi_code == SI_QUEUE &&
 	    info->ssi_int == SESSION_KILL_VALUE) {
 		end_tree(g, "killed");
+		return;
+	}
+	if (g->run->attach && g->started) {
+		on_attached_signal(g, info);
 		return;
 	}
 	if (!g->started) {
@@ -163,6 +178,24 @@ static void on_exec_failed(struct gateway *g, int errnum)
 							   : strerrordesc_np(errnum));
 }
 
+static void on_drain(struct gateway *g);
+
+/* From here on the verb has returned: what there is to say goes to the session's own file. */
+static void leave_terminal(struct gateway *g)
+{
+	cleanup_fd int ready = g->run->ready_fd;
+	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cleanup_fd int messages = openat(g->session.dirfd, "messages",
+					 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (messages < 0)
+		log_warn("messages: %s; they are lost, continuing", strerrordesc_np(errno));
+	if (write(ready, g->session.id, strlen(g->session.id)) < 0)
+		log_detail("nobody waits for the attach, continuing");
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(messages < 0 ? null : messages, STDERR_FILENO);
+}
+
 static void on_started(struct gateway *g, const struct packet *m)
 {
 	g->started = true;
@@ -173,6 +206,10 @@ static void on_started(struct gateway *g, const struct packet *m)
 		log_warn("%s, continuing", err.text);
 	report_started(&g->report, m->value, m->text);
 	g->start.degraded = "";
+	if (g->run->attach)
+		on_drain(g); /* what was open before, while somebody looks */
+	if (g->run->attach && g->run->ready_fd >= 0)
+		leave_terminal(g);
 	if (g->run->policy->limits.wall_seconds)
 		g->deadline_ms = now_ms() + g->run->policy->limits.wall_seconds * 1000;
 }
@@ -428,6 +465,16 @@ static void keep_snapshot(struct gateway *g)
 		log_detail("snapshot %s", name);
 }
 
+/* The monitor's death is the tree's, here as well: no pid namespace ends it, so we do. */
+static void end_attached(const struct gateway *g)
+{
+	struct tree tree = { 0 };
+	if (tree_add(&tree, g->run->attach->pid) == 0 && tree_kill(&tree, KILL_PATIENCE_MS) > 0)
+		log_error("%u processes do not end; what they ask for fails with ENOSYS",
+			  tree.count);
+	tree_finish(&tree);
+}
+
 /* The log's end, end.json, digest. Returns our exit code. */
 static int finish(struct gateway *g)
 {
@@ -441,6 +488,8 @@ static int finish(struct gateway *g)
 		g->exit_code = EXIT_SIGNAL + WTERMSIG(end);
 		reason = "signal";
 	}
+	if (g->started && !g->exited && g->run->attach)
+		end_attached(g);
 	bool crashed = !g->exited && g->exit_code < 0 && !reason;
 	if (g->exited && g->exit_code < 0) {
 		code = WIFSIGNALED(g->status) ? EXIT_SIGNAL + WTERMSIG(g->status)
@@ -574,6 +623,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.agent = run->agent,
 		.agents_dirfd = run->agents_dirfd,
 		.ring_wake_fd = g->ring_fd,
+		.attach = run->attach,
 	};
 	const struct control_host host = { .gateway = g, .ask = host_ask, .end = host_end };
 	r = control_open(&g->control, &g->session, &host, err);
@@ -647,6 +697,7 @@ int gateway_run(struct run *run)
 		.started_ns = wall_ns(),
 		.gateway_pid = getpid(),
 		.degraded = "",
+		.attached_pid = run->attach ? run->attach->pid : 0,
 	};
 	report_init(&g.report, run, &g.session);
 	if (start(&g, envp, &mask, &err) == 0) {

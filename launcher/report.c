@@ -107,7 +107,13 @@ void report_started(struct report *r, pid_t agent_pid, const char *degraded)
 		if (fclose(f) == 0)
 			status_line(r, line, len, true);
 	}
-	if (!run->json && (log_get_level() == LOG_VERBOSE || isatty(STDERR_FILENO)))
+	if (run->attach && !run->json)
+		log_info("session %s supervises pid %d and what descends from it, policy %s, mode "
+			 "%s; "
+			 "there is no box around it: what is allowed is done to the real files",
+			 r->session->id, agent_pid, run->policy->name,
+			 policy_mode_name(run->policy->mode));
+	else if (!run->json && (log_get_level() == LOG_VERBOSE || isatty(STDERR_FILENO)))
 		banner(r, degraded);
 	else if (!run->json && degraded && *degraded)
 		log_warn("degraded: this run is without %s", degraded);

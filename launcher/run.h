@@ -9,6 +9,7 @@
 #include "launcher/session.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
+#include "sandbox/monitor.h"
 #include "sandbox/network.h"
 #include "scoring/history.h"
 
@@ -33,6 +34,10 @@ struct run {
 	bool approve_none;             /* nobody is asked */
 	int status_fd;                 /* -1 none */
 	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
+	const struct attach_plan
+		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
+	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
+		       * terminal. -1: it stays there */
 };
 
 struct options;
@@ -49,6 +54,11 @@ int run_command(const struct options *o, char *const *argv, char session[static 
 int run_environment(char *const *env, bool clean, char *const *set, const char *session,
 		    char ***ret, struct err *err);
 void run_environment_free(char **envp);
+
+/* What a policy or flag may ask for and is not there yet is refused: never run with less. */
+int run_refuse_unbuilt(const struct policy *p, struct err *err);
+/* Whose baseline: --name, or the name of the program. */
+int run_agent_name(struct run *run, const char *given, struct err *err);
 
 /* Session, monitor, supervision, digest. Returns the exit code of the program. */
 int gateway_run(struct run *run);

@@ -19,9 +19,11 @@ extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
 
 /* One function for each cmd_NAME.c, with its option list. */
+int cmd_attach(const struct options *o);
 int cmd_audit(const struct options *o);
 int cmd_commit(const struct options *o);
 int cmd_completion(const struct options *o);
+int cmd_detach(const struct options *o);
 int cmd_diff(const struct options *o);
 int cmd_discard(const struct options *o);
 int cmd_doctor(const struct options *o);
@@ -45,7 +47,7 @@ int cmd_undo(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec audit_options[], commit_options[], diff_options[],
+extern const struct option_spec attach_options[], audit_options[], commit_options[], diff_options[],
 	discard_options[], doctor_options[], kill_options[], learn_options[], logs_options[],
 	pause_options[], policy_options[], prune_options[], ps_options[], resume_options[],
 	rollback_options[], run_options[], show_options[], snapshot_options[], status_options[],

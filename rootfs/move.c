@@ -78,6 +78,9 @@ static int move_entry(int from, int to, const char *name, bool is_dir)
 /* All of @from into @to; on failure all that was moved goes back. */
 static int move_entries(int from, int to)
 {
+	struct stat before;
+	if (fstat(from, &before) < 0)
+		return -errno;
 	int scan = open_dir(from, ".");
 	if (scan < 0)
 		return scan;
@@ -93,10 +96,59 @@ static int move_entries(int from, int to)
 		int r = fstatat(from, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 		if (r == 0)
 			r = move_entry(from, to, e->d_name, S_ISDIR(st.st_mode));
+		/* each time, so that whoever finds a half of it finds its time too */
+		struct timespec times[2] = { before.st_atim, before.st_mtim };
+		futimens(from, times);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+static int merge_entries(int from, int to)
+{
+	int scan = open_dir(from, ".");
+	if (scan < 0)
+		return scan;
+	cleanup_dir DIR *dir = fdopendir(scan);
+	if (!dir) {
+		close(scan);
+		return -ENOMEM;
+	}
+	for (struct dirent *e; (e = readdir(dir));) {
+		struct stat st;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		bool both = fstatat(to, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+		int r = both ? move_merge(from, e->d_name, to, e->d_name)
+			: fstatat(from, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+										 : 0;
+		if (r == 0 && !both)
+			r = move_entry(from, to, e->d_name, S_ISDIR(st.st_mode));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int move_merge(int from_dir, const char *from, int to_dir, const char *to)
+{
+	struct stat a, b;
+	cleanup_fd int source = open_dir(from_dir, from);
+	cleanup_fd int target = open_dir(to_dir, to);
+	if (source < 0 || target < 0)
+		return source < 0 ? source : target;
+	if (fstat(source, &a) < 0 || fstat(target, &b) < 0)
+		return -errno;
+	int r = merge_entries(source, target);
+	/* one of the two has the time of before the move: what touched the other came later */
+	bool older = a.st_mtim.tv_sec != b.st_mtim.tv_sec ? a.st_mtim.tv_sec < b.st_mtim.tv_sec
+							  : a.st_mtim.tv_nsec < b.st_mtim.tv_nsec;
+	struct timespec times[2] = { b.st_atim, older ? a.st_mtim : b.st_mtim };
+	futimens(target, times);
+	if (r == 0 && unlinkat(from_dir, from, AT_REMOVEDIR) < 0)
+		r = -errno;
+	return r;
 }
 
 int move_tree(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)

@@ -9,3 +9,9 @@
  * when the two are on different filesystems. On failure what was moved is moved back.
  */
 int move_tree(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
+
+/*
+ * A move_tree from @to to @from was interrupted, and is taken back: what is in directory @from goes into
+ * directory @to, which is there too; @from goes. 0, -errno.
+ */
+int move_merge(int from_dir, const char *from, int to_dir, const char *to);

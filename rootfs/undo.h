@@ -24,6 +24,7 @@ struct undo_layer {
 	uint64_t mnt_id;
 	int upper_fd, lower_fd; /* O_PATH; owned */
 	bool rootful;
+	bool real; /* no overlay: the only copy there is; upper_fd is the mount's own root */
 };
 
 struct undo_layers {
@@ -33,6 +34,11 @@ struct undo_layers {
 
 /* Of a plan that has its uppers open, while its lowers can be named. 0, -errno. */
 int undo_layers_open(const struct overlay *o, struct undo_layers *ret, struct err *err);
+/*
+ * The mounts of this namespace as they are now, without an overlay: what is replaced there is kept
+ * always. Kernel file systems and those mounted later are not among them.
+ */
+int undo_layers_real(struct undo_layers *ret, struct err *err);
 /* Where the layers are mounted below @root_fd: fills in mnt_id. Layers that are not there go. */
 int undo_layers_find(struct undo_layers *l, int root_fd, struct err *err);
 void undo_layers_close(struct undo_layers *l);

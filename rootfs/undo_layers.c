@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,6 +46,86 @@ int undo_layers_open(const struct overlay *o, struct undo_layers *ret, struct er
 			return err_sys(err, ENOMEM, "undo: the layer of %s", from->mount);
 		}
 		ret->count++;
+	}
+	return 0;
+}
+
+/* mountinfo writes blanks and the like as \\NNN. */
+static void unescape(char *text)
+{
+	char *to = text;
+	for (const char *at = text; *at; at++) {
+		if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] && at[3]) {
+			*to++ = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+			at += 3;
+		} else {
+			*to++ = *at;
+		}
+	}
+	*to = '\0';
+}
+
+/* Names there are no files but doors to the kernel. */
+static bool is_kernels(const char *type)
+{
+	static const char *const types[] = {
+		"proc",      "sysfs",       "cgroup",     "cgroup2",    "devpts",
+		"mqueue",    "debugfs",     "tracefs",    "securityfs", "pstore",
+		"bpf",       "binfmt_misc", "configfs",   "efivarfs",   "autofs",
+		"hugetlbfs", "fusectl",     "rpc_pipefs", "selinuxfs",
+	};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	return false;
+}
+
+static int add_real(struct undo_layers *ret, unsigned long long id, const char *mount)
+{
+	struct undo_layer *more = reallocarray(ret->items, ret->count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	ret->items = more;
+	struct undo_layer l = { .mount = strdup(mount),
+				.mount_len = mount[1] ? strlen(mount) : 0,
+				.mnt_id = id,
+				.upper_fd = open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC),
+				.lower_fd = -1,
+				.rootful = true,
+				.real = true };
+	struct statx sx;
+	/* one that another covers, or a mounted file: nothing is reached through it */
+	if (l.upper_fd < 0 || statx(l.upper_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 ||
+	    sx.stx_mnt_id != id || !l.mount) {
+		finish_layer(&l);
+		return l.mount ? 0 : -ENOMEM;
+	}
+	ret->items[ret->count++] = l;
+	return 0;
+}
+
+int undo_layers_real(struct undo_layers *ret, struct err *err)
+{
+	*ret = (struct undo_layers){ 0 };
+	cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
+	cleanup_free char *line = NULL;
+	size_t size = 0;
+	if (!f)
+		return err_sys(err, errno, "undo: the mounts cannot be seen");
+	while (getline(&line, &size, f) > 0) {
+		/* proc(5): id parent major:minor root mount options [tags] - type source options */
+		unsigned long long id;
+		char mount[PATH_MAX * 4 / 3], type[64];
+		const char *tail = strstr(line, " - ");
+		if (!tail || sscanf(tail, " - %63s", type) != 1 || is_kernels(type) ||
+		    sscanf(line, "%llu %*s %*s %*s %5460s", &id, mount) != 2)
+			continue;
+		unescape(mount);
+		int r = add_real(ret, id, mount);
+		if (r < 0) {
+			undo_layers_close(ret);
+			return err_sys(err, -r, "undo");
+		}
 	}
 	return 0;
 }

@@ -198,13 +198,33 @@ static int move_back(const struct undo_place *from, const struct undo_place *to,
 	return -errno;
 }
 
+/* What moving by pieces may have changed of the directory itself. */
+static void settle_moved(const struct undo_place *p, const struct journal_stat *was)
+{
+	struct timespec times[2] = { { was->atime.sec, was->atime.nsec },
+				     { was->mtime.sec, was->mtime.nsec } };
+	/* best effort: its entries are back, which is what counts */
+	if (fchmodat(p->parent_fd, p->leaf, was->mode & 07777, 0) == 0)
+		utimensat(p->parent_fd, p->leaf, times, AT_SYMLINK_NOFOLLOW);
+}
+
 static enum undo_outcome undo_rename(struct undo_run *u, const struct journal_view *v,
 				     struct undo_place *from, struct undo_place *to)
 {
 	const struct journal_record *r = v->record;
 	const struct journal_stat *left = journal_has_after(r) ? &r->after : &r->moved;
 	bool exchange = r->flags & JOURNAL_EXCHANGE;
+	bool halved = false;
 	bool fresh = u->state == JOURNAL_DONE;
+	/* a directory that the overlay cannot rename is moved by pieces: both may be there */
+	if (!fresh && !exchange && S_ISDIR(r->moved.mode) && from->exists && to->exists &&
+	    S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode)) {
+		int rc = move_merge(to->parent_fd, to->leaf, from->parent_fd, from->leaf);
+		if (rc < 0)
+			return outcome_of(undo_why(u, -rc, "half of it cannot be moved back"));
+		to->exists = false;
+		halved = true;
+	}
 	bool back = !fresh &&
 		    (exchange ? resembles(u, from, &r->moved, r) && resembles(u, to, &r->before, r)
 			      : from->exists);
@@ -219,9 +239,12 @@ static enum undo_outcome undo_rename(struct undo_run *u, const struct journal_vi
 		if (rc < 0)
 			return outcome_of(undo_why(u, -rc, "it cannot be moved back"));
 		to->exists = exchange;
-	} else if (u->state == JOURNAL_PENDING && (exchange || !r->before.mode || to->exists)) {
+	} else if (u->state == JOURNAL_PENDING && !halved &&
+		   (exchange || !r->before.mode || to->exists)) {
 		return UNDO_NOTHING;
 	}
+	if (S_ISDIR(r->moved.mode) && !exchange && (halved || !fresh))
+		settle_moved(from, &r->moved);
 	enum undo_outcome outcome = UNDO_RESTORED;
 	if (r->before.mode && !exchange)
 		outcome = undo_removed(u, v, to, r->dir[1]);

@@ -28,14 +28,14 @@ void capture_free(struct capture *c)
 	free(c);
 }
 
-int capture_open(const struct overlay *o, int session_dirfd, const struct journal_options *options,
-		 struct capture **ret, struct err *err)
+static int open_with(const struct overlay *o, int session_dirfd,
+		     const struct journal_options *options, struct capture **ret, struct err *err)
 {
 	struct capture *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_sys(err, ENOMEM, "journal");
 	c->sync = options->sync;
-	int r = undo_layers_open(o, &c->layers, err);
+	int r = o ? undo_layers_open(o, &c->layers, err) : undo_layers_real(&c->layers, err);
 	if (r == 0)
 		r = journal_open(session_dirfd, options, &c->journal, err);
 	if (r < 0)
@@ -43,6 +43,18 @@ int capture_open(const struct overlay *o, int session_dirfd, const struct journa
 	else
 		*ret = c;
 	return r;
+}
+
+int capture_open(const struct overlay *o, int session_dirfd, const struct journal_options *options,
+		 struct capture **ret, struct err *err)
+{
+	return open_with(o, session_dirfd, options, ret, err);
+}
+
+int capture_open_real(int session_dirfd, const struct journal_options *options,
+		      struct capture **ret, struct err *err)
+{
+	return open_with(NULL, session_dirfd, options, ret, err);
 }
 
 int capture_enter(struct capture *c, struct err *err)
@@ -113,7 +125,8 @@ static int open_upper(const struct kept *k)
 		how.flags &= ~(uint64_t)O_NOATIME;
 		fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
 	}
-	if (fd >= 0 || errno != EACCES)
+	/* the mode of a real file is nobody's to change in passing */
+	if (fd >= 0 || errno != EACCES || k->layer->real)
 		return fd < 0 ? -errno : fd;
 	/*
 	 * A file without read permission, and we have its owner's powers, no more. The mode is
@@ -238,7 +251,8 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 		k->content = JOURNAL_CONTENT_LOWER;
 		return 0;
 	}
-	if (how == KEEP_REMOVED && st.st_nlink > 1) {
+	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
+	if (how == KEEP_REMOVED && st.st_nlink > 1 && !k->layer->real) {
 		k->content = JOURNAL_CONTENT_NAMED;
 		return 0;
 	}
@@ -263,17 +277,28 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 	return 0;
 }
 
-/* All attributes of what @name (in /proc/self/fd) leads to, but the overlay's own. */
-static int put_xattrs(struct capture *c, const char *name)
+/*
+ * All attributes of @fd, but the overlay's own. One that is O_PATH is named instead, in /proc/self/fd, where
+ * the kernel's look-up costs more than the call.
+ */
+static int put_xattrs(struct capture *c, int fd)
 {
-	ssize_t size = listxattr(name, c->names, sizeof(c->names));
+	char name[16];
+	snprintf(name, sizeof(name), "%d", fd);
+	bool named = false;
+	ssize_t size = flistxattr(fd, c->names, sizeof(c->names));
+	if (size < 0 && errno == EBADF) {
+		named = true;
+		size = listxattr(name, c->names, sizeof(c->names));
+	}
 	if (size <= 0)
 		return 0; /* none, or a file system without */
 	for (char *at = c->names; at < c->names + size; at += strlen(at) + 1) {
 		if (strncmp(at, "user.overlay.", 13) == 0 ||
 		    strncmp(at, "trusted.overlay.", 16) == 0)
 			continue;
-		ssize_t len = getxattr(name, at, c->value, sizeof(c->value));
+		ssize_t len = named ? getxattr(name, at, c->value, sizeof(c->value))
+				    : fgetxattr(fd, at, c->value, sizeof(c->value));
 		if (len >= 0 && journal_put_xattr(c->journal, at, c->value, (size_t)len) < 0)
 			return -ENOSPC;
 	}
@@ -331,9 +356,9 @@ static bool is_identity(const struct worker *w, const struct undo_layer *l, cons
 
 /*
  * The record of an action that replaces or removes the object at @p, which @k describes.
- * @name: in /proc/self/fd, where its attributes are; NULL they are not kept.
+ * @attributes: a descriptor that has its extended attributes; -1 they are not kept.
  */
-static int record_object(struct worker *w, const struct place *p, struct kept *k, const char *name,
+static int record_object(struct worker *w, const struct place *p, struct kept *k, int attributes,
 			 const struct journal_time dir[2])
 {
 	struct capture *c = w->watch->capture;
@@ -350,7 +375,7 @@ static int record_object(struct worker *w, const struct place *p, struct kept *k
 	if (dir)
 		memcpy(r->dir[0], dir, sizeof(r->dir[0]));
 	journal_put_path(c->journal, p->path);
-	rc = name ? put_xattrs(c, name) : 0;
+	rc = attributes >= 0 ? put_xattrs(c, attributes) : 0;
 	if (rc == 0)
 		rc = put_content(c, r, k, p);
 	if (rc < 0) { /* it cannot be kept whole: said to be lost rather than kept in part */
@@ -381,14 +406,13 @@ static int before_removal(struct worker *w)
 	if (r < 0)
 		return r;
 	/* the lower's attributes are the lower's to tell, but for a directory, which may be merged */
-	char name[16];
 	bool attributes =
 		S_ISDIR(p->st.st_mode) ||
 		(k.upper && k.content != JOURNAL_CONTENT_NAMED && !S_ISLNK(p->st.st_mode));
-	if (attributes && (r = place_pin(p)) < 0)
+	if (attributes && k.fd < 0 && (r = place_pin(p)) < 0)
 		return r;
-	snprintf(name, sizeof(name), "%d", p->object_fd);
-	return record_object(w, p, &k, attributes ? name : NULL, dir);
+	int fd = k.fd >= 0 ? k.fd : p->object_fd;
+	return record_object(w, p, &k, attributes ? fd : -1, dir);
 }
 
 /* mkdir, mknod, symlink, link: a name where there is none */
@@ -468,9 +492,8 @@ static int before_rename(struct worker *w)
 	record->upper_ino = k.upper_ino;
 	journal_put_path(c->journal, from->path);
 	journal_put_path(c->journal, to->path);
-	char name[16];
-	snprintf(name, sizeof(name), "%d", to->object_fd);
-	if ((attributes && put_xattrs(c, name) < 0) || put_content(c, record, &k, to) < 0) {
+	if ((attributes && put_xattrs(c, to->object_fd) < 0) ||
+	    put_content(c, record, &k, to) < 0) {
 		/* the parts that did not fit are nobody's; the names are kept all the same */
 		k.content = JOURNAL_CONTENT_LOST;
 		r = begin(w, &record);
@@ -511,9 +534,7 @@ static int before_content(struct worker *w, enum how_kept how)
 	int r = keep(c, &k, how);
 	if (r < 0)
 		return r;
-	char name[16];
-	snprintf(name, sizeof(name), "%d", k.fd);
-	return record_object(w, p, &k, k.fd >= 0 ? name : NULL, NULL);
+	return record_object(w, p, &k, k.fd, NULL);
 }
 
 /* chmod, chown, utimes, attributes */
@@ -525,9 +546,8 @@ static int before_meta(struct worker *w)
 	if (!p->exists || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
 		return 0;
 	bool attributes = w->row->op == OP_XATTR || w->row->op == OP_CHOWN;
-	char name[16];
-	snprintf(name, sizeof(name), "%d", p->object_fd);
-	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? name : NULL, NULL);
+	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? p->object_fd : -1,
+			     NULL);
 }
 
 int capture_before(struct worker *w)

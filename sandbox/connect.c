@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/creds.h"
 #include "sandbox/reach.h"
 #include "sandbox/watch.h"
 
@@ -54,7 +55,7 @@ static int wait_ready(struct worker *w, int fd, short events)
 		r = poll(&p, 1, WAIT_SLICE_MS);
 		if (r > 0)
 			r = 1;
-		else if (listener_valid(&w->watch->listener, id) < 0)
+		else if (listener_valid(w->listener, id) < 0)
 			r = -ENOENT;
 		else if (tracee_signalled(w->task))
 			r = RESTART;
@@ -71,7 +72,8 @@ static int connect_here(struct worker *w, int fd, const union address *a, sockle
 	if (blocking)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	int r = connect(fd, &a->sa, len) < 0 ? -errno : 0;
-	if (blocking && r == -EINPROGRESS) {
+	/* EALREADY: begun before a signal or an attach cut the call short, which is made again now */
+	if (blocking && (r == -EINPROGRESS || r == -EALREADY)) {
 		r = wait_ready(w, fd, POLLOUT);
 		int error = 0;
 		socklen_t size = sizeof(error);
@@ -94,8 +96,8 @@ static int pin_unix(struct worker *w, union address *a, socklen_t *len)
 	char path[sizeof(a->un.sun_path) + 1] = "";
 	if (a->sa.sa_family != AF_UNIX || *len <= sizeof(sa_family_t))
 		return 0;
-	if (a->un.sun_path[0] == '\0')
-		return -ECONNREFUSED;
+	if (a->un.sun_path[0] == '\0') /* an attached process was never kept from them */
+		return w->watch->plan->attach ? 0 : -ECONNREFUSED;
 	if (*len > sizeof(a->un))
 		return -EINVAL;
 	memcpy(path, a->un.sun_path, *len - sizeof(sa_family_t));
@@ -132,18 +134,45 @@ static int place_unix(struct worker *w, union address *a, socklen_t *len)
 	return worker_umask(w);
 }
 
+/*
+ * An attached process sees the host's sockets, so they are decided on: by the path that was resolved, as a
+ * network request; abstract ones by "@name".
+ */
+static int decide_unix(struct worker *w, const union address *a, socklen_t len, enum action_op op)
+{
+	struct action *act = &w->action;
+	const struct place *p = &w->place[0];
+	if (a->sa.sa_family != AF_UNIX || len <= sizeof(sa_family_t) || !w->watch->plan->attach)
+		return 0;
+	size_t room = len - sizeof(sa_family_t);
+	if (a->un.sun_path[0] == '\0' && room <= sizeof(a->un.sun_path)) {
+		snprintf(w->text, sizeof(w->text), "@%.*s", (int)room - 1, a->un.sun_path + 1);
+		act->resource = w->text;
+	} else {
+		act->resource = p->path;
+		act->alias = *p->alias ? p->alias : NULL;
+	}
+	act->type = ACTION_NETWORK_REQUEST;
+	act->op = op;
+	act->protocol = "unix";
+	act->provenance = PROVENANCE_UNKNOWN;
+	act->size_bytes = -1;
+	return watch_decide(w);
+}
+
 /* connect and bind with the host's network: on a duplicate, with the copy, whatever the family. */
-static int call_here(struct worker *w, enum action_op op, union address *a, socklen_t len)
+static int call_here(struct worker *w, enum action_op op, const union address *a, socklen_t len)
 {
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	if (fd < 0)
 		return -EBADF;
-	int r = op == OP_BIND ? place_unix(w, a, &len) : pin_unix(w, a, &len);
-	if (r < 0)
-		return r;
-	if (op == OP_BIND)
-		return bind(fd, &a->sa, len) < 0 ? -errno : 0;
-	return connect_here(w, fd, a, len);
+	int r = creds_assume(w); /* ports below 1024, and what a UNIX server is told */
+	if (r == 0 && op == OP_BIND)
+		r = bind(fd, &a->sa, len) < 0 ? -errno : 0;
+	else if (r == 0)
+		r = connect_here(w, fd, a, len);
+	creds_resume(w);
+	return r;
 }
 
 void carry_connect(struct worker *w)
@@ -162,16 +191,22 @@ void carry_connect(struct worker *w)
 	}
 	struct net_address to;
 	enum action_op op = w->row->op;
-	r = listener_valid(&watch->listener, w->n.notif.id);
+	const union address shown = a;
+	socklen_t used = (socklen_t)len;
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0 && net_address_parse(&a.sa, (size_t)len, &to) == 0) {
 		reach_describe(w, &to, NULL, op);
 		r = watch_decide(w);
+	} else if (r == 0) { /* only with the host's network */
+		r = op == OP_BIND ? place_unix(w, &a, &used) : pin_unix(w, &a, &used);
+		if (r == 0)
+			r = decide_unix(w, &shown, (socklen_t)len, op);
 	}
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
 	}
-	r = call_here(w, op, &a, (socklen_t)len);
+	r = call_here(w, op, &a, used);
 	watch_done(w, r);
 	worker_answer(w, r);
 }
@@ -356,10 +391,12 @@ void carry_send(struct worker *w)
 		return;
 	}
 	struct net_address to;
+	const union address shown = m.name;
+	socklen_t shown_len = m.name_len;
 	if (destination(&m, &to)) {
 		reach_describe(w, &to, NULL, OP_SEND);
 		w->action.size_bytes = (int64_t)m.data_len;
-		r = listener_valid(&w->watch->listener, w->n.notif.id);
+		r = listener_valid(w->listener, w->n.notif.id);
 		if (r == 0)
 			r = watch_decide(w);
 		if (r < 0) {
@@ -370,7 +407,12 @@ void carry_send(struct worker *w)
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	int64_t sent = fd < 0 ? -EBADF : pin_unix(w, &m.name, &m.name_len);
 	if (sent == 0)
+		sent = decide_unix(w, &shown, shown_len, OP_SEND);
+	if (sent == 0)
+		sent = creds_assume(w);
+	if (sent == 0)
 		sent = send_here(w, fd, &m);
+	creds_resume(w);
 	watch_done(w, sent);
 	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {
 		/* msg_len of the first entry stands behind its msghdr */

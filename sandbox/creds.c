@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,11 +43,14 @@ int creds_assume(struct worker *w)
 	int r = tracee_creds(w->task, &c);
 	if (r < 0)
 		return r;
-	/* Raw calls again: glibc would change every thread. Order: setfsuid drops file powers. */
-	if (syscall(SYS_setgroups, c.group_count, c.groups) < 0)
+	/*
+	 * Raw calls again: glibc would change every thread. The effective ids, with which those for files
+	 * go: a UNIX server is told who connects by them (SO_PEERCRED). Order: a user that is not root drops powers.
+	 */
+	if (syscall(SYS_setgroups, c.group_count, c.groups) < 0 ||
+	    syscall(SYS_setresgid, -1, c.fsgid, -1) < 0 ||
+	    syscall(SYS_setresuid, -1, c.fsuid, -1) < 0)
 		return -errno;
-	setfsgid(c.fsgid);
-	setfsuid(c.fsuid);
 	return caps_effective(c.effective | PTRACE_BIT);
 }
 
@@ -56,10 +58,9 @@ void creds_resume(struct worker *w)
 {
 	if (!w->watch->creds_vary)
 		return;
+	syscall(SYS_setresuid, -1, getuid(), -1); /* the real ones are ours still */
 	caps_effective(~0ull);
-	setfsuid(geteuid());
-	setfsgid(getegid());
-	caps_effective(~0ull);
+	syscall(SYS_setresgid, -1, getgid(), -1);
 }
 
 void creds_drop_ptrace(void)

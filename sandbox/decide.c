@@ -241,6 +241,9 @@ void watch_sample(struct watch *watch, const char *text)
 
 void watch_touch(struct worker *w)
 {
+	if (!w->watch->origins
+		     .overlay) /* attached: the files are the host's own, nothing is copied up */
+		return;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct place *p = &w->place[i];
 		/* the second is where a rename or link puts a file that may have been copied up */

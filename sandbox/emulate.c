@@ -541,7 +541,7 @@ static int emulate(struct worker *w, const struct responder *s)
 	w->action.type = w->row->type;
 	w->action.op = w->row->op;
 	/* Everything was read by number: is it still the task that asked? */
-	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = judge_removal(w);
 	if (r == 0)

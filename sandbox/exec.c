@@ -336,7 +336,7 @@ static void run_guarded(struct worker *w, const struct expected *x)
 		watch_done(w, debugger ? EVENT_RESULT_PENDING : r);
 		tracee_execing(watch->tracees, w->task->tgid);
 		if (debugger)
-			listener_continue(&watch->listener, id);
+			listener_continue(w->listener, id);
 		else
 			worker_answer(w, r);
 		if (r == -EACCES)
@@ -349,7 +349,7 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	watch_done(w, EVENT_RESULT_PENDING);
 	tracee_execing(watch->tracees, w->task->tgid);
-	int r = listener_continue(&watch->listener, id);
+	int r = listener_continue(w->listener, id);
 	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
 	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE); /* traced now, and answered */
@@ -368,7 +368,7 @@ void carry_exec(struct worker *w)
 	struct expected x;
 	int r = prepare(w, &x);
 	if (r == 0)
-		r = listener_valid(&w->watch->listener, w->n.notif.id);
+		r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = watch_decide(w);
 	if (r < 0)

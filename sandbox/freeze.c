@@ -40,6 +40,18 @@ enum task_state {
 static const uintptr_t OPTIONS =
 	PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
 
+static int prepare(struct freeze *f)
+{
+	pthread_mutex_init(&f->gate, NULL);
+	f->state = mmap(NULL, FREEZE_TIDS, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (f->state == MAP_FAILED) {
+		f->state = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
 int freeze_init(struct freeze *f, int proc_fd, pid_t init_pid, pid_t agent_pid,
 		freeze_spare_fn *in_hand, void *arg)
 {
@@ -49,19 +61,21 @@ int freeze_init(struct freeze *f, int proc_fd, pid_t init_pid, pid_t agent_pid,
 	snprintf(name, sizeof(name), "%d/ns/pid", agent_pid);
 	if (fstatat(proc_fd, name, &st, 0) < 0)
 		return -errno;
-	*f = (struct freeze){ .gate = PTHREAD_MUTEX_INITIALIZER,
-			      .proc_fd = proc_fd,
+	*f = (struct freeze){ .proc_fd = proc_fd,
 			      .pid_ns = st.st_ino,
 			      .init_pid = init_pid,
 			      .in_hand = in_hand,
 			      .in_hand_arg = arg };
-	f->state = mmap(NULL, FREEZE_TIDS, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (f->state == MAP_FAILED) {
-		f->state = NULL;
-		return -errno;
-	}
-	return 0;
+	return prepare(f);
+}
+
+int freeze_init_tree(struct freeze *f, int proc_fd, struct tree *tree, freeze_spare_fn *in_hand,
+		     void *arg)
+{
+	*f = (struct freeze){
+		.proc_fd = proc_fd, .tree = tree, .in_hand = in_hand, .in_hand_arg = arg
+	};
+	return prepare(f);
 }
 
 void freeze_finish(struct freeze *f)
@@ -282,6 +296,8 @@ static bool inside(const struct freeze *f, pid_t pid)
 {
 	char name[64], status[STATUS_SIZE];
 	struct stat st;
+	if (f->tree)
+		return tree_has(f->tree, pid);
 	snprintf(name, sizeof(name), "%d/ns/pid", pid);
 	if (fstatat(f->proc_fd, name, &st, 0) == 0)
 		return st.st_ino == f->pid_ns;
@@ -324,6 +340,8 @@ static bool scan_threads(struct freeze *f, pid_t tgid, bool *fresh)
 static bool scan(struct freeze *f, bool *fresh, int *ret_error)
 {
 	bool moving = false;
+	if (f->tree)
+		tree_refresh(f->tree);
 	cleanup_fd int fd = openat(f->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "sandbox/tree.h"
 
 /* Who wants it frozen. Each may ask as often as it likes; it counts once. */
 enum freeze_reason {
@@ -43,6 +44,7 @@ struct freeze {
 	int proc_fd;          /* the outer /proc; borrowed */
 	ino_t pid_ns;         /* of the sandbox */
 	pid_t init_pid;
+	struct tree *tree; /* attached: whom it is about; NULL: all of pid_ns. Borrowed */
 	freeze_spare_fn *in_hand;
 	void *in_hand_arg;
 	uint8_t *state; /* by tid, see freeze.c; owned mapping of FREEZE_TIDS bytes */
@@ -54,6 +56,9 @@ struct freeze {
 /* @proc_fd: of the outer /proc, borrowed; pids as the host numbers them. 0, -errno. */
 int freeze_init(struct freeze *f, int proc_fd, pid_t init_pid, pid_t agent_pid,
 		freeze_spare_fn *in_hand, void *arg);
+/* For an attached tree, which has no pid namespace of its own: looked through anew at each scan. */
+int freeze_init_tree(struct freeze *f, int proc_fd, struct tree *tree, freeze_spare_fn *in_hand,
+		     void *arg);
 void freeze_finish(struct freeze *f);
 
 /*

@@ -2,23 +2,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/kernel.h"
 
-int listener_init(struct listener *l, int fd)
+static int measure(struct listener *l)
 {
 	struct seccomp_notif_sizes sizes;
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return -errno;
 	if (sizes.seccomp_notif > LISTENER_BUFFER || sizes.seccomp_notif_resp > LISTENER_BUFFER)
 		return -EOPNOTSUPP;
-	*l = (struct listener){ .fd = fd,
+	*l = (struct listener){ .fd = -1,
 				.notif_size = sizes.seccomp_notif,
 				.resp_size = sizes.seccomp_notif_resp };
+	return 0;
+}
+
+static int start(struct listener *l, int fd)
+{
+	l->fd = fd;
 	/* The flag is passed by value. Older kernels lack it: slower, not less safe. */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0 &&
 	    errno != EINVAL && errno != ENOTTY)
@@ -74,4 +83,75 @@ int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_f
 		.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0,
 	};
 	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0 ? -errno : 0;
+}
+
+int listeners_init(struct listeners *l)
+{
+	*l = (struct listeners){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC) };
+	return l->epoll_fd < 0 ? -errno : measure(&l->sizes);
+}
+
+int listeners_add(struct listeners *l, int fd)
+{
+	struct listener **more = reallocarray(l->all, l->count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	l->all = more;
+	struct listener *one = malloc(sizeof(*one));
+	if (!one)
+		return -ENOMEM;
+	*one = l->sizes;
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = one };
+	int r = start(one, fd);
+	if (r == 0 && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
+		r = -errno;
+	if (r < 0) {
+		free(one);
+		return r;
+	}
+	l->all[l->count++] = one;
+	l->left++;
+	return 0;
+}
+
+/* With one listener the receive call itself waits: a call less for each notification. */
+static int receive_only(struct listeners *l, union notification *ret)
+{
+	int r = listener_receive(l->all[0], ret);
+	struct pollfd p = { .fd = l->all[0]->fd };
+	/* the caller died before we looked, or nobody is left */
+	return r == -ENOENT && poll(&p, 1, 0) == 1 && p.revents & POLLHUP ? -EPIPE : r;
+}
+
+int listeners_receive(struct listeners *l, union notification *ret,
+		      const struct listener **ret_from)
+{
+	if (l->count == 1) {
+		*ret_from = l->all[0];
+		return receive_only(l, ret);
+	}
+	while (l->left > 0) {
+		struct epoll_event e;
+		int n = epoll_wait(l->epoll_fd, &e, 1, -1);
+		if (n < 0)
+			return -errno;
+		const struct listener *one = e.data.ptr;
+		*ret_from = one;
+		/* A receive would wait for ever if nothing were there; with one receiver something is. */
+		if (e.events & EPOLLIN)
+			return listener_receive(one, ret);
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, one->fd, NULL);
+		l->left--;
+	}
+	return -EPIPE;
+}
+
+void listeners_finish(struct listeners *l)
+{
+	for (unsigned i = 0; i < l->count; i++)
+		free(l->all[i]);
+	free(l->all);
+	if (l->epoll_fd >= 0)
+		close(l->epoll_fd);
+	*l = (struct listeners){ .epoll_fd = -1 };
 }

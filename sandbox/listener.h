@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct listener {
-	int fd;                         /* owned by the box */
+	int fd;                         /* owned by the box, or by struct listeners */
 	uint16_t notif_size, resp_size; /* what this kernel wants; our buffers are at least that */
 };
 
@@ -16,12 +16,6 @@ union notification {
 	struct seccomp_notif notif;
 	unsigned char room[LISTENER_BUFFER];
 };
-
-/*
- * Asks the kernel for its structure sizes and for synchronous wake-ups (6.6; without
- * them a reply wakes the task on another CPU). -EOPNOTSUPP: kernel too new or too old.
- */
-int listener_init(struct listener *l, int fd);
 
 /* Blocks. 0; -ENOENT: the caller died meanwhile; -EINTR; else the listener is of no more use. */
 int listener_receive(const struct listener *l, union notification *ret);
@@ -39,3 +33,30 @@ enum inject_flags { INJECT_NONE = 0, INJECT_CLOEXEC = 1 };
 
 /* Puts @fd into the caller's table and answers with its number there, in one step. */
 int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_flags flags);
+
+/*
+ * All listeners of one monitor: the box's one, or one for each process attached to. One thread
+ * receives; what it received is answered through the listener it came from.
+ */
+struct listeners {
+	struct listener **all; /* owned, as are those that were added by number */
+	unsigned count, left;  /* left: not yet hung up */
+	int epoll_fd;          /* owned */
+	struct listener sizes; /* what each new one starts from */
+};
+
+/*
+ * Asks the kernel for its structure sizes. -EOPNOTSUPP: too new or too old. Before any task depends
+ * on it: listeners_add fails only where memory is out.
+ */
+int listeners_init(struct listeners *l);
+/*
+ * With synchronous wake-ups (6.6; without them a reply wakes the task on another CPU).
+ * @fd stays the caller's and must stay open: a descriptor closed under a waiting
+ * worker becomes another's.
+ */
+int listeners_add(struct listeners *l, int fd);
+/* As listener_receive; -EPIPE: no task is left behind any of them. */
+int listeners_receive(struct listeners *l, union notification *ret,
+		      const struct listener **ret_from);
+void listeners_finish(struct listeners *l);

@@ -45,14 +45,14 @@ static void end_answer(struct worker *w)
 void worker_answer(struct worker *w, int64_t value)
 {
 	begin_answer(w);
-	listener_answer(&w->watch->listener, w->n.notif.id, value);
+	listener_answer(w->listener, w->n.notif.id, value);
 	end_answer(w);
 }
 
 int worker_inject(struct worker *w, int fd, enum inject_flags flags)
 {
 	begin_answer(w);
-	int r = listener_inject(&w->watch->listener, w->n.notif.id, fd, flags);
+	int r = listener_inject(w->listener, w->n.notif.id, fd, flags);
 	end_answer(w);
 	return r;
 }
@@ -81,7 +81,7 @@ static void carry_creds(struct worker *w)
 	tracee_changing(w->watch->tracees, w->task->tid);
 	if (!w->watch->creds_fixed)
 		w->watch->creds_vary = true;
-	listener_continue(&w->watch->listener, w->n.notif.id);
+	listener_continue(w->listener, w->n.notif.id);
 }
 
 static void (*const carriers[HOW_COUNT])(struct worker *w) = {
@@ -107,6 +107,14 @@ static void step(struct worker *w)
 {
 	struct watch *watch = w->watch;
 	const struct seccomp_data *data = &w->n.notif.data;
+	if (__atomic_load_n(&watch->ending, __ATOMIC_RELAXED)) {
+		kill((pid_t)w->n.notif.pid, SIGKILL);
+		return;
+	}
+	if (__atomic_load_n(&watch->detached, __ATOMIC_RELAXED)) {
+		listener_continue(w->listener, w->n.notif.id);
+		return;
+	}
 	w->row = syscall_find((uint32_t)data->nr);
 	w->task = tracee_get(watch->tracees, (pid_t)w->n.notif.pid);
 	clear(w);
@@ -125,8 +133,6 @@ static void step(struct worker *w)
 			     (unsigned long long)refused);
 }
 
-static int start_worker(struct watch *watch);
-
 void watch_step_down(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -139,7 +145,7 @@ void watch_step_down(struct worker *w)
 	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
 	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
 	    watch->workers < WATCH_WORKERS_MAX)
-		start_worker(watch);
+		watch_start_worker(watch);
 	w->leading = false;
 	freeze_ungate(&watch->freeze);
 	pthread_mutex_unlock(&watch->leader);
@@ -198,15 +204,9 @@ static void *worker_main(void *arg)
 		/* a call that is not received yet does not keep its task from being stopped */
 		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
 			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
-		int r = listener_receive(&watch->listener, &w->n);
-		if (r == -EINTR)
+		int r = listeners_receive(&watch->listeners, &w->n, &w->listener);
+		if (r == -EINTR || r == -ENOENT) /* the caller died before we looked */
 			continue;
-		if (r == -ENOENT) { /* the caller died before we looked, or nobody is left */
-			struct pollfd p = { .fd = watch->listener.fd };
-			if (poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
-				watch->closing = true;
-			continue;
-		}
 		if (r < 0) {
 			watch->closing = true;
 			continue;
@@ -226,10 +226,12 @@ static void *worker_main(void *arg)
 		}
 	}
 	pthread_mutex_unlock(&watch->leader);
+	if (watch->ended_fd >= 0)
+		eventfd_write(watch->ended_fd, 1);
 	return NULL;
 }
 
-static int start_worker(struct watch *watch)
+int watch_start_worker(struct watch *watch)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (!w)
@@ -253,7 +255,7 @@ static int start_worker(struct watch *watch)
 }
 
 /* freeze_spare_fn: the callers of calls that were received and not answered. */
-static void in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
+void watch_in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 {
 	struct watch *watch = arg;
 	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
@@ -265,8 +267,8 @@ static void in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 }
 
 /* A gateway that is gone is noticed by the poll below. */
-static void tell(const struct monitor_plan *plan, enum packet_type type, int value,
-		 const char *text)
+void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int value,
+		  const char *text)
 {
 	packet_send(plan->gateway_fd, type, value, 0, text, PACKET_WAIT);
 }
@@ -343,11 +345,11 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			if (m.type == BOX_MESSAGE_EXIT)
 				status = m.status;
 			if (m.type == BOX_MESSAGE_EXEC_FAILED)
-				tell(plan, MONITOR_EXEC_FAILED, m.status, "");
+				monitor_tell(plan, MONITOR_EXEC_FAILED, m.status, "");
 			if (m.type == BOX_MESSAGE_STOPPED)
-				tell(plan, MONITOR_STOPPED, m.status, "");
+				monitor_tell(plan, MONITOR_STOPPED, m.status, "");
 			if (m.type == BOX_MESSAGE_CONTINUED)
-				tell(plan, MONITOR_CONTINUED, 0, "");
+				monitor_tell(plan, MONITOR_CONTINUED, 0, "");
 			if (m.type == BOX_MESSAGE_EXIT)
 				break;
 		}
@@ -364,23 +366,23 @@ static int16_t utc_offset(void)
 	return (int16_t)(local.tm_gmtoff / 60);
 }
 
-static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
-			 struct watch *watch, struct capture *capture, struct err *err)
+int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
+		  struct err *err)
 {
 	struct stat st;
 	*watch = (struct watch){
 		.plan = plan,
-		.capture = capture,
 		.policy = plan->box->policy,
 		.history = plan->history,
 		.state = AGENT_RUNNING,
 		.utc_offset_min = utc_offset(),
 		.creds_fixed = geteuid() != 0,
+		.ended_fd = -1,
 		.leader = PTHREAD_MUTEX_INITIALIZER,
 		.log_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	watch->env.proc_fd = box->proc_fd;
-	watch->env.self_fd = openat(box->proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	watch->env.proc_fd = proc_fd;
+	watch->env.self_fd = openat(proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	watch->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (watch->env.self_fd < 0 || watch->env.root_fd < 0)
 		return err_sys(err, errno, "monitor: cannot see itself in /proc");
@@ -389,14 +391,10 @@ static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 	watch->undo_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (watch->undo_fd < 0)
 		return err_sys(err, errno, "monitor: no descriptor");
-	watch->tracees = tracees_new(box->proc_fd);
+	watch->tracees = tracees_new(proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");
-	int r = freeze_init(&watch->freeze, box->proc_fd, box->init_pid, box->agent_pid, in_hand,
-			    watch);
-	if (r < 0)
-		return err_sys(err, -r, "monitor: cannot see the sandbox's processes");
-	r = listener_init(&watch->listener, box->listener_fd);
+	int r = listeners_init(&watch->listeners);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
 
@@ -432,6 +430,13 @@ static void leave_streams(void)
 		dup2(null, fd);
 }
 
+void monitor_settle(void)
+{
+	leave_streams();
+	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
+	raise_limits();
+}
+
 /* While the lowers have their host names. */
 static int open_journal(const struct monitor_plan *plan, const struct box *box,
 			struct capture **ret, struct err *err)
@@ -445,6 +450,8 @@ static int open_journal(const struct monitor_plan *plan, const struct box *box,
 
 int monitor_main(const struct monitor_plan *plan)
 {
+	if (plan->attach)
+		return monitor_attach_main(plan);
 	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));
@@ -453,13 +460,11 @@ int monitor_main(const struct monitor_plan *plan)
 		return 1;
 	int r = box_start(plan->box, &box, &err);
 	if (r < 0) {
-		tell(plan, MONITOR_FAILED, -r, err.text);
+		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 		return 1;
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
-	leave_streams();
-	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
-	raise_limits();          /* after the agent was forked: its limits are the user's */
+	monitor_settle(); /* after the agent was forked: its limits are the user's */
 	struct capture *capture = NULL;
 	r = open_journal(plan, &box, &capture, &err);
 	if (r == 0)
@@ -467,7 +472,15 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = capture_enter(capture, &err);
 	if (r == 0)
-		r = prepare_watch(plan, &box, watch, capture, &err);
+		r = watch_prepare(plan, box.proc_fd, watch, &err);
+	watch->capture = capture; /* after watch_prepare, which begins with an empty watch */
+	if (r == 0)
+		r = freeze_init(&watch->freeze, box.proc_fd, box.init_pid, box.agent_pid,
+				watch_in_hand, watch) < 0
+			    ? err_set(&err, ENOMEM, "monitor: cannot see the sandbox's processes")
+			    : 0;
+	if (r == 0)
+		r = listeners_add(&watch->listeners, box.listener_fd);
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
@@ -476,17 +489,17 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
 	if (r == 0)
-		r = start_worker(watch);
+		r = watch_start_worker(watch);
 	if (r < 0) {
-		tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
+		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
 		box_kill(&box);
 		box_finish(&box);
 		return 1;
 	}
 	degraded_text(box.degraded, text, sizeof(text));
-	tell(plan, MONITOR_STARTED, box.init_pid, text);
+	monitor_tell(plan, MONITOR_STARTED, box.init_pid, text);
 	struct sampler sampler;
-	sampler_init(&sampler, plan->box->policy, &box);
+	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&box, &err);
 	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
 	/*
@@ -498,7 +511,7 @@ int monitor_main(const struct monitor_plan *plan)
 	if (!lead_at_end(watch))
 		box_kill(&box);
 	network_finish(watch->network);
-	tell(plan, MONITOR_EXIT, status, "");
+	monitor_tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)
 		history_save(plan->history, plan->agents_dirfd, plan->agent, &err);

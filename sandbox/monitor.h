@@ -20,6 +20,7 @@ enum monitor_request {
 	REQUEST_PAUSE,    /* everything inside stops; idempotent */
 	REQUEST_RESUME,   /* and goes on; idempotent */
 	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
+	REQUEST_DETACH,   /* attached: decide nothing any more; for good */
 	REQUEST_COUNT,
 };
 
@@ -33,6 +34,15 @@ struct monitor_plan {
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
 	const struct network_plan *network; /* NULL: there is no broker */
+	const struct attach_plan *attach; /* NULL: a box of our own making */
+};
+
+enum attach_flags { ATTACH_NONE = 0, ATTACH_CUT_CONNECTIONS = 1 };
+/* A process that runs already. */
+struct attach_plan {
+	pid_t pid;
+	const pid_t *skip; /* 0-terminated: processes of ours among its descendants */
+	enum attach_flags flags;
 };
 
 /*
@@ -40,3 +50,5 @@ struct monitor_plan {
  * gone, reports on gateway_fd. Returns the process's exit code.
  */
 int monitor_main(const struct monitor_plan *plan);
+/* The same for plan->attach: until nothing is left of the tree; there is no box to enter. */
+int monitor_attach_main(const struct monitor_plan *plan);

@@ -48,6 +48,7 @@ struct connection {
 	struct connection *next_held;
 	uint64_t id;
 	uint64_t notif_id; /* held call; 0: answered */
+	const struct listener *listener; /* that it came from */
 	uint64_t deadline_ms;
 	struct tracee task; /* of a held blocking call: with a handle of its own */
 	struct opening *opening;
@@ -169,13 +170,12 @@ static void unhold(struct network *n, struct connection *c)
 /* Lets the held call go on (0) or fail. */
 static void release(struct network *n, struct connection *c, int64_t error)
 {
-	struct listener *listener = &n->watch->listener;
 	if (!c->notif_id)
 		return;
 	if (error == 0)
-		listener_continue(listener, c->notif_id);
+		listener_continue(c->listener, c->notif_id);
 	else
-		listener_answer(listener, c->notif_id, error);
+		listener_answer(c->listener, c->notif_id, error);
 	unhold(n, c);
 }
 
@@ -265,6 +265,7 @@ static struct connection *new_connection(struct network *n, const struct worker 
 static void hold(struct network *n, struct connection *c, struct worker *w, bool blocking)
 {
 	c->notif_id = w->n.notif.id;
+	c->listener = w->listener;
 	c->deadline_ms = blocking ? UINT64_MAX : now_ms() + NETWORK_HOLD_MS;
 	if (blocking) {
 		c->task = *w->task;
@@ -658,7 +659,7 @@ static void look_at_held(struct network *n, uint64_t now)
 		}
 		if (c->deadline_ms != UINT64_MAX)
 			continue;
-		bool gone = listener_valid(&n->watch->listener, c->notif_id) < 0;
+		bool gone = listener_valid(c->listener, c->notif_id) < 0;
 		if (!gone && !tracee_signalled(&c->task))
 			continue;
 		struct broker_message m = { .type = BROKER_CANCEL, .id = c->id };

@@ -193,7 +193,7 @@ static int open_fast(struct worker *w, const struct request *q)
 	p->magic = false;
 	p->alias[0] = '\0';
 	describe(w, &q->how);
-	int r = listener_valid(&w->watch->listener, w->n.notif.id);
+	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = watch_decide(w);
 	if (r < 0)
@@ -226,12 +226,33 @@ static int open_place(const struct place *p, const struct open_how *how, uint64_
 	return errno == EOVERFLOW ? -EACCES : -errno;
 }
 
+/* A terminal by its device number, where its name is the host's. -ENXIO: no such name. */
+static int open_terminal(unsigned number, uint64_t flags)
+{
+	char link[48], target[ACTION_PATH_SIZE], path[ACTION_PATH_SIZE + 8];
+	snprintf(link, sizeof(link), "/sys/dev/char/%u:%u", major(number), minor(number));
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+	target[len > 0 ? len : 0] = '\0';
+	const char *name = strrchr(target, '/');
+	if (major(number) >= PTS_MAJOR && major(number) < PTS_MAJOR + 8)
+		snprintf(path, sizeof(path), "/dev/pts/%u", minor(number));
+	else
+		snprintf(path, sizeof(path), "/dev/%s", name ? name + 1 : "");
+	cleanup_fd int fd = open(path, (int)(flags | O_NOCTTY | O_CLOEXEC));
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != number)
+		return fd < 0 ? -errno : -ENXIO;
+	return take_fd(&fd);
+}
+
 /* The caller's own terminal. Ours is the right one only if it is the same. */
 static int open_tty(struct worker *w, uint64_t flags)
 {
 	int tty = tracee_tty(w->task);
 	if (tty <= 0)
 		return -ENXIO;
+	if (w->watch->plan->attach)
+		return open_terminal((unsigned)tty, flags);
 	if (major((dev_t)tty) == PTS_MAJOR) {
 		char path[32];
 		snprintf(path, sizeof(path), "/dev/pts/%u", minor((dev_t)tty));
@@ -280,7 +301,7 @@ static void *mind(void *arg)
 		pthread_cond_timedwait(&m->changed, &m->lock, &until);
 		if (m->opened)
 			break;
-		if (listener_valid(&w->watch->listener, w->n.notif.id) < 0)
+		if (listener_valid(w->listener, w->n.notif.id) < 0)
 			m->reason = -ENOENT;
 		else if (tracee_signalled(w->task))
 			m->reason = RESTART;
@@ -475,7 +496,7 @@ static int open_slow(struct worker *w, const struct request *q)
 		return -EACCES;
 	bool unnamed = nameless(p);
 	describe(w, &q->how);
-	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0 && !unnamed)
 		r = watch_decide(w);
 	if (r < 0)

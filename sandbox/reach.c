@@ -116,7 +116,7 @@ static bool stays_inside(const struct watch *watch, struct net_address *to)
 
 static void go_on(struct worker *w)
 {
-	listener_continue(&w->watch->listener, w->n.notif.id);
+	listener_continue(w->listener, w->n.notif.id);
 }
 
 /* What the caller's socket is. -errno to answer. */
@@ -222,7 +222,7 @@ void reach_connect(struct worker *w, const struct sockaddr *sa, size_t len)
 		go_on(w);
 		return;
 	}
-	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
 	if (r < 0) {
@@ -295,7 +295,7 @@ void reach_send(struct worker *w)
 		go_on(w);
 		return;
 	}
-	int r = listener_valid(&w->watch->listener, w->n.notif.id);
+	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
 	if (r < 0) {

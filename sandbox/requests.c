@@ -79,11 +79,22 @@ static int request_rollback(struct watch *watch, const char *argument, struct bu
 	return 0;
 }
 
+static int request_detach(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	if (!watch->plan->attach)
+		return err_set(err, EINVAL,
+			       "this session was started in a box, which it cannot leave");
+	watch_notice(watch, "detached: from here on every call is let through, unseen. A filter "
+			    "cannot be taken out, so this monitor stays as long as they run");
+	__atomic_store_n(&watch->detached, true, __ATOMIC_RELAXED);
+	return request_resume(watch, argument, reply, err);
+}
+
 static request_fn *const handlers[REQUEST_COUNT] = {
-	[REQUEST_STATUS] = request_status,
-	[REQUEST_PAUSE] = request_pause,
-	[REQUEST_RESUME] = request_resume,
-	[REQUEST_ROLLBACK] = request_rollback,
+	[REQUEST_STATUS] = request_status, [REQUEST_PAUSE] = request_pause,
+	[REQUEST_RESUME] = request_resume, [REQUEST_ROLLBACK] = request_rollback,
+	[REQUEST_DETACH] = request_detach,
 };
 
 void requests_serve(struct watch *watch, const struct packet *m)

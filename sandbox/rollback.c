@@ -161,6 +161,24 @@ int rollback_ended(int session_dirfd, const char *session_path,
 	return r;
 }
 
+int rollback_real(int session_dirfd, const struct journal_options *options,
+		  const struct rollback_request *request, struct undo_result *ret, struct err *err)
+{
+	struct undo_layers layers;
+	struct journal *journal = NULL;
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, errno, "rollback: cannot open /");
+	int r = undo_layers_real(&layers, err);
+	if (r == 0 && !request->dry_run)
+		r = journal_open(session_dirfd, options, &journal, err);
+	if (r == 0)
+		r = run(session_dirfd, root, &layers, journal, request, ret, err);
+	journal_close(journal);
+	undo_layers_close(&layers);
+	return r;
+}
+
 void rollback_json(const struct undo_result *result, struct buf *b)
 {
 	buf_puts(b, "{");

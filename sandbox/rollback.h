@@ -22,6 +22,10 @@ int rollback_ended(int session_dirfd, const char *session_path,
 		   const struct journal_options *options, const struct rollback_request *request,
 		   struct undo_result *ret, struct err *err);
 
+/* Of an ended session that was attached to: on the real files. As rollback_ended. */
+int rollback_real(int session_dirfd, const struct journal_options *options,
+		  const struct rollback_request *request, struct undo_result *ret, struct err *err);
+
 /*
  * Of the session that @watch supervises, by the thread that supervises: freezes, undoes, and lets it
  * go on unless somebody else holds it. As rollback_ended; -ETIMEDOUT: it would not be still.

@@ -26,10 +26,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void sampler_init(struct sampler *s, const struct policy *policy, const struct box *box)
+void sampler_init(struct sampler *s, const struct policy *policy, const struct tree *only)
 {
-	(void)box;
-	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1 };
+	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1, .only = only };
 	if (s->monitors->cpu || s->monitors->memory ||
 	    (s->monitors->process_count && s->monitors->processes_max))
 		s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,7 +67,7 @@ static void add_process(int proc_fd, const char *pid, struct usage *u)
 	}
 }
 
-static void scan(int proc_fd, struct usage *u)
+static void scan(int proc_fd, const struct tree *only, struct usage *u)
 {
 	cleanup_fd int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -76,7 +75,8 @@ static void scan(int proc_fd, struct usage *u)
 		return;
 	fd = -1; /* the stream owns it */
 	for (struct dirent *e; (e = readdir(dir));)
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+		    (!only || tree_has(only, (pid_t)strtol(e->d_name, NULL, 10))))
 			add_process(proc_fd, e->d_name, u);
 }
 
@@ -131,7 +131,7 @@ void sampler_take(struct sampler *s, struct watch *watch)
 	if (s->proc_fd < 0 || elapsed < 0.9 * INTERVAL_MS / 1000)
 		return;
 	struct usage u = { 0 };
-	scan(s->proc_fd, &u);
+	scan(s->proc_fd, s->only, &u);
 	uint64_t spent = u.ticks > s->last_ticks ? u.ticks - s->last_ticks : 0;
 	double percent = 100.0 * (double)spent / (double)sysconf(_SC_CLK_TCK) / elapsed;
 	s->last_ticks = u.ticks;

@@ -9,21 +9,23 @@
 #include <stdint.h>
 
 #include "policies/policy.h"
-#include "sandbox/box.h"
+#include "sandbox/tree.h"
 
 struct watch;
 
 struct sampler {
 	const struct policy_monitors *monitors;
 	int proc_fd; /* the sandbox's own /proc; owned, -1 nothing to watch */
+	const struct tree
+		*only; /* attached: whose use counts; NULL: all that /proc shows. Borrowed */
 	uint64_t last_ns;
 	uint64_t last_ticks; /* user and system time of all tasks, reaped ones included */
 	double above_s;      /* how long CPU has been above its threshold */
 	bool cpu_told, memory_told, processes_told;
 };
 
-/* Call after box_enter: /proc is then the sandbox's. */
-void sampler_init(struct sampler *s, const struct policy *policy, const struct box *box);
+/* Call after box_enter: /proc is then the sandbox's. @only: see there. */
+void sampler_init(struct sampler *s, const struct policy *policy, const struct tree *only);
 /* How long the caller may sleep; -1: for ever. */
 int sampler_interval_ms(const struct sampler *s);
 /* Samples when it is time. */

@@ -13,12 +13,12 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "sandbox/proc.h"
 
 enum {
 	CACHE_SIZE = 256,   /* power of two; each entry holds one descriptor */
 	INTERN_SIZE = 2048, /* distinct program paths remembered; more become "…" */
 	CHANGING_MAX = 16,
-	STATUS_SIZE = 4096,
 	PAGE_MASK = 4095,
 };
 
@@ -86,47 +86,10 @@ static const char *intern(struct tracees *t, const char *text)
 	return "…";
 }
 
-/* Reads a small file of the task whole. Length or -errno. */
-static ssize_t read_file(const struct tracee *task, const char *name, char *buf, size_t size)
-{
-	cleanup_fd int fd = openat(task->dir_fd, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	size_t len = 0;
-	while (len < size - 1) {
-		ssize_t n = read(fd, buf + len, size - 1 - len);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	buf[len] = '\0';
-	return (ssize_t)len;
-}
-
-/* Value of a "Name:\t…" line of a status file, NULL when missing. */
-static const char *status_field(const char *status, const char *name)
-{
-	size_t len = strlen(name);
-	for (const char *line = status; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, name, len) == 0 && line[len] == ':')
-			return line + len + 1;
-	}
-	return NULL;
-}
-
-static unsigned long field_number(const char *status, const char *name, int base)
-{
-	const char *value = status_field(status, name);
-	return value ? strtoul(value, NULL, base) : 0;
-}
-
 /* The last number on the line: the innermost pid namespace's. */
 static pid_t field_last(const char *status, const char *name)
 {
-	const char *value = status_field(status, name);
+	const char *value = proc_field(status, name);
 	long last = 0;
 	while (value && *value && *value != '\n') {
 		char *end;
@@ -137,18 +100,6 @@ static pid_t field_last(const char *status, const char *name)
 		value = end;
 	}
 	return (pid_t)last;
-}
-
-/* Field @n (1-based, after the command name: 3 is the state) of /proc/TID/stat. */
-static unsigned long long stat_field(const struct tracee *task, unsigned n)
-{
-	char text[1024];
-	if (read_file(task, "stat", text, sizeof(text)) < 0)
-		return 0;
-	char *p = strrchr(text, ')'); /* the name may hold anything, also ')' */
-	for (unsigned i = 2; p && i < n; i++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
 static const char *read_program(struct tracees *t, const struct tracee *task)
@@ -174,23 +125,23 @@ static void inherit(struct tracees *t, struct tracee *task, pid_t parent)
 
 static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 {
-	char name[24], status[STATUS_SIZE];
+	char name[24], status[PROC_STATUS_SIZE];
 	slot_clear(slot);
 	snprintf(name, sizeof(name), "%d", tid);
 	struct tracee task = { .tid = tid, .umask = -1 };
 	task.dir_fd = openat(t->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (task.dir_fd < 0)
 		return NULL;
-	if (read_file(&task, "status", status, sizeof(status)) < 0) {
+	if (proc_read(task.dir_fd, "status", status, sizeof(status)) < 0) {
 		close(task.dir_fd);
 		return NULL;
 	}
-	task.tgid = (pid_t)field_number(status, "Tgid", 10);
+	task.tgid = (pid_t)proc_number(status, "Tgid", 10);
 	task.ns_tid = field_last(status, "NSpid");
 	task.ns_tgid = field_last(status, "NStgid");
-	task.start_ticks = stat_field(&task, 22);
+	task.start_ticks = proc_stat_number(task.dir_fd, 22);
 	task.checked_ns = now_ns();
-	pid_t parent = (pid_t)field_number(status, "PPid", 10);
+	pid_t parent = (pid_t)proc_number(status, "PPid", 10);
 	/* pid 1 of the sandbox is where ancestry ends: what lies above is not the agent's */
 	if (task.ns_tgid == 1)
 		parent = 0;
@@ -279,11 +230,11 @@ int tracee_umask(struct tracees *t, struct tracee *task)
 	bool quiet = settled(t, task->tid);
 	if (quiet && task->umask >= 0)
 		return task->umask;
-	char status[STATUS_SIZE];
-	ssize_t len = read_file(task, "status", status, sizeof(status));
+	char status[PROC_STATUS_SIZE];
+	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
-	int mask = (int)(field_number(status, "Umask", 8) & 0777);
+	int mask = (int)(proc_number(status, "Umask", 8) & 0777);
 	task->umask = quiet ? mask : -1;
 	return mask;
 }
@@ -292,7 +243,7 @@ int tracee_umask(struct tracees *t, struct tracee *task)
 static unsigned fs_id(const char *status, const char *name)
 {
 	unsigned real = 0, effective = 0, saved = 0, fs = 0;
-	const char *value = status_field(status, name);
+	const char *value = proc_field(status, name);
 	if (value)
 		sscanf(value, "%u %u %u %u", &real, &effective, &saved, &fs);
 	return fs;
@@ -300,15 +251,15 @@ static unsigned fs_id(const char *status, const char *name)
 
 int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 {
-	char status[STATUS_SIZE];
-	ssize_t len = read_file(task, "status", status, sizeof(status));
+	char status[PROC_STATUS_SIZE];
+	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
 	*ret = (struct tracee_creds){ .fsuid = fs_id(status, "Uid"),
 				      .fsgid = fs_id(status, "Gid") };
-	const char *caps = status_field(status, "CapEff");
+	const char *caps = proc_field(status, "CapEff");
 	ret->effective = caps ? strtoull(caps, NULL, 16) : 0;
-	const char *value = status_field(status, "Groups");
+	const char *value = proc_field(status, "Groups");
 	while (value && *value && *value != '\n' && ret->group_count < 64) {
 		char *end;
 		unsigned long group = strtoul(value, &end, 10);
@@ -322,19 +273,19 @@ int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 
 bool tracee_signalled(const struct tracee *task)
 {
-	char status[STATUS_SIZE];
-	if (read_file(task, "status", status, sizeof(status)) < 0)
+	char status[PROC_STATUS_SIZE];
+	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
-	uint64_t pending = field_number(status, "SigPnd", 16) | field_number(status, "ShdPnd", 16);
-	return pending & ~field_number(status, "SigBlk", 16) & ~field_number(status, "SigIgn", 16);
+	uint64_t pending = proc_number(status, "SigPnd", 16) | proc_number(status, "ShdPnd", 16);
+	return pending & ~proc_number(status, "SigBlk", 16) & ~proc_number(status, "SigIgn", 16);
 }
 
 bool tracee_traced_inside(const struct tracee *task)
 {
-	char status[STATUS_SIZE], name[32], own[64], other[64];
-	if (read_file(task, "status", status, sizeof(status)) < 0)
+	char status[PROC_STATUS_SIZE], name[32], own[64], other[64];
+	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
-	unsigned long tracer = field_number(status, "TracerPid", 10);
+	unsigned long tracer = proc_number(status, "TracerPid", 10);
 	snprintf(name, sizeof(name), "../%lu/ns/pid", tracer);
 	ssize_t a = readlinkat(task->dir_fd, "ns/pid", own, sizeof(own));
 	ssize_t b = readlinkat(task->dir_fd, name, other, sizeof(other));
@@ -343,12 +294,12 @@ bool tracee_traced_inside(const struct tracee *task)
 
 pid_t tracee_session(const struct tracee *task)
 {
-	return (pid_t)stat_field(task, 6);
+	return (pid_t)proc_stat_number(task->dir_fd, 6);
 }
 
 int tracee_tty(const struct tracee *task)
 {
-	return (int)stat_field(task, 7);
+	return (int)proc_stat_number(task->dir_fd, 7);
 }
 
 ssize_t tracee_read_some(pid_t tid, uint64_t addr, void *buf, size_t len)

@@ -34,7 +34,7 @@ struct worker;
 struct watch {
 	const struct monitor_plan *plan;
 	const struct policy *policy;
-	struct listener listener;
+	struct listeners listeners;
 	struct place_env env;
 	struct tracees *tracees;
 	struct created created;
@@ -45,6 +45,9 @@ struct watch {
 	struct network *network; /* NULL: nothing outside can be reached */
 	enum agent_state state;
 	uint64_t ambient_count;
+	bool detached;    /* let everything through, look at nothing; set by another thread */
+	bool ending;      /* whoever still calls is killed; set by another thread */
+	int ended_fd;     /* eventfd, written when the listeners have hung up; -1 none */
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
@@ -67,6 +70,7 @@ struct watch {
 struct worker {
 	struct watch *watch;
 	union notification n;
+	const struct listener *listener; /* it came from */
 	const struct syscall_row *row;
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
@@ -112,6 +116,17 @@ void watch_connection_end(struct watch *watch, const struct action *a, int error
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
 
+/*
+ * What monitor.c and monitor_attach.c share: a watch without listeners, and its first worker, who waits for
+ * the leadership if the caller holds it.
+ */
+int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
+		  struct err *err);
+int watch_start_worker(struct watch *watch);
+void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int value,
+		  const char *text);
+void watch_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
+void monitor_settle(void);
 /* A verdict of rollback: nothing more is begun until everything is frozen. */
 void watch_ask_undo(struct watch *watch);
 
