@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 		}
 		/* uneven: long enough for some walks to pass, short enough to hit the middle of others */
 		if (++flips % 20 == 0)
-			usleep((unsigned)(flips % 13) * 1500);
+			usleep((unsigned)(flips % 13) * 5000);
 	}
 	printf("%lu\n", flips);
 	return 0;

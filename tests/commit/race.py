@@ -16,19 +16,20 @@ import time
 from tree import Tap, differences, snapshot, vsandbox
 
 FLIP = os.path.join(os.path.abspath(os.environ.get("COMMIT_BIN", "build/release/tests/commit")), "flip")
-FILES = 150
+DIRS = 60
 SESSION = f"""
 cd top/dir
-for i in $(seq {FILES}); do echo new >f$i; echo made >n$i; done
-rm -f g*; mkdir -p sub; echo deep >sub/file; chmod 711 sub
+for i in $(seq {DIRS}); do (cd s$i; echo new >f; echo made >n; rm g; mkdir made; echo x >made/x); done
+mkdir -p sub; echo deep >sub/file; chmod 711 sub
 """
 
 
 def populate(root, text):
-    os.makedirs(root)
-    for name in [f"f{i}" for i in range(1, FILES + 1)] + [f"g{i}" for i in range(30)]:
-        with open(os.path.join(root, name), "w") as f:
-            f.write(text)
+    for i in range(1, DIRS + 1):
+        os.makedirs(os.path.join(root, f"s{i}"))
+        for name in ("f", "g"):
+            with open(os.path.join(root, f"s{i}", name), "w") as f:
+                f.write(text)
 
 
 def main():
