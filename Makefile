@@ -176,6 +176,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
+	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
@@ -184,15 +185,17 @@ $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $
 $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
 )escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
+commit $(CHECK) tests/commit/run.sh $(4)
 fidelity $(CHECK) tests/fidelity/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
+commit-user $(CHECK) tests/commit/run.sh $(4) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
-export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev)
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe)
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,--long)
 CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
 
 .PHONY: check check-long check-built check-long-built
