@@ -244,6 +244,8 @@ assert d["outcome"] == "refused" and len(d["conflicts"]) == 5, d' ../out.json
 	run commit
 	[ "$status" -eq 125 ]
 	[[ $output == *--resume* ]]
+	run "$VSANDBOX" discard --yes
+	[ "$status" -eq 125 ]
 	run "$VSANDBOX" commit --resume
 	[ "$status" -eq 0 ]
 	[ "$(cat f)" = 2 ]
