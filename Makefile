@@ -195,6 +195,7 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
+	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
 	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
 define suites
@@ -208,6 +209,7 @@ rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
+commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
@@ -215,6 +217,7 @@ attach $(CHECK) tests/attach/run.sh $(6)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
+commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)

@@ -206,7 +206,7 @@ static int diff(const struct session *s, const char *below, const struct options
 	static struct overlay overlay; /* large for a stack */
 	struct rows rows = { .below = below };
 	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-		log_info("session %s holds no changes: discarded, or never any", s->id);
+		log_info("session %s holds no changes: committed, discarded, or never any", s->id);
 		if (options_has(o, DIFF_JSON))
 			print_json(&rows, s);
 		return 0;

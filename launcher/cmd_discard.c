@@ -8,6 +8,7 @@
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/verb.h"
+#include "rootfs/commit.h"
 #include "rootfs/journal.h"
 
 enum { DISCARD_YES };
@@ -50,6 +51,18 @@ static int discard(const struct options *o, const struct session *s)
 		else
 			log_info("session %s holds no changes", s->id);
 		return 0;
+	}
+	enum commit_status status;
+	if (commit_status(s->dirfd, &status, &err) < 0) {
+		log_error("%s", err.text);
+		return code;
+	}
+	if (status == COMMIT_UNFINISHED || status == COMMIT_UNDOING) {
+		log_error("a commit of session %s was interrupted and may need them; first: "
+			  "vsandbox undo "
+			  "%s",
+			  s->id, s->id);
+		return code;
 	}
 	digest_collect(s->dirfd, &d);
 	if (!confirmed(o, s, &d)) {

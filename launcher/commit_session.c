@@ -236,7 +236,10 @@ static int carry_out(const struct session *s, const struct overlay *o,
 			code = r == 0 ? 0 : r == -ESTALE ? EXIT_CONFLICT : EXIT_USAGE;
 			outcome = r == 0 ? "committed" : "failed";
 			if (r < 0)
-				log_error("%s; nothing was committed", err.text);
+				log_error("%s%s", err.text,
+					  strstr(err.text, "vsandbox undo")
+						  ? ""
+						  : "; nothing was committed");
 			else
 				log_info("committed %zu changes of session %s; to take them back: "
 					 "vsandbox undo %s",

@@ -129,6 +129,7 @@ struct commit_undone {
 	unsigned number; /* of the commit */
 	size_t restored; /* steps taken back */
 	size_t drifted;  /* left, because the host was changed since */
+	bool again;      /* what drifted will be looked at once more */
 	char drift_dir
 		[64]; /* below the session: the old files of those that were left, by number */
 };

@@ -398,11 +398,11 @@ static int apply(struct commit *c)
 	struct err later = { "" }, *first = c->err;
 	struct commit_undone undone;
 	c->err = &later;
-	int back = commit_take_back(c, &undone);
+	int back = commit_take_back(c, TAKE_BACK_AGAIN, &undone);
 	c->err = first;
 	if (back < 0)
 		return err_set(first, -r,
-			       "%.250s; taking it back failed too (%.150s): vsandbox undo",
+			       "%.250s; not all could be taken back (%.150s): vsandbox undo",
 			       first ? first->text : "commit failed", later.text);
 	return r;
 }

@@ -96,4 +96,8 @@ int commit_sync_dirs(struct commit *c);
 int commit_failed(struct commit *c, const struct commit_op *op, int r, const char *what);
 
 /* commit_undo.c: takes back what was made so far. */
-int commit_take_back(struct commit *c, struct commit_undone *ret);
+enum commit_take_back {
+	TAKE_BACK_FINAL, /* drift is told, left, and done with */
+	TAKE_BACK_AGAIN, /* after a failure: with drift it is -ESTALE, and an undo is to come */
+};
+int commit_take_back(struct commit *c, enum commit_take_back again, struct commit_undone *ret);

@@ -18,6 +18,8 @@ static int drifted(struct commit *c, size_t i, const char *why, struct commit_un
 	u->drifted++;
 	if (c->told)
 		c->told(c->plan.ops[i].path, why, c->arg);
+	if (u->again) /* nothing is settled: the next one looks anew */
+		return 0;
 	return commit_mark(c, MARK_DRIFTED, i, NULL);
 }
 
@@ -30,11 +32,29 @@ static int clear_temp(struct commit *c, size_t i, int dir)
 	return unlinkat(dir, temp, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-/* Where the step acts; -ENOENT when its directory is gone. A name swapped for a link is drift, not an error. */
+/* Was something of another type above the step's path, a link perhaps, that is there again by now? */
+static bool is_below_early(const struct commit *c, size_t i)
+{
+	for (size_t n = i; n-- > 0;) {
+		const struct commit_op *op = &c->plan.ops[n];
+		size_t len = strlen(op->path);
+		if (op->early && strncmp(op->path, c->plan.ops[i].path, len) == 0 &&
+		    c->plan.ops[i].path[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the step acts; -ENOENT when its directory is gone; -ESTALE when a link or a mount stands in the way,
+ * so that what was made cannot be reached.
+ */
 static int reach(struct commit *c, size_t i, const char **ret_leaf)
 {
 	int dir = commit_host_dir(c, &c->plan.ops[i], ret_leaf);
-	return dir == -ENOTDIR || dir == -ELOOP || dir == -EXDEV ? -ENOENT : dir;
+	if (dir == -ENOTDIR || (dir == -ELOOP && is_below_early(c, i)))
+		return -ENOENT;
+	return dir == -ELOOP || dir == -EXDEV ? -ESTALE : dir;
 }
 
 static bool same_object(const struct commit_state *s, const struct stat *st)
@@ -92,6 +112,12 @@ static bool replaces(const struct commit *c, size_t i)
 	       strcmp(c->plan.ops[i - 1].path, c->plan.ops[i].path) == 0;
 }
 
+static int not_brought_back(struct commit *c, size_t i, int r, struct commit_undone *u)
+{
+	return r == -ESTALE ? drifted(c, i, "replaced or deleted since the commit", u)
+			    : commit_failed(c, &c->plan.ops[i], r, "cannot bring back");
+}
+
 /* A file that was put: the old one again, or nothing. */
 static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 {
@@ -102,32 +128,28 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 	int dir = reach(c, i, &leaf);
 	if (dir == -ENOENT) /* what was new is gone, with its directory */
 		return op->old.mode ? drifted(c, i, "its directory is gone", u) : 0;
+	if (dir == -ESTALE)
+		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	bool there = fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (!there && errno != ENOENT)
 		return commit_failed(c, op, -errno, "cannot examine");
-	int r = 0;
 	if (there && same_object(&g->staged, &st)) {
 		if (!commit_state_is(&g->staged, &st))
 			return drifted(c, i, "changed since the commit", u);
-		r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
-				 : commit_take_away(c, i, dir, leaf, &g->staged);
+		int r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
+				     : commit_take_away(c, i, dir, leaf, &g->staged);
 		u->restored += r == 0;
-	} else if (there && op->old.mode &&
-		   !(same_object(&op->old, &st) || same_object(&g->restored, &st))) {
-		r = -ESTALE;
-	} else if (!there && op->old.mode) {
-		r = -ESTALE;
-	} else if (there && !op->old.mode && c->marks[MARK_DONE] && !replaces(c, i)) {
-		r = -ESTALE;
+		return r == 0 ? 0 : not_brought_back(c, i, r, u);
 	}
-	if (r == -ESTALE)
-		return drifted(c, i,
-			       there ? "replaced since the commit" : "deleted since the commit", u);
-	if (r == 0)
-		r = clear_temp(c, i, dir);
-	return r < 0 ? commit_failed(c, op, r, "cannot bring back") : 0;
+	bool is_old = op->old.mode ? there && (same_object(&op->old, &st) ||
+					       same_object(&g->restored, &st))
+				   : !there || !c->marks[MARK_DONE] || replaces(c, i);
+	int r = clear_temp(c, i, dir);
+	if (r == 0 && !is_old)
+		r = -ESTALE;
+	return r == 0 ? 0 : not_brought_back(c, i, r, u);
 }
 
 static int undo_mkdir(struct commit *c, size_t i, struct commit_undone *u)
@@ -138,6 +160,8 @@ static int undo_mkdir(struct commit *c, size_t i, struct commit_undone *u)
 	int dir = reach(c, i, &leaf);
 	if (dir == -ENOENT)
 		return 0;
+	if (dir == -ESTALE)
+		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	int r = 0;
@@ -162,6 +186,8 @@ static int undo_rmdir(struct commit *c, size_t i, struct commit_undone *u)
 	int dir = reach(c, i, &leaf);
 	if (dir == -ENOENT)
 		return drifted(c, i, "its directory is gone", u);
+	if (dir == -ESTALE)
+		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -186,6 +212,8 @@ static int undo_delete(struct commit *c, size_t i, struct commit_undone *u)
 	int dir = reach(c, i, &leaf);
 	if (dir == -ENOENT)
 		return drifted(c, i, "its directory is gone", u);
+	if (dir == -ESTALE)
+		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	int r = 0;
@@ -212,8 +240,12 @@ static int undo_directory(struct commit *c, size_t i, struct commit_undone *u)
 	const char *leaf;
 	struct stat st, now;
 	cleanup_fd int self = commit_host_self(c, op);
-	if (self < 0)
-		return self == -EACCES ? commit_failed(c, op, self, "cannot reach") : 0;
+	if (self == -EACCES)
+		return commit_failed(c, op, self, "cannot reach");
+	if (self < 0) /* gone, or something else by now, which its own steps have told */
+		return self == -ELOOP && !is_below_early(c, i)
+			       ? drifted(c, i, "a link stands in its place, or above it", u)
+			       : 0;
 	if (op->kind == COMMIT_TOUCH) {
 		int r = commit_close_up(self, op);
 		if (r == 0)
@@ -267,7 +299,8 @@ static int clear_pre(struct commit *c)
 {
 	for (size_t i = 0; i < c->plan.count; i++) {
 		char name[COMMIT_NAME_SIZE];
-		if (c->progress[i].drifted)
+		if (c->progress[i].drifted || !c->plan.ops[i].old.mode ||
+		    c->plan.ops[i].kind == COMMIT_TOUCH)
 			continue;
 		commit_pre_name(i, name);
 		if (unlinkat(c->pre, name, 0) < 0 && errno != ENOENT &&
@@ -305,15 +338,18 @@ static int return_host(struct commit *c, struct commit_undone *u)
 	return r == 0 ? commit_sync_dirs(c) : r;
 }
 
-int commit_take_back(struct commit *c, struct commit_undone *ret)
+int commit_take_back(struct commit *c, enum commit_take_back again, struct commit_undone *ret)
 {
-	*ret = (struct commit_undone){ .number = c->number };
+	*ret = (struct commit_undone){ .number = c->number, .again = again == TAKE_BACK_AGAIN };
 	snprintf(ret->drift_dir, sizeof(ret->drift_dir), "commits/%u/pre", c->number);
 	for (size_t i = 0; i < c->plan.count; i++)
 		ret->drifted += c->progress[i].drifted;
 	int r = c->marks[MARK_UNDOING] ? 0 : commit_mark(c, MARK_UNDOING, 0, NULL);
 	if (r == 0 && !c->marks[MARK_RETURNED]) {
 		r = return_host(c, ret);
+		if (r == 0 && again == TAKE_BACK_AGAIN && ret->drifted)
+			r = err_set(c->err, ESTALE, "undo: %zu paths cannot be brought back now",
+				    ret->drifted);
 		if (r == 0)
 			r = commit_mark(c, MARK_RETURNED, 0, NULL);
 	}
@@ -331,7 +367,7 @@ int commit_undo(int session_dirfd, struct commit_undone *ret, commit_told *told,
 		return r == -ENOENT ? err_set(err, ENOENT, "there is no commit to undo") : r;
 	c.told = told;
 	c.arg = arg;
-	r = commit_take_back(&c, ret);
+	r = commit_take_back(&c, TAKE_BACK_FINAL, ret);
 	commit_record_close(&c);
 	return r;
 }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Commit and undo against everything that may come in between: random changes, kills, swapped directories.
+#
+#   tests/commit/run.sh [--long] [--uid N]
+# In its short form it kills at one call in 5; --long at each, and on every pair of filesystems.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+long=0 uid=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--long) long=1 ;;
+	--uid) uid=$2 && shift ;;
+	*) echo 'usage: run.sh [--long] [--uid N]' >&2 && exit 125 ;;
+	esac
+	shift
+done
+export VSANDBOX="${VSANDBOX:-$PWD/build/release/vsandbox}"
+export COMMIT_BIN="${COMMIT_BIN:-$PWD/build/release/tests/commit}"
+export PYTHONDONTWRITEBYTECODE=1
+every=5 rounds=10
+[ "$long" -eq 0 ] || every=1 rounds=60
+failed=0
+part() {
+	"$@" ${uid:+--uid "$uid"} || failed=1
+}
+part tests/commit/property.py --rounds "$rounds"
+part tests/commit/property.py --rounds "$((rounds / 2))" --steps 120 --seed 1000
+part tests/commit/crash.py --every "$every"
+if [ "$(id -u)" -eq 0 ]; then
+	# $TMPFS is that script's to set
+	# shellcheck disable=SC2016
+	for where in '--work "$TMPFS" --state "$TMPFS"' '--work /var/tmp --state "$TMPFS"'; do
+		part tests/commit/on_tmpfs.sh 64m sh -c "exec tests/commit/crash.py --every $every $where \"\$@\"" sh
+	done
+	[ -n "$uid" ] || tests/commit/race.py || failed=1
+fi
+exit "$failed"
