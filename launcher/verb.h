@@ -19,6 +19,7 @@ extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
 
 /* One function for each cmd_NAME.c, with its option list. */
+int cmd_approve(const struct options *o);
 int cmd_audit(const struct options *o);
 int cmd_completion(const struct options *o);
 int cmd_diff(const struct options *o);
@@ -36,9 +37,9 @@ int cmd_show(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
-	logs_options[], pause_options[], resume_options[], policy_options[], ps_options[],
-	run_options[], show_options[], why_options[];
+extern const struct option_spec approve_options[], diff_options[], discard_options[],
+	doctor_options[], kill_options[], logs_options[], pause_options[], resume_options[],
+	policy_options[], ps_options[], run_options[], show_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

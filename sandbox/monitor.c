@@ -43,6 +43,8 @@ static void end_answer(struct worker *w)
 
 void worker_answer(struct worker *w, int64_t value)
 {
+	if (value == WATCH_HELD)
+		return;
 	begin_answer(w);
 	listener_answer(&w->watch->listener, w->n.notif.id, value);
 	end_answer(w);
@@ -152,6 +154,7 @@ static void follow(struct worker *w)
 	pthread_mutex_lock(&watch->leader);
 	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
 	w->leading = true;
+	__atomic_store_n(&watch->leading, pthread_self(), __ATOMIC_RELEASE);
 }
 
 void watch_execed(struct watch *watch, pid_t tgid)
@@ -192,7 +195,13 @@ static void *worker_main(void *arg)
 	w->umask = -1;
 	follow(w);
 	while (!watch->closing) {
-		int r = listener_receive(&watch->listener, &w->n);
+		int r = 0;
+		if (!hold_take(&watch->hold, w)) {
+			w->pass.count = 0;
+			__atomic_store_n(&watch->receiving, true, __ATOMIC_RELEASE);
+			r = listener_receive(&watch->listener, &w->n);
+			__atomic_store_n(&watch->receiving, false, __ATOMIC_RELEASE);
+		}
 		if (r == -EINTR)
 			continue;
 		if (r == -ENOENT) { /* the caller died before we looked, or nobody is left */
@@ -250,6 +259,7 @@ static int start_worker(struct watch *watch)
 static void in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 {
 	struct watch *watch = arg;
+	hold_spare(&watch->hold, spare, to);
 	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
 		struct worker *w = __atomic_load_n(&watch->crew[i], __ATOMIC_ACQUIRE);
 		pid_t tid = w ? __atomic_load_n(&w->serving, __ATOMIC_ACQUIRE) : 0;
@@ -314,14 +324,19 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	int status = -1;
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
-				      { .fd = box->control_fd, .events = POLLIN } };
-		int timeout = sampler_interval_ms(sampler);
+				      { .fd = box->control_fd, .events = POLLIN },
+				      { .fd = watch->hold.wake_fd, .events = POLLIN } };
+		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
-		int ready = poll(p, 2, timeout);
+		int ready = poll(p, 3, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
+		uint64_t woken;
+		if (ready > 0 && p[2].revents)
+			(void)!read(watch->hold.wake_fd, &woken, sizeof(woken));
+		hold_tick(watch);
 		if (ready <= 0)
 			continue;
 		if (p[0].revents && !hear_gateway(watch, box))
@@ -355,6 +370,17 @@ static int16_t utc_offset(void)
 	return (int16_t)(local.tm_gmtoff / 60);
 }
 
+static void interrupted(int signum)
+{
+	(void)signum; /* only there to end a sleep: an open that waits, the leader's */
+}
+
+static void signal_interrupts(void)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	sigaction(SIGALRM, &action, NULL);
+}
+
 static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 			 struct watch *watch, struct err *err)
 {
@@ -383,6 +409,10 @@ static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 			    watch);
 	if (r < 0)
 		return err_sys(err, -r, "monitor: cannot see the sandbox's processes");
+	r = hold_init(&watch->hold);
+	if (r < 0)
+		return err_sys(err, -r, "monitor: no room for held calls");
+	signal_interrupts();
 	r = listener_init(&watch->listener, box->listener_fd);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }

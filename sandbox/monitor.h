@@ -19,6 +19,8 @@ enum monitor_request {
 	REQUEST_STATUS, /* -> {"frozen":bool,"held":n} */
 	REQUEST_PAUSE,  /* everything inside stops; idempotent */
 	REQUEST_RESUME, /* and goes on; idempotent */
+	REQUEST_ANSWER, /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
+	REQUEST_PROMPT, /* {"on":bool}: stopped while a person is asked on the terminal */
 	REQUEST_COUNT,
 };
 
@@ -29,6 +31,7 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
+	unsigned approval_ms;    /* how long a call waits for a person; 0: it is denied at once */
 };
 
 /*

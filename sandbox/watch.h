@@ -19,6 +19,7 @@
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
 #include "sandbox/freeze.h"
+#include "sandbox/hold.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -45,6 +46,10 @@ struct watch {
 	int16_t utc_offset_min;
 
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct hold hold;
+	pthread_t
+		leading; /* atomic: the thread that leads, and whether it sleeps in the receive call */
+	bool receiving;
 	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
@@ -72,12 +77,17 @@ struct worker {
 	struct event event;    /* with the decision */
 	unsigned char *record; /* begun in the log, not published; NULL none */
 	int umask;             /* this thread's, -1 unknown */
+	struct hold_pass pass; /* what a person has allowed this call */
 };
+
+/* What watch_decide says of a call that now waits for a person; worker_answer does nothing then. */
+enum { WATCH_HELD = -100000 };
 
 /*
  * Decides on w->action (who and when are filled in here). Returns 0 when it may
  * be carried out: its event is begun, and watch_done must follow. Else the
- * negative errno to answer; its event is published.
+ * negative errno to answer; its event is published. Or WATCH_HELD: leave off; the call
+ * will be carried again from its beginning when it has been allowed.
  */
 int watch_decide(struct worker *w);
 
@@ -90,6 +100,9 @@ int watch_decide_also(struct worker *w, const struct action *also);
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
+
+/* An event of the monitor's making, as it is; time and number are set. */
+void watch_publish(struct watch *watch, struct event *e);
 
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
