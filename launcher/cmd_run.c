@@ -62,10 +62,13 @@ enum {
 	RUN_APPROVAL_TIMEOUT,
 };
 
+enum { APPROVAL_SECONDS_MAX = 7 * 24 * 3600 };
+
 const struct option_spec run_options[] = {
 	[RUN_POLICY] = { "policy", 'p', "NAME|FILE", "the policy (default dev)" },
 	[RUN_NAME] = { "name", 0, "AGENT", "whose baseline to use (default: the command's name)" },
-	[RUN_MODE] = { "mode", 0, "MODE", "observe, alert or rollback: what a risky action meets" },
+	[RUN_MODE] = { "mode", 0, "MODE",
+		       "observe, alert, pause or rollback: what a risky action meets" },
 	[RUN_ALLOW] = { "allow", 0, "PATTERN", "allow a path as well; repeatable" },
 	[RUN_BLOCK] = { "block", 0, "PATTERN", "block a path; always wins; repeatable" },
 	[RUN_ALLOW_HOSTS] = { "allow-hosts", 0, "HOST", "allow a host as well; repeatable" },
@@ -93,7 +96,8 @@ const struct option_spec run_options[] = {
 	[RUN_PIDS] = { "pids", 0, "N", "limit of processes and threads" },
 	[RUN_TIMEOUT] = { "timeout", 0, "SECONDS",
 			  "end the run after that time, with exit code 124" },
-	[RUN_APPROVE] = { "approve", 0, "none", "who answers held actions" },
+	[RUN_APPROVE] = { "approve", 0, "tty|web|none",
+			  "who answers held actions; none denies them at once (default tty)" },
 	[RUN_STATUS_FD] = { "status-fd", 0, "N",
 			    "write start and end as JSON lines to this descriptor" },
 	[RUN_DRY_RUN] = { "dry-run", 0, NULL, "print the plan as JSON and start nothing" },
@@ -119,8 +123,9 @@ const struct option_spec run_options[] = {
 			     "let the sandbox connect to this socket of the host; repeatable" },
 	[RUN_RESOLVER] = { "resolver", 0, "ADDR[:PORT]",
 			   "ask this name server instead of the host's; repeatable" },
-	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "S", "",
-				   "nothing is held for approval yet" },
+	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "SECONDS",
+				   "how long a held action waits before it is denied (default "
+				   "300)" },
 	{ NULL },
 };
 
@@ -170,15 +175,6 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 	return 0;
 }
 
-int run_refuse_unbuilt(const struct policy *p, struct err *err)
-{
-	if (p->mode == MODE_PAUSE)
-		return err_set(err, ENOSYS,
-			       "mode %s is not built yet; use --mode alert, rollback or observe",
-			       policy_mode_name(p->mode));
-	return 0;
-}
-
 int run_agent_name(struct run *run, const char *given, struct err *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -212,21 +208,42 @@ static int parse_layer(const char *name, uint32_t *bits, struct err *err)
 	return err_set(err, EINVAL, "--allow-degraded '%.40s': the layers are %s", name, known);
 }
 
+/* @usual: the configuration's word, where no flag says otherwise. */
+static int parse_approval(struct run *run, const struct options *o, const char *usual,
+			  struct err *err)
+{
+	static const char *const names[APPROVE_BY_COUNT] = {
+		[APPROVE_TTY] = "tty", [APPROVE_WEB] = "web", [APPROVE_NONE] = "none"
+	};
+	const char *by = options_value(o, RUN_APPROVE);
+	const char *seconds = options_value(o, RUN_APPROVAL_TIMEOUT);
+	if (!by && *usual)
+		by = usual;
+	while (by && run->approve < APPROVE_BY_COUNT && strcmp(names[run->approve], by))
+		run->approve++;
+	if (run->approve == APPROVE_BY_COUNT)
+		return err_set(err, EINVAL, "--approve '%.20s': tty, web or none", by);
+	char *end = NULL;
+	long n = seconds ? strtol(seconds, &end, 10) : APPROVAL_SECONDS;
+	if (seconds && (*end || n < 1 || n > APPROVAL_SECONDS_MAX))
+		return err_set(err, EINVAL, "--approval-timeout '%.20s': 1 to %d seconds", seconds,
+			       APPROVAL_SECONDS_MAX);
+	run->approval_ms = run->approve == APPROVE_NONE ? 0 : (unsigned)n * 1000;
+	return 0;
+}
+
 static int parse_own_flags(struct run *run, const struct options *o, struct err *err)
 {
-	const char *approve = options_value(o, RUN_APPROVE);
 	const char *fd = options_value(o, RUN_STATUS_FD);
 	struct config config;
-	int rc = config_load(&config, err);
-	if (rc < 0)
-		return rc;
+	int r = config_load(&config, err);
+	if (r < 0)
+		return r;
 	if (config.notify_command[0])
 		return err_set(err, ENOSYS, "config.json: notify_command is not built yet");
-	if (!approve && config.approve[0])
-		approve = config.approve;
-	if (approve && strcmp(approve, "none"))
-		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is",
-			       approve);
+	r = parse_approval(run, o, config.approve, err);
+	if (r < 0)
+		return r;
 	if (fd) {
 		char *end;
 		long n = strtol(fd, &end, 10);
@@ -237,7 +254,6 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 		fcntl(run->status_fd, F_SETFD, FD_CLOEXEC); /* it is ours, not the agent's */
 	}
 	for (unsigned i = 0; i < o->count; i++) {
-		int r = 0;
 		if (o->given[i].id == RUN_ALLOW_DEGRADED)
 			r = parse_layer(o->given[i].value, &run->degraded_ok, err);
 		else if (o->given[i].id == RUN_RESOLVER)
@@ -247,7 +263,6 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	}
 	run->allow_ptrace = options_has(o, RUN_ALLOW_PTRACE);
 	run->read_events = !options_has(o, RUN_NO_READ_EVENTS);
-	run->approve_none = approve != NULL;
 	run->json = options_has(o, RUN_JSON);
 	run->dry_run = options_has(o, RUN_DRY_RUN);
 	if (!getcwd(run->cwd, sizeof(run->cwd)))
@@ -319,8 +334,6 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 	if (r == 0)
 		r = choice_narrow(&chosen, err);
 	policy_free(chosen.narrowing);
-	if (r == 0)
-		r = run_refuse_unbuilt(run->policy, err);
 	/* Whatever narrows, the program that was asked for may start. */
 	for (struct policy *p = run->policy; r == 0 && p; p = p->also)
 		r = program_allow(p, run->argv[0], run->image.root, path_of(run), err);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/approvals.h"
 #include "launcher/log.h"
 #include "launcher/term.h"
 
@@ -188,10 +189,16 @@ void control_answer(struct control *c, struct control_client *client, int result
 	send_rest(client);
 }
 
+void control_begin(struct control *c, struct control_client *client)
+{
+	c->tickets = c->tickets < APPROVALS_TICKET - 1 ? c->tickets + 1 : 1; /* 0 is none */
+	client->ticket = c->tickets;
+}
+
 void control_ask(struct control *c, struct control_client *client, enum monitor_request what,
 		 const char *argument)
 {
-	client->ticket = ++c->tickets ? c->tickets : ++c->tickets; /* 0 is none */
+	control_begin(c, client);
 	int r = c->host.ask(c->host.gateway, what, argument, client->ticket);
 	if (r < 0)
 		control_answer(c, client, r, "the monitor takes no request now");

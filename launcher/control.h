@@ -22,6 +22,7 @@
 #include "launcher/session.h"
 #include "sandbox/monitor.h"
 
+struct approvals;
 struct json_object;
 
 enum {
@@ -38,6 +39,7 @@ struct control_host {
 	int (*ask)(void *gateway, enum monitor_request what, const char *argument, uint32_t ticket);
 	/* Ends the tree; @reason is static text. */
 	void (*end)(void *gateway, const char *reason);
+	struct approvals *approvals;
 };
 
 struct control_client {
@@ -82,6 +84,8 @@ void control_reply(struct control *c, uint32_t ticket, int result, const char *t
 typedef void control_request_fn(struct control *c, struct control_client *client,
 				struct json_object *request);
 control_request_fn *control_request_find(const char *name);
+/* Gives the client a ticket: its request is under way. */
+void control_begin(struct control *c, struct control_client *client);
 /* Passes it on; the client is answered when the monitor has. */
 void control_ask(struct control *c, struct control_client *client, enum monitor_request what,
 		 const char *argument);

@@ -26,6 +26,7 @@
 
 #include "base/eventlog.h"
 #include "base/scope.h"
+#include "launcher/approvals.h"
 #include "launcher/control.h"
 #include "launcher/exit.h"
 #include "launcher/external.h"
@@ -53,6 +54,8 @@ struct gateway {
 	struct report report;
 	struct eventlog_reader *log;
 	struct control control;
+	struct control_host host;
+	struct approvals approvals;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
@@ -149,6 +152,13 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		}
 		return;
 	}
+	/* The tree is frozen under a prompt: it takes its signal when that is gone. */
+	bool prompted = g->approvals.prompt != PROMPT_NONE;
+	if (prompted && from_terminal &&
+	    (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
+		approvals_withdraw(&g->approvals);
+	if (signum == SIGCONT)
+		approvals_prompt(&g->approvals);
 	if (signum == SIGINT && from_terminal) {
 		uint64_t now = now_ms();
 		if (g->interrupt_ms && now - g->interrupt_ms < INTERRUPT_TWICE_MS)
@@ -243,7 +253,8 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 	if (done)
 		external_print(g->session.dirfd, r.oldest_seq, stderr, EXTERNAL_TEXT);
 	/* Frozen is no state to be left in when nobody is there to answer. */
-	if (!done || g->run->approve_none || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+	if (!done || g->run->approve == APPROVE_NONE || !isatty(STDIN_FILENO) ||
+	    !isatty(STDERR_FILENO)) {
 		g->exit_code = EXIT_POLICY;
 		end_tree(g, "rolled back");
 		return;
@@ -286,7 +297,15 @@ static void on_messages(struct gateway *g)
 		case MONITOR_ROLLED_BACK:
 			on_rolled_back(g, &m);
 			break;
+		case MONITOR_HELD:
+			approvals_held(&g->approvals, m.ticket, m.text);
+			break;
+		case MONITOR_SETTLED:
+			approvals_settled(&g->approvals, m.ticket);
+			break;
 		case MONITOR_REPLY:
+			if (m.ticket == APPROVALS_TICKET)
+				approvals_reply(&g->approvals, m.value);
 			control_reply(&g->control, m.ticket, m.value, m.text);
 			break;
 		case MONITOR_EXIT:
@@ -335,13 +354,14 @@ static void on_time(struct gateway *g, uint64_t now)
 static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
-		struct pollfd fds[4 + CONTROL_POLLS] = {
+		struct pollfd fds[5 + CONTROL_POLLS] = {
 			{ .fd = g->monitor_fd, .events = POLLIN },
 			{ .fd = g->signal_fd, .events = POLLIN },
 			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
 			{ .fd = g->pidfd, .events = POLLIN },
 		};
-		control_polls(&g->control, fds + 4);
+		control_polls(&g->control, fds + 5);
+		fds[4] = approvals_poll(&g->approvals);
 		uint64_t now = now_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
@@ -364,7 +384,9 @@ static void supervise(struct gateway *g)
 		if (fds[1].revents & POLLIN)
 			while (read(g->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 				on_signal(g, &info);
-		control_serve(&g->control, fds + 4);
+		if (fds[4].revents && fds[4].fd == approvals_poll(&g->approvals).fd)
+			approvals_key(&g->approvals);
+		control_serve(&g->control, fds + 5);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -400,6 +422,7 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->monitor_fd);
 	drop_fd(&g->control.fd);
 	drop_fd(&g->control.dir_fd);
+	drop_fd(&g->approvals.tty_fd);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -479,6 +502,8 @@ static void end_attached(const struct gateway *g)
 static int finish(struct gateway *g)
 {
 	struct err err;
+	bool refused = g->approvals.denied_any;
+	approvals_finish(&g->approvals); /* the terminal first: what follows writes to it */
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
 	if (!g->exited)
@@ -498,6 +523,8 @@ static int finish(struct gateway *g)
 			reason = WIFSIGNALED(g->status) ? "signal" : "exit";
 		else if (g->deadline_passed)
 			code = EXIT_TIMEOUT;
+		else if (refused && !strcmp(reason, "approval denied"))
+			code = EXIT_APPROVAL;
 	} else if (crashed) {
 		code = EXIT_POLICY;
 		reason = "monitor died";
@@ -625,8 +652,12 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.ring_wake_fd = g->ring_fd,
 		.attach = run->attach,
 	};
-	const struct control_host host = { .gateway = g, .ask = host_ask, .end = host_end };
-	r = control_open(&g->control, &g->session, &host, err);
+	g->host = (struct control_host){
+		.gateway = g, .ask = host_ask, .end = host_end, .approvals = &g->approvals
+	};
+	approvals_init(&g->approvals, &g->host, g->session.id, run->approve);
+	plan.approval_ms = run->approval_ms;
+	r = control_open(&g->control, &g->session, &g->host, err);
 	if (r < 0)
 		return r;
 	g->start.control = g->control.path;
@@ -665,6 +696,7 @@ int gateway_run(struct run *run)
 			     .ring_fd = -1,
 			     .pidfd = -1,
 			     .control = { .fd = -1, .dir_fd = -1 },
+			     .approvals = { .tty_fd = -1 },
 			     .exit_code = -1 };
 	char state_path[STATE_PATH_SIZE];
 	struct err err;

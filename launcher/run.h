@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "launcher/approvals.h"
 #include "launcher/image.h"
 #include "launcher/session.h"
 #include "policies/policy.h"
@@ -13,7 +14,10 @@
 #include "sandbox/network.h"
 #include "scoring/history.h"
 
-enum { AGENT_NAME_SIZE = 65 };
+enum {
+	AGENT_NAME_SIZE = 65,
+	APPROVAL_SECONDS = 300, /* how long a call waits for a person when nothing else is said */
+};
 
 struct run {
 	struct policy *policy;   /* owned; flags applied */
@@ -31,13 +35,14 @@ struct run {
 	struct net_address resolvers[NETWORK_RESOLVERS_MAX]; /* --resolver */
 	unsigned resolver_count;                             /* 0: those of the host */
 	bool allow_ptrace, read_events, json, dry_run;
-	bool approve_none;             /* nobody is asked */
 	int status_fd;                 /* -1 none */
 	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
 	const struct attach_plan
 		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
 	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
 		       * terminal. -1: it stays there */
+	enum approve_by approve;
+	unsigned approval_ms; /* how long a call waits for a person; 0: denied at once */
 };
 
 struct options;
@@ -55,8 +60,6 @@ int run_environment(char *const *env, bool clean, char *const *set, const char *
 		    char ***ret, struct err *err);
 void run_environment_free(char **envp);
 
-/* What a policy or flag may ask for and is not there yet is refused: never run with less. */
-int run_refuse_unbuilt(const struct policy *p, struct err *err);
 /* Whose baseline: --name, or the name of the program. */
 int run_agent_name(struct run *run, const char *given, struct err *err);
 

@@ -19,6 +19,7 @@ extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
 
 /* One function for each cmd_NAME.c, with its option list. */
+int cmd_approve(const struct options *o);
 int cmd_attach(const struct options *o);
 int cmd_audit(const struct options *o);
 int cmd_commit(const struct options *o);
@@ -47,11 +48,11 @@ int cmd_undo(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec attach_options[], audit_options[], commit_options[], diff_options[],
-	discard_options[], doctor_options[], kill_options[], learn_options[], logs_options[],
-	pause_options[], policy_options[], prune_options[], ps_options[], resume_options[],
-	rollback_options[], run_options[], show_options[], snapshot_options[], status_options[],
-	top_options[], undo_options[], why_options[];
+extern const struct option_spec approve_options[], attach_options[], audit_options[],
+	commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
+	learn_options[], logs_options[], pause_options[], policy_options[], prune_options[],
+	ps_options[], resume_options[], rollback_options[], run_options[], show_options[],
+	snapshot_options[], status_options[], top_options[], undo_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

@@ -69,7 +69,15 @@ int watch_decide(struct worker *w)
 	identify(w);
 	pthread_mutex_lock(&watch->log_lock);
 	judge(watch->policy, watch->state, watch->history, &w->action, d);
-	/* The mode that holds is refused at start until it exists; here it denies. */
+	if (d->verdict == VERDICT_PAUSE) {
+		pthread_mutex_unlock(&watch->log_lock); /* taken within hold's own */
+		int r = hold_call(w);
+		if (r == HOLD_KEPT)
+			return WATCH_HELD;
+		if (r == HOLD_PASSED)
+			d->verdict = VERDICT_ALLOW; /* the reason stays: why it was asked */
+		pthread_mutex_lock(&watch->log_lock);
+	}
 	bool denied = d->verdict >= VERDICT_PAUSE;
 	if (denied && d->deny_errno <= 0)
 		d->deny_errno = EACCES;
@@ -124,9 +132,7 @@ int watch_decide_also(struct worker *w, const struct action *also)
 		int r = watch_decide(w);
 		if (r < 0)
 			return r;
-		watch_done(w,
-			   -EACCES); /* the clock moved a rule's window meanwhile: still refused */
-		return -EACCES;
+		watch_done(w, EVENT_RESULT_PENDING); /* a person has allowed this part of it */
 	}
 	w->action = main;
 	return 0;
@@ -204,6 +210,15 @@ void watch_connection_end(struct watch *watch, const struct action *a, int error
 	pthread_mutex_unlock(&watch->log_lock);
 }
 
+void watch_publish(struct watch *watch, struct event *e)
+{
+	stamp(e);
+	pthread_mutex_lock(&watch->log_lock);
+	if (eventlog_begin(&watch->log, e))
+		eventlog_publish(&watch->log);
+	pthread_mutex_unlock(&watch->log_lock);
+}
+
 static void publish_text(struct watch *watch, enum event_kind kind, const char *text,
 			 const struct decision *d)
 {
@@ -213,11 +228,7 @@ static void publish_text(struct watch *watch, enum event_kind kind, const char *
 			   .result = EVENT_RESULT_PENDING,
 			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
-	stamp(&e);
-	pthread_mutex_lock(&watch->log_lock);
-	if (eventlog_begin(&watch->log, &e))
-		eventlog_publish(&watch->log);
-	pthread_mutex_unlock(&watch->log_lock);
+	watch_publish(watch, &e);
 }
 
 void watch_notice(struct watch *watch, const char *fmt, ...)

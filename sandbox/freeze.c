@@ -20,8 +20,8 @@
 
 enum {
 	FREEZE_TIDS = 1 << 22, /* PID_MAX_LIMIT of 64-bit kernels; pages are used as touched */
-	SCANS_MAX = 10000,
-	PAUSE_US = 200,
+	PAUSE_MIN_US = 50,
+	PAUSE_MAX_US = 4000,
 	STATUS_SIZE = 4096,
 	SYSCALL_SIZE = 256,
 	ANCESTORS_MAX = 4096,
@@ -178,7 +178,7 @@ static char task_letter(const char *status)
 
 /*
  * A parent in vfork(2): the kernel holds it until its child has gone on to another program or its
- * end, and a seizure would keep it traced just as long. Its child cannot, once it is stopped.
+ * end. Its child cannot, once it is stopped.
  */
 static bool waits_in_vfork(const struct freeze *f, pid_t tid, char letter)
 {
@@ -220,32 +220,14 @@ static void stop_by_signal(struct freeze *f, pid_t tgid, pid_t tid, char letter)
 		note(f, tid, TASK_SIGNALED);
 }
 
-/* One task of the sandbox. True when it is, or may be, still on its way. */
-static bool seize(struct freeze *f, pid_t tgid, pid_t tid)
+/* One that cannot be seized, or not yet. True when it is still on its way. */
+static bool seize_failed(struct freeze *f, pid_t tgid, pid_t tid)
 {
 	char status[STATUS_SIZE];
-	if (tid >= FREEZE_TIDS || f->state[tid] >= TASK_STOPPED || f->state[tid] == TASK_SPARED ||
-	    f->state[tid] == TASK_LEFT)
-		return false;
-	if (!read_task(f, tid, "status", status, sizeof(status)))
+	if (errno == ESRCH || !read_task(f, tid, "status", status, sizeof(status)))
 		return false;
 	char letter = task_letter(status);
 	if (letter == 'Z' || letter == 'X')
-		return false;
-	if (f->state[tid] == TASK_SIGNALED)
-		return letter != 'T' && letter != 't';
-	if (waits_in_vfork(f, tid, letter))
-		return false;
-	if (f->state[tid] == TASK_SEIZED)
-		return true;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) == 0) {
-		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-		if (note(f, tid, TASK_SEIZED) < 0) /* it can only be let go when it has stopped */
-			kill(tgid, SIGKILL);
-		return true;
-	}
-	/* looked at anew: the one read above may be from before it had a tracer */
-	if (errno == ESRCH || !read_task(f, tid, "status", status, sizeof(status)))
 		return false;
 	switch (tracer_of(f, status)) {
 	case TRACER_SELF: /* a child of one that was seized, born so */
@@ -258,6 +240,39 @@ static bool seize(struct freeze *f, pid_t tgid, pid_t tid)
 		break;
 	}
 	stop_by_signal(f, tgid, tid, letter);
+	return true;
+}
+
+/* One that was asked to stop and has not. True unless it cannot run anyway. */
+static bool on_its_way(struct freeze *f, pid_t tid)
+{
+	char status[STATUS_SIZE];
+	if (!read_task(f, tid, "status", status, sizeof(status)))
+		return false;
+	char letter = task_letter(status);
+	if (f->state[tid] == TASK_SIGNALED)
+		return letter != 'T' && letter != 't';
+	return letter != 'Z' && letter != 'X' && !waits_in_vfork(f, tid, letter);
+}
+
+/*
+ * One task of the sandbox. True when it is, or may be, still on its way. The first look costs two
+ * calls and no more: a thousand spinning threads leave this one little of the processor.
+ */
+static bool seize(struct freeze *f, pid_t tgid, pid_t tid)
+{
+	if (tid >= FREEZE_TIDS)
+		return false;
+	uint8_t state = f->state[tid];
+	if (state == TASK_SEIZED || state == TASK_SIGNALED)
+		return on_its_way(f, tid);
+	if (state != TASK_UNKNOWN)
+		return false;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) < 0)
+		return seize_failed(f, tgid, tid);
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	if (note(f, tid, TASK_SEIZED) < 0) /* it can only be let go when it has stopped */
+		kill(tgid, SIGKILL);
 	return true;
 }
 
@@ -369,19 +384,18 @@ static int freeze_all(struct freeze *f, unsigned patience_ms, struct err *err)
 {
 	uint64_t until = now_ms() + patience_ms;
 	int rc = 0;
-	for (unsigned i = 0; i < SCANS_MAX; i++) {
+	do {
 		bool fresh = false;
 		bool moving = scan(f, &fresh, &rc);
-		moving |= collect(f);
 		if (rc < 0)
 			return err_sys(err, -rc, "freeze: cannot look through /proc");
 		if (!moving && !fresh)
 			return 0;
-		if (now_ms() >= until)
-			break;
-		if (!fresh)
-			usleep(PAUSE_US);
-	}
+		/* Gives the processor to those that are to stop; each needs a moment of it. */
+		for (unsigned pause_us = PAUSE_MIN_US; collect(f) && pause_us <= PAUSE_MAX_US;
+		     pause_us *= 2)
+			usleep(pause_us);
+	} while (now_ms() < until);
 	pid_t tid = first_moving(f);
 	return err_set(err, ETIMEDOUT, "not everything has stopped yet%s%.0d%s",
 		       tid ? ": task " : "", tid, tid ? " is still in a system call" : "");

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <malloc.h>
 #include <poll.h>
 #include <sched.h>
@@ -14,10 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/network.h"
 #include "sandbox/requests.h"
@@ -44,6 +47,8 @@ static void end_answer(struct worker *w)
 
 void worker_answer(struct worker *w, int64_t value)
 {
+	if (value == WATCH_HELD)
+		return;
 	begin_answer(w);
 	listener_answer(w->listener, w->n.notif.id, value);
 	end_answer(w);
@@ -161,6 +166,7 @@ static void follow(struct worker *w)
 	pthread_mutex_lock(&watch->leader);
 	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
 	w->leading = true;
+	__atomic_store_n(&watch->leading, pthread_self(), __ATOMIC_RELEASE);
 }
 
 void watch_execed(struct watch *watch, pid_t tgid)
@@ -204,7 +210,13 @@ static void *worker_main(void *arg)
 		/* a call that is not received yet does not keep its task from being stopped */
 		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
 			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
-		int r = listeners_receive(&watch->listeners, &w->n, &w->listener);
+		int r = 0;
+		if (!hold_take(&watch->hold, w)) {
+			w->pass.count = 0;
+			__atomic_store_n(&watch->receiving, true, __ATOMIC_RELEASE);
+			r = listeners_receive(&watch->listeners, &w->n, &w->listener);
+			__atomic_store_n(&watch->receiving, false, __ATOMIC_RELEASE);
+		}
 		if (r == -EINTR || r == -ENOENT) /* the caller died before we looked */
 			continue;
 		if (r < 0) {
@@ -258,6 +270,7 @@ int watch_start_worker(struct watch *watch)
 void watch_in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 {
 	struct watch *watch = arg;
+	hold_spare(&watch->hold, spare, to);
 	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
 		struct worker *w = __atomic_load_n(&watch->crew[i], __ATOMIC_ACQUIRE);
 		pid_t tid = w ? __atomic_load_n(&w->serving, __ATOMIC_ACQUIRE) : 0;
@@ -323,14 +336,16 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
 				      { .fd = box->control_fd, .events = POLLIN },
-				      { .fd = watch->undo_fd, .events = POLLIN } };
-		int timeout = sampler_interval_ms(sampler);
+				      { .fd = watch->undo_fd, .events = POLLIN },
+				      { .fd = watch->hold.wake_fd, .events = POLLIN } };
+		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
-		int ready = poll(p, 3, timeout);
+		int ready = poll(p, 4, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
+		hold_tick(watch);
 		if (ready <= 0)
 			continue;
 		if (p[0].revents && !hear_gateway(watch, box))
@@ -366,6 +381,17 @@ static int16_t utc_offset(void)
 	return (int16_t)(local.tm_gmtoff / 60);
 }
 
+static void interrupted(int signum)
+{
+	(void)signum; /* only there to end a sleep: an open that waits, the leader's */
+}
+
+static void signal_interrupts(void)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	sigaction(SIGALRM, &action, NULL);
+}
+
 int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
 		  struct err *err)
 {
@@ -394,7 +420,11 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 	watch->tracees = tracees_new(proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");
-	int r = listeners_init(&watch->listeners);
+	int r = hold_init(&watch->hold);
+	if (r < 0)
+		return err_sys(err, -r, "monitor: no room for held calls");
+	signal_interrupts();
+	r = listeners_init(&watch->listeners);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
 
@@ -411,6 +441,24 @@ static void raise_limits(void)
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGIO, SIG_IGN); /* capture.c asks by leases who has a file open */
+}
+
+/*
+ * Whoever supervises must get the processor though the agent keeps all of it busy with hundreds of
+ * threads: a pause or a kill is short work. As root by its niceness, else at least by short turns, which are
+ * scheduled sooner (6.12). Workers are born without it: they work for the agent.
+ */
+static void stay_responsive(void)
+{
+	struct kernel_sched_attr attr = { .size = sizeof(attr),
+					  .policy = SCHED_OTHER,
+					  .flags = SCHED_FLAG_RESET_ON_FORK,
+					  .nice = -20,
+					  .runtime = 100 * 1000 };
+	if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0)
+		return;
+	attr.nice = getpriority(PRIO_PROCESS, 0);
+	syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
 /* Waits for the leader to see that nobody is left. false: it did not within a second. */
@@ -434,6 +482,7 @@ void monitor_settle(void)
 {
 	leave_streams();
 	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
+	stay_responsive();
 	raise_limits();
 }
 

@@ -21,6 +21,8 @@ enum monitor_request {
 	REQUEST_RESUME,   /* and goes on; idempotent */
 	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
 	REQUEST_DETACH,   /* attached: decide nothing any more; for good */
+	REQUEST_ANSWER,   /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
+	REQUEST_PROMPT,   /* {"on":bool}: stopped while a person is asked on the terminal */
 	REQUEST_COUNT,
 };
 
@@ -33,8 +35,9 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
+	unsigned approval_ms;    /* how long a call waits for a person; 0: it is denied at once */
 	const struct network_plan *network; /* NULL: there is no broker */
-	const struct attach_plan *attach; /* NULL: a box of our own making */
+	const struct attach_plan *attach;   /* NULL: a box of our own making */
 };
 
 enum attach_flags { ATTACH_NONE = 0, ATTACH_CUT_CONNECTIONS = 1 };

@@ -99,9 +99,15 @@ static void supervise(struct attached_watch *w, bool gateway)
 		struct pollfd p[] = { { .fd = w->watch->ended_fd, .events = POLLIN },
 				      { .fd = gateway ? w->plan->gateway_fd : -1,
 					.events = POLLIN },
-				      { .fd = w->watch->undo_fd, .events = POLLIN } };
+				      { .fd = w->watch->undo_fd, .events = POLLIN },
+				      { .fd = w->watch->hold.wake_fd, .events = POLLIN } };
 		bool leaving = freeze_tend(&w->watch->freeze);
-		int ready = poll(p, 3, leaving ? 1 : w->killed ? SLOW_MS : LOOK_MS);
+		int held = hold_interval_ms(&w->watch->hold);
+		int timeout = w->killed ? SLOW_MS : LOOK_MS;
+		if (held >= 0 && held < timeout)
+			timeout = held;
+		int ready = poll(p, 4, leaving ? 1 : timeout);
+		hold_tick(w->watch);
 		if (ready > 0 && p[0].revents)
 			break;
 		if (ready > 0 && p[1].revents && !on_message(w)) {

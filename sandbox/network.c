@@ -47,7 +47,7 @@ struct connection {
 	struct connection *next; /* in its bucket */
 	struct connection *next_held;
 	uint64_t id;
-	uint64_t notif_id; /* held call; 0: answered */
+	uint64_t notif_id;               /* held call; 0: answered */
 	const struct listener *listener; /* that it came from */
 	uint64_t deadline_ms;
 	struct tracee task; /* of a held blocking call: with a handle of its own */

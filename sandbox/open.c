@@ -278,11 +278,6 @@ struct minder {
 	int reason;  /* why it was interrupted: -ENOENT, RESTART; 0 it was not */
 };
 
-static void wake(int signum)
-{
-	(void)signum; /* only there to interrupt a waiting open */
-}
-
 /*
  * Interrupts the opener when there is a reason to, and only then: an open that came and went on
  * its own would show itself to the peer, who could take it for a reader and write to nobody.
@@ -324,8 +319,6 @@ static void open_waiting(struct worker *w, const struct place *p, const struct r
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
 	};
-	struct sigaction action = { .sa_handler = wake };
-	sigaction(SIGALRM, &action, NULL);
 	char name[16];
 	snprintf(name, sizeof(name), "%d", p->object_fd);
 	watch_step_down(w);

@@ -19,7 +19,9 @@ enum packet_type {
 	MONITOR_EXEC_FAILED, /* value: errno of the agent's first execve */
 	MONITOR_EXIT,        /* value: wait status of the agent; the tree is gone */
 	MONITOR_ROLLED_BACK, /* a verdict asked for it. value: 0, all is frozen; text: rollback_json. Or -errno and why */
-	MONITOR_REPLY, /* ticket; value: 0 or -errno; text: JSON object, or why not */
+	MONITOR_REPLY,   /* ticket; value: 0 or -errno; text: JSON object, or why not */
+	MONITOR_HELD,    /* ticket: id of a question; text: the question as JSON */
+	MONITOR_SETTLED, /* ticket: id of a question that is over */
 	/* gateway -> monitor */
 	MONITOR_SIGNAL,  /* value: signal for the agent */
 	MONITOR_KILL,    /* end the tree now */

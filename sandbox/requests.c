@@ -24,7 +24,10 @@ static int request_status(struct watch *watch, const char *argument, struct buf 
 			  struct err *err)
 {
 	(void)argument, (void)err;
-	buf_printf(reply, "{\"frozen\":%s}", watch->freeze.reasons ? "true" : "false");
+	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u}",
+		   watch->freeze.reasons ? "true" : "false",
+		   freeze_has(&watch->freeze, FREEZE_PERSON) ? "true" : "false",
+		   watch->hold.waiting);
 	return 0;
 }
 
@@ -91,10 +94,40 @@ static int request_detach(struct watch *watch, const char *argument, struct buf 
 	return request_resume(watch, argument, reply, err);
 }
 
+static int request_answer(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument);
+	uint32_t id = (uint32_t)json_object_get_int64(json_object_object_get(o, "id"));
+	bool allow = json_object_get_boolean(json_object_object_get(o, "allow"));
+	bool session = json_object_get_boolean(json_object_object_get(o, "session"));
+	const char *by = json_object_get_string(json_object_object_get(o, "by"));
+	int r = hold_answer(watch, id, allow, session ? SCOPE_SESSION : SCOPE_ONCE, by ? by : "");
+	json_object_put(o);
+	if (r < 0)
+		return err_set(err, -r, "no question %u waits for an answer", id);
+	buf_puts(reply, "{}");
+	return 0;
+}
+
+static int request_prompt(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument);
+	bool on = json_object_get_boolean(json_object_object_get(o, "on"));
+	json_object_put(o);
+	int r = on ? freeze_add(&watch->freeze, FREEZE_PROMPT, PATIENCE_MS, err) : 0;
+	if (!on)
+		freeze_drop(&watch->freeze, FREEZE_PROMPT);
+	buf_puts(reply, "{}");
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
 static request_fn *const handlers[REQUEST_COUNT] = {
 	[REQUEST_STATUS] = request_status, [REQUEST_PAUSE] = request_pause,
 	[REQUEST_RESUME] = request_resume, [REQUEST_ROLLBACK] = request_rollback,
-	[REQUEST_DETACH] = request_detach,
+	[REQUEST_DETACH] = request_detach, [REQUEST_ANSWER] = request_answer,
+	[REQUEST_PROMPT] = request_prompt,
 };
 
 void requests_serve(struct watch *watch, const struct packet *m)

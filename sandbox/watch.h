@@ -16,11 +16,12 @@
 
 #include "base/eventlog.h"
 #include "base/syscalls.h"
-#include "sandbox/capture.h"
 #include "rootfs/origin.h"
+#include "sandbox/capture.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
 #include "sandbox/freeze.h"
+#include "sandbox/hold.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -55,6 +56,10 @@ struct watch {
 	bool undo_due; /* it has not frozen everything yet: no further call is begun; atomic */
 
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct hold hold;
+	pthread_t
+		leading; /* atomic: the thread that leads, and whether it sleeps in the receive call */
+	bool receiving;
 	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t
@@ -84,12 +89,17 @@ struct worker {
 	struct event event;    /* with the decision */
 	unsigned char *record; /* begun in the log, not published; NULL none */
 	int umask;             /* this thread's, -1 unknown */
+	struct hold_pass pass; /* what a person has allowed this call */
 };
+
+/* What watch_decide says of a call that now waits for a person; worker_answer does nothing then. */
+enum { WATCH_HELD = -100000 };
 
 /*
  * Decides on w->action (who and when are filled in here). Returns 0 when it may
  * be carried out: its event is begun, and watch_done must follow. Else the
- * negative errno to answer; its event is published.
+ * negative errno to answer; its event is published. Or WATCH_HELD: leave off; the call
+ * will be carried again from its beginning when it has been allowed.
  */
 int watch_decide(struct worker *w);
 
@@ -116,6 +126,8 @@ void watch_connection_end(struct watch *watch, const struct action *a, int error
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
 
+/* An event of the monitor's making, as it is; time and number are set. */
+void watch_publish(struct watch *watch, struct event *e);
 /*
  * What monitor.c and monitor_attach.c share: a watch without listeners, and its first worker, who waits for
  * the leadership if the caller holds it.

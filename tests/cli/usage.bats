@@ -32,21 +32,11 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in approve serve login oci ci mcp; do
+	for verb in login oci ci mcp; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]
 		[[ $output == *"$verb is not built yet"* ]]
 	done
-}
-
-@test "what is not built yet is refused, never run with less" {
-	for flags in "--mode pause" "--approve tty"; do
-		# shellcheck disable=SC2086 # two words
-		run "$VSANDBOX" run $flags -- true
-		[ "$status" -eq 125 ]
-		[[ $output == *"not built yet"* ]]
-	done
-	[ -z "$(sessions)" ]
 }
 
 @test "an unknown policy: exit 125, nothing started" {
