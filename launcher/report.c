@@ -77,14 +77,12 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info("agent %s, session %s, policy %s%s, mode %s, workspace %s, net %s%s, monitors "
-		 "%s%s%s",
-		 run->agent, r->session->id, run->policy->name,
-		 run->policy->also ? " tightened by the project's own" : "",
-		 policy_mode_name(run->policy->mode), workspace[run->policy->workspace],
-		 policy_net_name(run->net), run->net_lowered ? " (allowlist is not built yet)" : "",
-		 monitors, degraded && *degraded ? ", DEGRADED: without " : "",
-		 list_or(degraded, ""));
+	log_info(
+		"agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
+		run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
+		workspace[run->policy->workspace], policy_net_name(run->net),
+		run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
+		degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
 		log_warn("mode observe: what the policy denies is let through and logged as an "
 			 "alert");

@@ -59,6 +59,15 @@ static bool reported(const struct policy *p, const struct action *a)
 	return true;
 }
 
+/* What a passed threshold meets: the mode's answer. Modes that hold or undo are refused at start. */
+static struct decision answer_of(const struct watch *watch, enum event_kind kind)
+{
+	if (kind != EVENT_SAMPLE)
+		return (struct decision){ 0 };
+	return (struct decision){ .verdict = judge_threshold(watch->policy),
+				  .reason = REASON_THRESHOLD };
+}
+
 int watch_decide(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -126,12 +135,11 @@ void watch_done(struct worker *w, int64_t result)
 	w->record = NULL;
 }
 
-static void publish_text(struct watch *watch, enum event_kind kind, const char *text,
-			 const struct decision *d)
+static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
 {
-	struct event e = { .kind = kind,
+	struct event e = { .decision = answer_of(watch, kind),
+			   .kind = kind,
 			   .text = text,
-			   .decision = *d,
 			   .result = EVENT_RESULT_PENDING,
 			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
@@ -149,16 +157,12 @@ void watch_notice(struct watch *watch, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	const struct decision none = { 0 };
-	publish_text(watch, EVENT_NOTICE, text, &none);
+	publish_text(watch, EVENT_NOTICE, text);
 }
 
 void watch_sample(struct watch *watch, const char *text)
 {
-	/* Modes that hold or undo are refused at start until they exist. */
-	const struct decision d = { .verdict = judge_threshold(watch->policy),
-				    .reason = REASON_THRESHOLD };
-	publish_text(watch, EVENT_SAMPLE, text, &d);
+	publish_text(watch, EVENT_SAMPLE, text);
 }
 
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
