@@ -284,7 +284,8 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 	bool wants_text = !run->json && log_get_level() > LOG_QUIET;
 	report_flush(r);
 	/* With the file monitor off nothing was counted: only the layers know. */
-	if ((r->changed || !run->policy->monitors.file_system) && (wants_text || run->json))
+	if ((r->changed || !run->policy->monitors.file_system) &&
+	    (wants_text || run->json || run->status_fd >= 0))
 		digest_collect(r->session->dirfd, &d);
 	cleanup_free char *line = NULL;
 	size_t len = 0;
