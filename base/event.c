@@ -631,14 +631,14 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	json_u64(out, "mono_ns", e->mono_ns);
 	json_text(out, "session", session);
 	json_text(out, "kind", event_kind_name(e->kind));
-	json_text(out, "syscall", e->syscall);
-	json_action(out, &e->action);
-	if (e->kind == EVENT_ACTION)
-		json_decision(out, &e->decision, e->result);
 	if (e->kind == EVENT_SAMPLE && e->decision.reason != REASON_NONE) {
 		json_text(out, "decision", verdict_name(e->decision.verdict));
 		json_text(out, "reason", reason_name(e->decision.reason));
 	}
+	json_text(out, "syscall", e->syscall);
+	json_action(out, &e->action);
+	if (e->kind == EVENT_ACTION)
+		json_decision(out, &e->decision, e->result);
 	if (e->kind == EVENT_CONNECTION_END) {
 		json_u64(out, "bytes_out", e->bytes_out);
 		json_u64(out, "bytes_in", e->bytes_in);

@@ -48,18 +48,44 @@ static void print_text(const struct probe *p, const struct probe_result *r)
 	}
 }
 
+/* Not a probe of the machine, but as fatal to a run as one. */
+static void look_at_state(char path[static STATE_PATH_SIZE], struct probe_result *ret)
+{
+	struct err err = { "" };
+	cleanup_fd int state = state_open(path, &err);
+	if (state < 0)
+		probe_found(ret, PROBE_FAIL,
+			    "mend it, or set XDG_STATE_HOME to a directory of yours", "%.250s",
+			    err.text);
+	else
+		probe_found(ret, PROBE_OK, "", "%.200s", path);
+}
+
+struct tally {
+	bool json, any;
+	unsigned count[PROBE_LEVEL_COUNT];
+};
+
+static void tell(struct tally *t, const struct probe *p, const struct probe_result *r)
+{
+	t->count[r->level]++;
+	if (t->json)
+		print_json(p, r, !t->any);
+	else
+		print_text(p, r);
+	t->any = true;
+}
+
 int cmd_doctor(const struct options *o)
 {
-	char path[STATE_PATH_SIZE];
+	static const struct probe state = { "state", "sessions and logs", NULL };
+	char path[STATE_PATH_SIZE] = "";
 	struct err err;
-	unsigned count[PROBE_LEVEL_COUNT] = { 0 };
-	bool json = options_has(o, DOCTOR_JSON);
-	cleanup_fd int state = -1;
+	struct probe_result result;
+	struct tally t = { .json = options_has(o, DOCTOR_JSON) };
 	int r = options_want_args(o, 0, 0, &err);
 	if (r == 0 && options_has(o, DOCTOR_PID))
-		return doctor_pid(options_value(o, DOCTOR_PID), json);
-	if (r == 0)
-		r = state = state_open(path, &err);
+		return doctor_pid(options_value(o, DOCTOR_PID), t.json);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return EXIT_USAGE;
@@ -71,23 +97,24 @@ int cmd_doctor(const struct options *o)
 					 .user = pw ? pw->pw_name : NULL,
 					 .mark = getenv("VSANDBOX"),
 					 .state_path = path };
-	if (json)
+	if (t.json)
 		fputs("{\"schema_version\":1,\"layers\":[", stdout);
+	look_at_state(path, &result);
+	tell(&t, &state, &result);
 	for (const struct probe *p = probe_table; p->name; p++) {
-		struct probe_result result = { .level = PROBE_FAIL };
+		result = (struct probe_result){ .level = PROBE_FAIL };
 		fflush(stdout); /* the probes fork */
 		p->run(&host, &result);
-		count[result.level]++;
-		if (json)
-			print_json(p, &result, p == probe_table);
-		else
-			print_text(p, &result);
+		if (result.level == PROBE_FAIL && host.mark && !strcmp(host.mark, "1"))
+			snprintf(result.fix, sizeof(result.fix),
+				 "run vsandbox outside of the vsandbox it is in");
+		tell(&t, p, &result);
 	}
-	if (json)
-		printf("],\"ok\":%s}\n", count[PROBE_FAIL] ? "false" : "true");
+	if (t.json)
+		printf("],\"ok\":%s}\n", t.count[PROBE_FAIL] ? "false" : "true");
 	else
-		printf("%u ok, %u warnings, %u failures\n", count[PROBE_OK], count[PROBE_WARN],
-		       count[PROBE_FAIL]);
-	r = out_finish();
-	return r ? r : count[PROBE_FAIL] ? EXIT_DOCTOR : 0;
+		printf("%u ok, %u warnings, %u failures\n", t.count[PROBE_OK], t.count[PROBE_WARN],
+		       t.count[PROBE_FAIL]);
+	int r = out_finish();
+	return r ? r : t.count[PROBE_FAIL] ? EXIT_DOCTOR : 0;
 }

@@ -310,6 +310,8 @@ static void tell_project(const struct choice_result *chosen)
 			"%s was trusted and has been changed since: it may only tighten the policy "
 			"until vsandbox policy trust says otherwise",
 			chosen->project_file);
+	else if (chosen->project == CHOICE_TIGHTENED && isatty(STDERR_FILENO))
+		log_info("%s tightens the policy %s", chosen->project_file, chosen->policy->name);
 	else if (chosen->project == CHOICE_TIGHTENED)
 		log_detail("%s tightens the policy %s", chosen->project_file, chosen->policy->name);
 	else if (chosen->project == CHOICE_TRUSTED)

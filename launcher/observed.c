@@ -10,6 +10,8 @@
 #include "launcher/replay.h"
 #include "scoring/score.h"
 
+enum { FIRST_DRAWN_PORT = 32768 }; /* net.ipv4.ip_local_port_range, as it comes */
+
 /* Room for one more of @size in an array that doubles. */
 static void *grown(void *items, size_t count, size_t size)
 {
@@ -52,17 +54,51 @@ static int add_secret(struct observed *o, const struct action *a, const struct p
 	return 0;
 }
 
-static int add_host(struct observed *o, const char *host)
+/* Adds @text to a list of different texts. */
+static int add_text(char ***list, size_t *count, const char *text)
 {
-	for (size_t i = 0; i < o->host_count; i++)
-		if (!strcmp(o->hosts[i], host))
+	for (size_t i = 0; i < *count; i++)
+		if (!strcmp((*list)[i], text))
 			return 0;
-	char **hosts = grown(o->hosts, o->host_count, sizeof(*hosts));
-	if (!hosts)
+	char **longer = grown(*list, *count, sizeof(*longer));
+	if (!longer)
 		return -ENOMEM;
-	o->hosts = hosts;
-	hosts[o->host_count] = strdup(host);
-	return hosts[o->host_count++] ? 0 : -ENOMEM;
+	*list = longer;
+	longer[*count] = strdup(text);
+	return longer[(*count)++] ? 0 : -ENOMEM;
+}
+
+/*
+ * The host of "scheme://user@host:port/path" or "host:port". A port of this machine that the kernel
+ * drew, or was asked to draw, is another one the next time: the host alone then.
+ */
+static int add_host(struct observed *o, const char *resource)
+{
+	char text[300];
+	const char *scheme = strstr(resource, "://"), *host = scheme ? scheme + 3 : resource;
+	size_t len = strcspn(host, "/?#");
+	const char *at = scheme ? memrchr(host, '@', len) : NULL;
+	if (at) {
+		len -= (size_t)(at + 1 - host);
+		host = at + 1;
+	}
+	if (len == 0 || len >= sizeof(text))
+		return 0; /* no pattern can be made of it: the proof will say so */
+	memcpy(text, host, len);
+	text[len] = '\0';
+	char *colon = strrchr(text, ':');
+	bool bracketed = text[0] == '[';
+	if (!colon || (bracketed && colon[-1] != ']'))
+		return add_text(&o->hosts, &o->host_count, text);
+	long port = strtol(colon + 1, NULL, 10);
+	bool here = !strncmp(text, "127.", 4) || !strncmp(text, "[::1]", 5) ||
+		    !strncmp(text, "localhost:", 10);
+	if (port != 0 && !(here && port >= FIRST_DRAWN_PORT))
+		return add_text(&o->hosts, &o->host_count, text);
+	*colon = '\0';
+	if (bracketed)
+		colon[-1] = '\0';
+	return add_text(&o->hosts, &o->host_count, bracketed ? text + 1 : text);
 }
 
 /* What the action makes and what it takes away, for the names that are drawn by lot. */
@@ -137,6 +173,8 @@ static int add_event(struct observed *o, const struct json_object *event, const 
 			o->top_score = score;
 	}
 	int r = add_program(o, a);
+	if (r == 0 && a->resource[0] == '@')
+		return granted ? 0 : add_text(&o->sockets, &o->socket_count, a->resource);
 	if (r == 0 && !file)
 		return granted ? 0 : add_host(o, a->resource);
 	return r == 0 ? add_file(o, a, granted) : r;
@@ -213,7 +251,10 @@ void observed_finish(struct observed *o)
 		free(o->hosts[i]);
 	free(o->paths);
 	free(o->secrets);
+	for (size_t i = 0; i < o->socket_count; i++)
+		free(o->sockets[i]);
 	free(o->hosts);
+	free(o->sockets);
 }
 
 struct collapse_path *observed_paths(const struct observed *o, unsigned use)

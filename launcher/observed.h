@@ -38,8 +38,10 @@ struct observed {
 	size_t path_count;
 	struct observed_secret *secrets;
 	size_t secret_count;
-	char **hosts; /* host:port */
+	char **hosts; /* as "allow_hosts" has them: host:port, or host where the port is drawn anew */
 	size_t host_count;
+	char **sockets; /* names of abstract sockets, with their @ */
+	size_t socket_count;
 	uint32_t types; /* bit per enum action_type */
 	uint64_t actions, ambient, covered;
 	unsigned peak_minute; /* most actions of one minute that are not ambient */

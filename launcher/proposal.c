@@ -82,15 +82,30 @@ static void put_kept(struct lines *l, const struct proposal *p, const struct pol
 			line(l, list->items[i].pattern.text);
 }
 
+/* Abstract sockets: no file, no host; what a wildcard would be in a name is one character. */
+static void put_sockets(struct lines *l, const struct observed *o)
+{
+	for (size_t i = 0; i < o->socket_count; i++) {
+		char text[512];
+		snprintf(text, sizeof(text), "%s", o->sockets[i]);
+		for (char *c = text; *c; c++)
+			if (strchr("*[\\$", *c))
+				*c = '?';
+		line(l, text);
+	}
+}
+
 static const struct policy_patterns none;
 
 static void put_list(FILE *f, const struct proposal *p, const char *name, const struct list *list,
 		     const struct list *only, const struct list *without,
-		     const struct policy_patterns *kept)
+		     const struct policy_patterns *kept, const struct observed *sockets)
 {
 	struct lines l = { .f = f };
 	fprintf(f, ",\n\t\"%s\": [", name);
 	put_kept(&l, p, p->kept ? kept : &none);
+	if (sockets)
+		put_sockets(&l, sockets);
 	for (int i = 0; i < list->count; i++) {
 		const char *text = list->items[i].text;
 		if ((only && !list_has(only, text)) || (without && list_has(without, text)))
@@ -189,14 +204,14 @@ int proposal_write(FILE *f, const struct proposal *p, const struct observed *o, 
 		put_head(f, p, o);
 		put_types(f, types);
 		put_list(f, p, "allowed_resources", &writes, &reads, NULL,
-			 p->kept ? &p->kept->allowed : NULL);
+			 p->kept ? &p->kept->allowed : NULL, o);
 		put_list(f, p, "allowed_read", &reads, NULL, &writes,
-			 p->kept ? &p->kept->allowed_read : NULL);
+			 p->kept ? &p->kept->allowed_read : NULL, NULL);
 		put_list(f, p, "allowed_write", &writes, NULL, &reads,
-			 p->kept ? &p->kept->allowed_write : NULL);
+			 p->kept ? &p->kept->allowed_write : NULL, NULL);
 		fputs(",\n\t\"spawn\": false", f);
 		put_list(f, p, "spawn_allowed", &execs, NULL, NULL,
-			 p->kept ? &p->kept->spawn_allowed : NULL);
+			 p->kept ? &p->kept->spawn_allowed : NULL, NULL);
 		put_hosts(f, p, o);
 		put_limits(f, o);
 		fputs("\n}\n", f);

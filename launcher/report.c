@@ -77,12 +77,9 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info("agent %s, session %s, policy %s%s, mode %s, workspace %s, net %s, monitors "
-		 "%s%s%s",
-		 run->agent, r->session->id, run->policy->name,
-		 run->policy->also ? " tightened by the project's own" : "",
-		 policy_mode_name(run->policy->mode), workspace[run->policy->workspace],
-		 policy_net_name(run->net), monitors,
+	log_info("agent %s, session %s, policy %s, mode %s, workspace %s, net %s, monitors %s%s%s",
+		 run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
+		 workspace[run->policy->workspace], policy_net_name(run->net), monitors,
 		 degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
 		log_warn("mode observe: what the policy denies is let through and logged as an "
@@ -296,7 +293,8 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 	bool wants_text = !run->json && log_get_level() > LOG_QUIET;
 	report_flush(r);
 	/* With the file monitor off nothing was counted: only the layers know. */
-	if ((r->changed || !run->policy->monitors.file_system) && (wants_text || run->json))
+	if ((r->changed || !run->policy->monitors.file_system) &&
+	    (wants_text || run->json || run->status_fd >= 0))
 		digest_collect(r->session->dirfd, &d);
 	cleanup_free char *line = NULL;
 	size_t len = 0;

@@ -60,6 +60,15 @@ static bool reported(const struct policy *p, const struct action *a)
 	return true;
 }
 
+/* What a passed threshold meets: the mode's answer. Modes that hold or undo are refused at start. */
+static struct decision answer_of(const struct watch *watch, enum event_kind kind)
+{
+	if (kind != EVENT_SAMPLE)
+		return (struct decision){ 0 };
+	return (struct decision){ .verdict = judge_threshold(watch->policy),
+				  .reason = REASON_THRESHOLD };
+}
+
 int watch_decide(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -219,12 +228,11 @@ void watch_publish(struct watch *watch, struct event *e)
 	pthread_mutex_unlock(&watch->log_lock);
 }
 
-static void publish_text(struct watch *watch, enum event_kind kind, const char *text,
-			 const struct decision *d)
+static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
 {
-	struct event e = { .kind = kind,
+	struct event e = { .decision = answer_of(watch, kind),
+			   .kind = kind,
 			   .text = text,
-			   .decision = *d,
 			   .result = EVENT_RESULT_PENDING,
 			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
@@ -238,16 +246,12 @@ void watch_notice(struct watch *watch, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	const struct decision none = { 0 };
-	publish_text(watch, EVENT_NOTICE, text, &none);
+	publish_text(watch, EVENT_NOTICE, text);
 }
 
 void watch_sample(struct watch *watch, const char *text)
 {
-	/* Modes that hold or undo are refused at start until they exist. */
-	const struct decision d = { .verdict = judge_threshold(watch->policy),
-				    .reason = REASON_THRESHOLD };
-	publish_text(watch, EVENT_SAMPLE, text, &d);
+	publish_text(watch, EVENT_SAMPLE, text);
 }
 
 void watch_touch(struct worker *w)

@@ -67,8 +67,8 @@ void probe_listener_killable(const struct probe_host *h, struct probe_result *re
 		probe_found(ret, PROBE_OK, "", "held calls are cut off by fatal signals only");
 	else
 		probe_found(ret, PROBE_FAIL,
-			    r == -EBUSY ? "see the seccomp-notify line"
-					: "boot a kernel of 5.19 or later",
+			    r == -EBUSY || r == -EPERM ? "see the seccomp-notify line"
+						       : "boot a kernel of 5.19 or later",
 			    "WAIT_KILLABLE_RECV: %s", strerrordesc_np(-r));
 }
 
@@ -80,8 +80,8 @@ void probe_listener_addfd(const struct probe_host *h, struct probe_result *ret)
 		probe_found(ret, PROBE_OK, "", "files can be opened on behalf of the agent");
 	else
 		probe_found(ret, PROBE_FAIL,
-			    r == -EBUSY ? "see the seccomp-notify line"
-					: "boot a kernel of 5.14 or later",
+			    r == -EBUSY || r == -EPERM ? "see the seccomp-notify line"
+						       : "boot a kernel of 5.14 or later",
 			    "ADDFD with SEND: %s", strerrordesc_np(-r));
 }
 

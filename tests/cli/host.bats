@@ -183,3 +183,23 @@ assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
 	run "$VSANDBOX" shell somewhere
 	[ "$status" -eq 125 ]
 }
+
+@test "doctor inside a sandbox: 123, and the one fix there is" {
+	run "$VSANDBOX" run -q -p observe -- "$VSANDBOX" doctor
+	[ "$status" -eq 123 ]
+	[[ $output == *"fail  seccomp-notify"* && $output == *"outside of the vsandbox it is in"* ]]
+	[[ $output != *"boot a kernel"* ]]
+	"$VSANDBOX" run -q -p observe -- "$VSANDBOX" doctor --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+assert not d["ok"] and d["schema_version"] == 1
+assert all(l["fix"] for l in d["layers"] if l["level"] == "fail")'
+}
+
+@test "doctor with a state directory that others may enter: a failed layer with its fix" {
+	box -q -- true
+	chmod 0755 "$XDG_STATE_HOME/vsandbox"
+	run "$VSANDBOX" doctor
+	[ "$status" -eq 123 ]
+	[[ $output == "fail  state "*"chmod 0700"* ]]
+}

@@ -144,3 +144,22 @@ other_job_is_denied() {
 	"$VSANDBOX" policy show --resolved ./policy.json >resolved
 	! grep -q '"\*\*"' resolved
 }
+
+@test "learn: hosts and ports; what the kernel draws anew is not written down" {
+	JOBS
+	cat >net.py <<-'PY'
+		import socket
+		for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+		    s = socket.socket(family); s.bind((host, 0)); s.listen()
+		    c = socket.socket(family); c.connect(s.getsockname())
+		c = socket.socket(); c.settimeout(1)
+		try: c.connect(("127.0.0.1", 9))
+		except OSError: pass
+	PY
+	"$VSANDBOX" learn -q -o policy.json --net host -- /usr/bin/python3 net.py
+	grep -q '"127.0.0.1:9"' policy.json
+	grep -q '"127.0.0.1"' policy.json
+	grep -q '"::1"' policy.json
+	"$VSANDBOX" why -p ./policy.json --host 127.0.0.1:40000 | grep -q 'decision *allow'
+	"$VSANDBOX" why -p ./policy.json --host example.com:443 | grep -q 'decision *block'
+}
