@@ -115,6 +115,6 @@ int cmd_doctor(const struct options *o)
 	else
 		printf("%u ok, %u warnings, %u failures\n", t.count[PROBE_OK], t.count[PROBE_WARN],
 		       t.count[PROBE_FAIL]);
-	int r = out_finish();
+	r = out_finish();
 	return r ? r : t.count[PROBE_FAIL] ? EXIT_DOCTOR : 0;
 }

@@ -63,7 +63,7 @@ static int collect(struct undo_run *u, const struct undo_layer *l, int fd, char 
 					   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (child >= 0)
 				r = collect(u, l, child, rel, depth + 1);
-		} else if (S_ISREG(st.st_mode)) {
+		} else if (!S_ISDIR(st.st_mode)) {
 			r = add_name(u, l, st.st_ino, rel);
 		}
 		rel[len] = '\0';
@@ -78,7 +78,7 @@ static const char *look_up(struct undo_run *u, const struct undo_place *p, uint6
 		struct stat st;
 		if (n->ino == ino && n->layer == p->layer &&
 		    fstatat(n->layer->upper_fd, n->rel, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_ino == ino && S_ISREG(st.st_mode) &&
+		    st.st_ino == ino && !S_ISDIR(st.st_mode) &&
 		    strcmp(n->rel, undo_layer_path(p->layer, p->path)) != 0)
 			return n->rel;
 	}

@@ -239,21 +239,22 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 {
 	struct stat st;
 	k->content = JOURNAL_CONTENT_NONE;
+	k->upper = in_upper(k, &st);
+	k->upper_ino = k->upper ? st.st_ino : 0;
+	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
+	if (how == KEEP_REMOVED && k->upper && !S_ISDIR(st.st_mode) && st.st_nlink > 1 &&
+	    !k->layer->real) {
+		k->content = JOURNAL_CONTENT_NAMED;
+		return 0;
+	}
 	if (S_ISLNK(k->st.st_mode)) {
 		k->content = JOURNAL_CONTENT_INLINE;
 		return 0;
 	}
-	k->upper = in_upper(k, &st);
-	k->upper_ino = k->upper ? st.st_ino : 0;
 	if (!S_ISREG(k->st.st_mode))
 		return 0;
 	if (!k->upper) {
 		k->content = JOURNAL_CONTENT_LOWER;
-		return 0;
-	}
-	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
-	if (how == KEEP_REMOVED && st.st_nlink > 1 && !k->layer->real) {
-		k->content = JOURNAL_CONTENT_NAMED;
 		return 0;
 	}
 	if (how == KEEP_APPENDED && st.st_size > JOURNAL_INLINE_MAX) {
@@ -346,12 +347,14 @@ static int commit(struct worker *w)
 }
 
 /*
- * An inode number that says who it is: not so rootless of what the lower made; nor of directories, which
- * move.c makes anew where the overlay cannot rename them.
+ * An inode number that says who it is. Not so of directories, which move.c makes anew where the overlay
+ * cannot rename them; nor of what the lower made, but for files of root's: only their origin is
+ * kept at copy-up and found again.
  */
 static bool is_identity(const struct worker *w, const struct undo_layer *l, const struct stat *st)
 {
-	return !S_ISDIR(st->st_mode) && (l->rootful || created_has(&w->watch->created, st));
+	return (l->rootful && S_ISREG(st->st_mode)) ||
+	       (!S_ISDIR(st->st_mode) && created_has(&w->watch->created, st));
 }
 
 /*
