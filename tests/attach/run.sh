@@ -57,6 +57,7 @@ finish() {
 	rm -rf "$work"
 }
 trap finish EXIT
+trap '' PIPE # who was to read may have been killed
 
 attach() {
 	timeout 60 "$VSANDBOX" attach -p "$work/open.json" --net host "$@" 2>err >id

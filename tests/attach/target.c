@@ -9,7 +9,7 @@
  * nobody sent a signal. wrong: data lost, doubled or changed. early, late: waits shorter than asked, or
  * longer by more than LATE_MS. Usage: target CANARY [spinners [sleepers]]
  *
- * target CANARY alone: one thread that makes no call for a second, so that an attach finds it in its own code; then
+ * target CANARY alone: one thread that makes no call for two seconds, so that an attach finds it in its own code; then
  * the canary, and "alone denied=D wrong=W".
  */
 #include <arpa/inet.h>
@@ -370,7 +370,7 @@ static void start(void (*step)(void), pthread_t *ret)
 static int alone(void)
 {
 	printf("ready\n");
-	for (int64_t until = now_us() + 1000000; now_us() < until;) {
+	for (int64_t until = now_us() + 2000000; now_us() < until;) {
 		do_compute();
 		do_rseq();
 	}
