@@ -10,6 +10,7 @@ cd "$top" || exit 1
 VSANDBOX=${VSANDBOX:-$top/build/release/vsandbox}
 BENCH_BIN=${BENCH_BIN:-$top/build/release/bench}
 ROUNDS=${ROUNDS:-5}
+LAUNCHERS=${LAUNCHERS:-native vsandbox}
 work=$(mktemp -d) || exit 1
 chmod 755 "$work"
 # As an ordinary user: pasta does not run as root.
@@ -58,7 +59,7 @@ median() {
 }
 
 for _ in $(seq "$ROUNDS"); do
-	for l in native vsandbox pasta slirp4netns; do
+	for l in $LAUNCHERS; do
 		by "$l" "$work/connect" 203.0.113.10 6601 400 >>"$work/connect.$l"
 		by "$l" iperf3 -c 203.0.113.10 -p 5201 -t 1 -J |
 			python3 -c 'import json, sys; print(round(json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"] / 8e6))' \
@@ -66,7 +67,7 @@ for _ in $(seq "$ROUNDS"); do
 	done
 done
 printf '%-12s %12s %8s %14s %8s\n' launcher 'connect us' ratio 'stream MB/s' ratio
-for l in native vsandbox pasta slirp4netns; do
+for l in $LAUNCHERS; do
 	printf '%s %s %s\n' "$l" "$(median "$work/connect.$l")" "$(median "$work/stream.$l")"
 done | awk 'NR == 1 { c = $2; s = $3 }
 	{ printf "%-12s %12s %8s %14s %8s\n", $1, $2, ($2 > 0 ? sprintf("%.2f", $2 / c) : "-"), $3, ($3 > 0 ? sprintf("%.2f", $3 / s) : "-") }'

@@ -280,7 +280,8 @@ static void put_name_record(struct writer *w, const char *owner, uint16_t type, 
 			    const char *target)
 {
 	put_record(w, owner, type, ttl_s);
-	put16(w, (unsigned)strlen(target) + 2); /* a length for every label, and the root */
+	/* a length for every label, and the root, which is all there is of an empty name */
+	put16(w, *target ? (unsigned)strlen(target) + 2 : 1);
 	put_name(w, target);
 }
 
