@@ -181,7 +181,8 @@ static bool walk_owner(const uint8_t *bytes, size_t len, size_t start, const str
 		if (r.class != CLASS_IN || strcmp(r.owner, owner) != 0)
 			continue;
 		if (r.type == DNS_CNAME && !more)
-			more = read_name(bytes, len, r.data, next) != 0;
+			more = read_name(bytes, r.data + r.data_len, r.data, next) ==
+			       r.data + r.data_len; /* all of the record, no more */
 		else if (r.type != q->type || (q->type != DNS_A && q->type != DNS_AAAA) ||
 			 r.data_len != address_len)
 			continue;
