@@ -117,9 +117,11 @@ int broker_receive(int fd, int flags, struct broker_packet *ret)
 			      .msg_controllen = sizeof(control) };
 	ret->fd_count = 0;
 	ssize_t n;
+	unsigned resets = 0;
 	do
 		n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	/* ECONNRESET is told once, before the last words: the other end had not read all of ours */
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !resets++)));
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	take_fds(ret, &msg);

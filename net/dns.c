@@ -8,7 +8,6 @@
 enum {
 	HEADER = 12,
 	RECORDS_MAX = 512, /* in all sections; more: not well formed */
-	POINTERS_MAX = 32,
 	LABEL_MAX = 63,
 	CLASS_IN = 1,
 	FLAG_QR = 0x8000,
@@ -42,27 +41,30 @@ static bool host_byte(uint8_t c)
 }
 
 /*
- * The name at @at as text. Returns the offset behind it in the record, 0 when it is not well formed.
+ * The name at @at as text. A pointer leads to what stands before it, header excepted, and nothing
+ * from there on is read beyond it: so it ends, and means the same in a copy cut behind it. Returns the offset behind it in the record, 0 when it is not well formed.
  * Bytes that no host name has are kept out of the text as '?', which no pattern matches.
  */
 static size_t read_name(const uint8_t *bytes, size_t len, size_t at,
 			char text[static DNS_NAME_SIZE])
 {
-	size_t used = 0, behind = 0;
-	unsigned pointers = 0;
+	size_t used = 0, behind = 0, limit = len;
 	for (;;) {
-		if (at >= len)
+		if (at >= limit)
 			return 0;
 		uint8_t n = bytes[at];
 		if ((n & 0xc0) == 0xc0) {
-			if (at + 1 >= len || ++pointers > POINTERS_MAX)
+			if (at + 1 >= limit)
 				return 0;
 			if (!behind)
 				behind = at + 2;
+			limit = at;
 			at = (size_t)(n & 0x3f) << 8 | bytes[at + 1];
+			if (at < HEADER)
+				return 0;
 			continue;
 		}
-		if (n > LABEL_MAX || at + 1 + n > len)
+		if (n > LABEL_MAX || at + 1 + n > limit)
 			return 0;
 		at++;
 		if (n == 0)
@@ -179,7 +181,8 @@ static bool walk_owner(const uint8_t *bytes, size_t len, size_t start, const str
 		if (r.class != CLASS_IN || strcmp(r.owner, owner) != 0)
 			continue;
 		if (r.type == DNS_CNAME && !more)
-			more = read_name(bytes, len, r.data, next) != 0;
+			more = read_name(bytes, r.data + r.data_len, r.data, next) ==
+			       r.data + r.data_len; /* all of the record, no more */
 		else if (r.type != q->type || (q->type != DNS_A && q->type != DNS_AAAA) ||
 			 r.data_len != address_len)
 			continue;
@@ -278,7 +281,8 @@ static void put_name_record(struct writer *w, const char *owner, uint16_t type, 
 			    const char *target)
 {
 	put_record(w, owner, type, ttl_s);
-	put16(w, (unsigned)strlen(target) + 2); /* a length for every label, and the root */
+	/* a length for every label, and the root, which is all there is of an empty name */
+	put16(w, *target ? (unsigned)strlen(target) + 2 : 1);
 	put_name(w, target);
 }
 

@@ -206,6 +206,24 @@ static void packets_carry_descriptors_and_text(void **state)
 	close(pipe_fds[0]);
 }
 
+/* Whoever gives up has said why, though it leaves what we said unread. */
+static void last_words_are_heard(void **state)
+{
+	(void)state;
+	static struct broker_packet p;
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	struct broker_message m = { .type = BROKER_SETUP };
+	assert_int_equal(broker_send(pair[0], &m, NULL, 0, NULL, 0), 0);
+	m = (struct broker_message){ .type = BROKER_UNABLE, .error = EADDRINUSE };
+	assert_int_equal(broker_send(pair[1], &m, "why", 3, NULL, 0), 0);
+	close(pair[1]);
+	assert_int_equal(broker_receive(pair[0], 0, &p), 1);
+	assert_string_equal(p.text, "why");
+	assert_int_equal(broker_receive(pair[0], 0, &p), 0);
+	close(pair[0]);
+}
+
 static void a_head_that_lies_is_not_valid(void **state)
 {
 	(void)state;
@@ -234,6 +252,7 @@ int main(void)
 		cmocka_unit_test(the_memory_is_bounded),
 		cmocka_unit_test(a_hosts_file_is_read),
 		cmocka_unit_test(packets_carry_descriptors_and_text),
+		cmocka_unit_test(last_words_are_heard),
 		cmocka_unit_test(a_head_that_lies_is_not_valid),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
