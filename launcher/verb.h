@@ -37,8 +37,7 @@ int cmd_why(const struct options *o);
 
 extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
 	logs_options[], policy_options[], ps_options[], run_options[], show_options[],
-	snapshot_options[],
-	why_options[];
+	snapshot_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

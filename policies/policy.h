@@ -97,7 +97,7 @@ struct policy {
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
 	bool snapshots; /* one is taken at the end of a run that changed something */
-	void *arena; /* owns every string and array above */
+	void *arena;    /* owns every string and array above */
 };
 
 /*

@@ -65,7 +65,8 @@ run_changes() {
 	diff "$BATS_TEST_TMPDIR/diff1" "$BATS_TEST_TMPDIR/diff2"
 	"$VSANDBOX" audit verify "$second"
 	base=$XDG_STATE_HOME/vsandbox/sessions
-	for n in $(ls "$base/$first/layers"); do
+	for layer in "$base/$first/layers"/*; do
+		n=${layer##*/}
 		one=$base/$first/layers/$n/upper two=$base/$second/layers/$n/upper
 		[ "$(id -u)" -eq 0 ] || chmod u+rx "$one$PWD/closed" "$two$PWD/closed" 2>/dev/null || true
 		diff <(tree "$one") <(tree "$two")
