@@ -159,6 +159,18 @@ struct kernel_xattr_args {
 	__u32 flags;
 };
 
+/* struct sched_attr of sched_setattr(2), 5.3; its header collides with <sched.h>. */
+struct kernel_sched_attr {
+	__u32 size;
+	__u32 policy;
+	__u64 flags;
+	__s32 nice;
+	__u32 priority;
+	__u64 runtime; /* ns; of SCHED_OTHER the length of a turn, since 6.12 */
+	__u64 deadline, period;
+	__u32 util_min, util_max;
+};
+
 /* pidfd_open(2) */
 #ifndef PIDFD_NONBLOCK
 #define PIDFD_NONBLOCK O_NONBLOCK /* 5.10 */

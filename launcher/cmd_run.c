@@ -56,10 +56,12 @@ enum {
 	RUN_APPROVAL_TIMEOUT,
 };
 
+enum { APPROVAL_SECONDS = 300, APPROVAL_SECONDS_MAX = 7 * 24 * 3600 };
+
 const struct option_spec run_options[] = {
 	[RUN_POLICY] = { "policy", 'p', "NAME|FILE", "the policy (default dev)" },
 	[RUN_NAME] = { "name", 0, "AGENT", "whose baseline to use (default: the command's name)" },
-	[RUN_MODE] = { "mode", 0, "MODE", "observe or alert: what a risky action meets" },
+	[RUN_MODE] = { "mode", 0, "MODE", "observe, alert or pause: what a risky action meets" },
 	[RUN_ALLOW] = { "allow", 0, "PATTERN", "allow a path as well; repeatable" },
 	[RUN_BLOCK] = { "block", 0, "PATTERN", "block a path; always wins; repeatable" },
 	[RUN_ALLOW_HOSTS] = { "allow-hosts", 0, "HOST", "allow a host as well; repeatable" },
@@ -86,7 +88,8 @@ const struct option_spec run_options[] = {
 	[RUN_PIDS] = { "pids", 0, "N", "limit of processes and threads" },
 	[RUN_TIMEOUT] = { "timeout", 0, "SECONDS",
 			  "end the run after that time, with exit code 124" },
-	[RUN_APPROVE] = { "approve", 0, "none", "who answers held actions" },
+	[RUN_APPROVE] = { "approve", 0, "tty|web|none",
+			  "who answers held actions; none denies them at once (default tty)" },
 	[RUN_STATUS_FD] = { "status-fd", 0, "N",
 			    "write start and end as JSON lines to this descriptor" },
 	[RUN_DRY_RUN] = { "dry-run", 0, NULL, "print the plan as JSON and start nothing" },
@@ -105,8 +108,9 @@ const struct option_spec run_options[] = {
 	[RUN_HOST_PORT] = { "host-port", 0, "P", "",
 			    "use --net host to reach services of this host" },
 	[RUN_PUBLISH] = { "publish", 0, "P", "", "use --net host to be reachable" },
-	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "S", "",
-				   "nothing is held for approval yet" },
+	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "SECONDS",
+				   "how long a held action waits before it is denied (default "
+				   "300)" },
 	{ NULL },
 };
 
@@ -156,9 +160,10 @@ static int apply_policy_flags(struct run *run, const struct options *o, struct e
 /* What a policy or flag may ask for and is not there yet is refused: never run with less. */
 static int refuse_unbuilt(const struct policy *p, struct err *err)
 {
-	if (p->mode == MODE_PAUSE || p->mode == MODE_ROLLBACK)
-		return err_set(err, ENOSYS, "mode %s is not built yet; use --mode alert or observe",
-			       policy_mode_name(p->mode));
+	if (p->mode == MODE_ROLLBACK)
+		return err_set(
+			err, ENOSYS,
+			"mode rollback is not built yet; use --mode alert, pause or observe");
 	if (p->on_exit == ON_EXIT_COMMIT || p->on_exit == ON_EXIT_ASK)
 		return err_set(err, ENOSYS,
 			       "on-exit %s is not built yet; use --on-exit keep or discard",
@@ -201,13 +206,32 @@ static int parse_layer(const char *name, uint32_t *bits, struct err *err)
 	return err_set(err, EINVAL, "--allow-degraded '%.40s': the layers are %s", name, known);
 }
 
+static int parse_approval(struct run *run, const struct options *o, struct err *err)
+{
+	static const char *const names[APPROVE_BY_COUNT] = {
+		[APPROVE_TTY] = "tty", [APPROVE_WEB] = "web", [APPROVE_NONE] = "none"
+	};
+	const char *by = options_value(o, RUN_APPROVE);
+	const char *seconds = options_value(o, RUN_APPROVAL_TIMEOUT);
+	while (by && run->approve < APPROVE_BY_COUNT && strcmp(names[run->approve], by))
+		run->approve++;
+	if (run->approve == APPROVE_BY_COUNT)
+		return err_set(err, EINVAL, "--approve '%.20s': tty, web or none", by);
+	char *end = NULL;
+	long n = seconds ? strtol(seconds, &end, 10) : APPROVAL_SECONDS;
+	if (seconds && (*end || n < 1 || n > APPROVAL_SECONDS_MAX))
+		return err_set(err, EINVAL, "--approval-timeout '%.20s': 1 to %d seconds", seconds,
+			       APPROVAL_SECONDS_MAX);
+	run->approval_ms = run->approve == APPROVE_NONE ? 0 : (unsigned)n * 1000;
+	return 0;
+}
+
 static int parse_own_flags(struct run *run, const struct options *o, struct err *err)
 {
-	const char *approve = options_value(o, RUN_APPROVE);
 	const char *fd = options_value(o, RUN_STATUS_FD);
-	if (approve && strcmp(approve, "none"))
-		return err_set(err, ENOSYS, "--approve %.20s is not built yet; only none is",
-			       approve);
+	int r = parse_approval(run, o, err);
+	if (r < 0)
+		return r;
 	if (fd) {
 		char *end;
 		long n = strtol(fd, &end, 10);
@@ -220,7 +244,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	for (unsigned i = 0; i < o->count; i++) {
 		if (o->given[i].id != RUN_ALLOW_DEGRADED)
 			continue;
-		int r = parse_layer(o->given[i].value, &run->degraded_ok, err);
+		r = parse_layer(o->given[i].value, &run->degraded_ok, err);
 		if (r < 0)
 			return r;
 	}

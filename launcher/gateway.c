@@ -26,6 +26,8 @@
 
 #include "base/eventlog.h"
 #include "base/scope.h"
+#include "launcher/approvals.h"
+#include "launcher/control.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/report.h"
@@ -46,6 +48,9 @@ struct gateway {
 	struct session_start start;
 	struct report report;
 	struct eventlog_reader *log;
+	struct control control;
+	struct control_host host;
+	struct approvals approvals;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
@@ -72,12 +77,11 @@ static void stamp(struct event *e)
 	e->wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void tell_monitor(struct gateway *g, int type, int value)
+static void tell_monitor(struct gateway *g, enum packet_type type, int value)
 {
-	struct monitor_message m = { .type = type, .value = value };
-	ssize_t n = send(g->monitor_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
-		log_detail("the monitor takes no message: %s, continuing", strerrordesc_np(errno));
+	int r = packet_send(g->monitor_fd, type, value, 0, NULL, PACKET_NOWAIT);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		log_detail("the monitor takes no message: %s, continuing", strerrordesc_np(-r));
 }
 
 /* Ends the tree; when the monitor does not answer, by the monitor's own death. */
@@ -88,6 +92,20 @@ static void end_tree(struct gateway *g, const char *reason)
 	g->reason = reason;
 	g->kill_ms = now_ms() + KILL_PATIENCE_MS;
 	tell_monitor(g, MONITOR_KILL, 0);
+}
+
+/* struct control_host */
+static int host_ask(void *gateway, enum monitor_request what, const char *argument, uint32_t ticket)
+{
+	struct gateway *g = gateway;
+	return g->started && !g->exited ? packet_send(g->monitor_fd, MONITOR_REQUEST, (int)what,
+						      ticket, argument, PACKET_NOWAIT)
+					: -EAGAIN;
+}
+
+static void host_end(void *gateway, const char *reason)
+{
+	end_tree(gateway, reason);
 }
 
 static void drop_fd(int *fd)
@@ -115,6 +133,13 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		}
 		return;
 	}
+	/* The tree is frozen under a prompt: it takes its signal when that is gone. */
+	bool prompted = g->approvals.prompt != PROMPT_NONE;
+	if (prompted && from_terminal &&
+	    (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
+		approvals_withdraw(&g->approvals);
+	if (signum == SIGCONT)
+		approvals_prompt(&g->approvals);
 	if (signum == SIGINT && from_terminal) {
 		uint64_t now = now_ms();
 		if (g->interrupt_ms && now - g->interrupt_ms < INTERRUPT_TWICE_MS)
@@ -125,7 +150,7 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		tell_monitor(g, MONITOR_SIGNAL, signum);
 }
 
-static void on_failed(struct gateway *g, const struct monitor_message *m)
+static void on_failed(struct gateway *g, const struct packet *m)
 {
 	if (g->exit_code >= 0) /* a signal ended the start */
 		return;
@@ -144,7 +169,7 @@ static void on_exec_failed(struct gateway *g, int errnum)
 							   : strerrordesc_np(errnum));
 }
 
-static void on_started(struct gateway *g, const struct monitor_message *m)
+static void on_started(struct gateway *g, const struct packet *m)
 {
 	g->started = true;
 	g->start.agent_pid = m->value;
@@ -163,16 +188,15 @@ static void on_messages(struct gateway *g)
 {
 	int stopped = 0;
 	for (;;) {
-		struct monitor_message m;
-		ssize_t n = recv(g->monitor_fd, &m, sizeof(m), MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
+		struct packet m;
+		int r = packet_receive(g->monitor_fd, &m);
+		if (r == -EPROTO)
 			continue;
-		if (n != (ssize_t)sizeof(m)) {
-			if (n == 0 || (n < 0 && errno != EAGAIN))
+		if (r != 1) {
+			if (r != -EAGAIN)
 				drop_fd(&g->monitor_fd);
 			break;
 		}
-		m.text[sizeof(m.text) - 1] = 0;
 		switch (m.type) {
 		case MONITOR_STARTED:
 			on_started(g, &m);
@@ -188,6 +212,17 @@ static void on_messages(struct gateway *g)
 			break;
 		case MONITOR_CONTINUED:
 			stopped = 0;
+			break;
+		case MONITOR_HELD:
+			approvals_held(&g->approvals, m.ticket, m.text);
+			break;
+		case MONITOR_SETTLED:
+			approvals_settled(&g->approvals, m.ticket);
+			break;
+		case MONITOR_REPLY:
+			if (m.ticket == APPROVALS_TICKET)
+				approvals_reply(&g->approvals, m.value);
+			control_reply(&g->control, m.ticket, m.value, m.text);
 			break;
 		case MONITOR_EXIT:
 			g->exited = true;
@@ -245,12 +280,14 @@ static void on_time(struct gateway *g, uint64_t now)
 static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
-		struct pollfd fds[] = {
+		struct pollfd fds[5 + CONTROL_POLLS] = {
 			{ .fd = g->monitor_fd, .events = POLLIN },
 			{ .fd = g->signal_fd, .events = POLLIN },
 			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
 			{ .fd = g->pidfd, .events = POLLIN },
 		};
+		control_polls(&g->control, fds + 5);
+		fds[4] = approvals_poll(&g->approvals);
 		uint64_t now = now_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
@@ -273,6 +310,9 @@ static void supervise(struct gateway *g)
 		if (fds[1].revents & POLLIN)
 			while (read(g->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 				on_signal(g, &info);
+		if (fds[4].revents && fds[4].fd == approvals_poll(&g->approvals).fd)
+			approvals_key(&g->approvals);
+		control_serve(&g->control, fds + 5);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -306,6 +346,9 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->lock_fd); /* it would keep the session alive after us */
 	drop_fd(&g->signal_fd);
 	drop_fd(&g->monitor_fd);
+	drop_fd(&g->control.fd);
+	drop_fd(&g->control.dir_fd);
+	drop_fd(&g->approvals.tty_fd);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -375,6 +418,8 @@ static void keep_snapshot(struct gateway *g)
 static int finish(struct gateway *g)
 {
 	struct err err;
+	bool refused = g->approvals.denied_any;
+	approvals_finish(&g->approvals); /* the terminal first: what follows writes to it */
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
 	if (!g->exited)
@@ -392,6 +437,8 @@ static int finish(struct gateway *g)
 			reason = WIFSIGNALED(g->status) ? "signal" : "exit";
 		else if (g->deadline_passed)
 			code = EXIT_TIMEOUT;
+		else if (refused && !strcmp(reason, "approval denied"))
+			code = EXIT_APPROVAL;
 	} else if (crashed) {
 		code = EXIT_POLICY;
 		reason = "monitor died";
@@ -496,6 +543,15 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.agents_dirfd = run->agents_dirfd,
 		.ring_wake_fd = g->ring_fd,
 	};
+	g->host = (struct control_host){
+		.gateway = g, .ask = host_ask, .end = host_end, .approvals = &g->approvals
+	};
+	approvals_init(&g->approvals, &g->host, g->session.id, run->approve);
+	plan.approval_ms = run->approval_ms;
+	r = control_open(&g->control, &g->session, &g->host, err);
+	if (r < 0)
+		return r;
+	g->start.control = g->control.path;
 	r = fork_monitor(g, mask, &plan, err);
 	if (r < 0)
 		return r;
@@ -529,6 +585,8 @@ int gateway_run(struct run *run)
 			     .signal_fd = -1,
 			     .ring_fd = -1,
 			     .pidfd = -1,
+			     .control = { .fd = -1, .dir_fd = -1 },
+			     .approvals = { .tty_fd = -1 },
 			     .exit_code = -1 };
 	char state_path[STATE_PATH_SIZE];
 	struct err err;
@@ -582,6 +640,7 @@ out:
 	drop_fd(&g.signal_fd);
 	drop_fd(&g.ring_fd);
 	drop_fd(&g.pidfd);
+	control_close(&g.control);
 	session_close(&g.session);
 	drop_fd(&g.lock_fd); /* last: from now on the session is over */
 	return code;

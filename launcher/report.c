@@ -210,9 +210,11 @@ void report_event(const struct event *e, void *report)
 	}
 	if (e->kind != EVENT_ACTION)
 		return;
+	if (e->decision.verdict == VERDICT_PAUSE && e->result == EVENT_RESULT_PENDING)
+		return; /* held: what becomes of it is told when it has become so */
 	r->by_verdict[e->decision.verdict]++;
 	r->by_type[e->action.type]++;
-	if (e->decision.verdict >= VERDICT_PAUSE) { /* nobody answers yet: held means refused */
+	if (e->decision.verdict >= VERDICT_PAUSE) { /* held, and refused in the end */
 		r->denied_by_type[e->action.type]++;
 		denial(r, e);
 		return;

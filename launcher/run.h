@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "launcher/approvals.h"
 #include "launcher/image.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
@@ -28,6 +29,8 @@ struct run {
 	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
 	bool allow_ptrace, read_events, json, dry_run;
 	int status_fd; /* -1 none */
+	enum approve_by approve;
+	unsigned approval_ms; /* how long a call waits for a person; 0: denied at once */
 };
 
 /*

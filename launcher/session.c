@@ -128,6 +128,7 @@ int session_write_start(const struct session *s, const struct session_start *sta
 	json_member(f, false, "workspace", start->workspace);
 	json_member(f, false, "net", start->net);
 	json_member(f, false, "on_exit", start->on_exit);
+	json_member(f, false, "control", start->control);
 	fprintf(f, ",\"started_ns\":%llu,\"uid\":%u", (unsigned long long)start->started_ns,
 		getuid());
 	json_process(f, "gateway", start->gateway_pid);

@@ -52,6 +52,7 @@ struct session_start {
 	uint64_t started_ns;                       /* wall clock */
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
 	const char *degraded;                      /* comma separated; "" none */
+	const char *control;                       /* path of the control socket */
 };
 
 /* Makes STATE/sessions/ID and takes its lock. @ret_lock is the caller's, and must not be inherited. */

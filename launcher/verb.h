@@ -19,6 +19,7 @@ extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
 
 /* One function for each cmd_NAME.c, with its option list. */
+int cmd_approve(const struct options *o);
 int cmd_audit(const struct options *o);
 int cmd_completion(const struct options *o);
 int cmd_diff(const struct options *o);
@@ -27,6 +28,8 @@ int cmd_doctor(const struct options *o);
 int cmd_help(const struct options *o);
 int cmd_kill(const struct options *o);
 int cmd_logs(const struct options *o);
+int cmd_pause(const struct options *o);
+int cmd_resume(const struct options *o);
 int cmd_policy(const struct options *o);
 int cmd_ps(const struct options *o);
 int cmd_run(const struct options *o);
@@ -35,8 +38,9 @@ int cmd_snapshot(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec diff_options[], discard_options[], doctor_options[], kill_options[],
-	logs_options[], policy_options[], ps_options[], run_options[], show_options[],
+extern const struct option_spec approve_options[], diff_options[], discard_options[],
+	doctor_options[], kill_options[], logs_options[], pause_options[], resume_options[],
+	policy_options[], ps_options[], run_options[], show_options[],
 	snapshot_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */

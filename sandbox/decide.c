@@ -67,7 +67,14 @@ int watch_decide(struct worker *w)
 
 	identify(w);
 	judge(watch->policy, watch->state, watch->history, &w->action, d);
-	/* Modes that hold or undo are refused at start until they exist; here they deny. */
+	if (d->verdict == VERDICT_PAUSE) {
+		int r = hold_call(w);
+		if (r == HOLD_KEPT)
+			return WATCH_HELD;
+		if (r == HOLD_PASSED)
+			d->verdict = VERDICT_ALLOW; /* the reason stays: why it was asked */
+	}
+	/* Mode rollback is refused at start until it exists; here it denies. */
 	bool denied = d->verdict >= VERDICT_PAUSE;
 	if (denied && d->deny_errno <= 0)
 		d->deny_errno = EACCES;
@@ -108,9 +115,7 @@ int watch_decide_also(struct worker *w, const struct action *also)
 		int r = watch_decide(w);
 		if (r < 0)
 			return r;
-		watch_done(w,
-			   -EACCES); /* the clock moved a rule's window meanwhile: still refused */
-		return -EACCES;
+		watch_done(w, EVENT_RESULT_PENDING); /* a person has allowed this part of it */
 	}
 	w->action = main;
 	return 0;
@@ -126,6 +131,15 @@ void watch_done(struct worker *w, int64_t result)
 	w->record = NULL;
 }
 
+void watch_publish(struct watch *watch, struct event *e)
+{
+	stamp(e);
+	pthread_mutex_lock(&watch->log_lock);
+	if (eventlog_begin(&watch->log, e))
+		eventlog_publish(&watch->log);
+	pthread_mutex_unlock(&watch->log_lock);
+}
+
 static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
 {
 	struct event e = { .kind = kind,
@@ -133,11 +147,7 @@ static void publish_text(struct watch *watch, enum event_kind kind, const char *
 			   .result = EVENT_RESULT_PENDING,
 			   .ambient_count = watch->ambient_count };
 	e.action.resource = e.action.program = "";
-	stamp(&e);
-	pthread_mutex_lock(&watch->log_lock);
-	if (eventlog_begin(&watch->log, &e))
-		eventlog_publish(&watch->log);
-	pthread_mutex_unlock(&watch->log_lock);
+	watch_publish(watch, &e);
 }
 
 void watch_notice(struct watch *watch, const char *fmt, ...)

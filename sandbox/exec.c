@@ -352,6 +352,7 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	int r = listener_continue(&watch->listener, id);
 	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
+	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE); /* traced now, and answered */
 	watch_step_down(w);
 	enum outcome outcome = guard(w, x, &pid);
 	if (outcome == EXEC_VERIFIED)

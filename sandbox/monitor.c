@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <malloc.h>
 #include <poll.h>
 #include <sched.h>
@@ -12,18 +13,49 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/kernel.h"
 #include "base/scope.h"
+#include "sandbox/requests.h"
 #include "sandbox/sampler.h"
 #include "sandbox/watch.h"
 
+enum { RESTART = -512 /* ERESTARTSYS */ };
+
+/* A follower answers through the gate: frozen, nobody gets an answer. The leader is inside it. */
+static void begin_answer(struct worker *w)
+{
+	if (!w->leading)
+		freeze_gate(&w->watch->freeze);
+}
+
+static void end_answer(struct worker *w)
+{
+	if (w->leading)
+		return;
+	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE);
+	freeze_ungate(&w->watch->freeze);
+}
+
 void worker_answer(struct worker *w, int64_t value)
 {
+	if (value == WATCH_HELD)
+		return;
+	begin_answer(w);
 	listener_answer(&w->watch->listener, w->n.notif.id, value);
+	end_answer(w);
+}
+
+int worker_inject(struct worker *w, int fd, enum inject_flags flags)
+{
+	begin_answer(w);
+	int r = listener_inject(&w->watch->listener, w->n.notif.id, fd, flags);
+	end_answer(w);
+	return r;
 }
 
 int worker_path(struct worker *w, unsigned arg, unsigned which)
@@ -71,7 +103,7 @@ static void clear(struct worker *w)
 	w->record = NULL;
 }
 
-/* One notification, by the leader. */
+/* One notification, by the leader, within the gate. */
 static void step(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -108,6 +140,7 @@ void watch_step_down(struct worker *w)
 	    watch->workers < WATCH_WORKERS_MAX)
 		start_worker(watch);
 	w->leading = false;
+	freeze_ungate(&watch->freeze);
 	pthread_mutex_unlock(&watch->leader);
 }
 
@@ -121,6 +154,7 @@ static void follow(struct worker *w)
 	pthread_mutex_lock(&watch->leader);
 	__atomic_sub_fetch(&watch->followers, 1, __ATOMIC_RELAXED);
 	w->leading = true;
+	__atomic_store_n(&watch->leading, pthread_self(), __ATOMIC_RELEASE);
 }
 
 void watch_execed(struct watch *watch, pid_t tgid)
@@ -161,7 +195,13 @@ static void *worker_main(void *arg)
 	w->umask = -1;
 	follow(w);
 	while (!watch->closing) {
-		int r = listener_receive(&watch->listener, &w->n);
+		int r = 0;
+		if (!hold_take(&watch->hold, w)) {
+			w->pass.count = 0;
+			__atomic_store_n(&watch->receiving, true, __ATOMIC_RELEASE);
+			r = listener_receive(&watch->listener, &w->n);
+			__atomic_store_n(&watch->receiving, false, __ATOMIC_RELEASE);
+		}
 		if (r == -EINTR)
 			continue;
 		if (r == -ENOENT) { /* the caller died before we looked, or nobody is left */
@@ -174,10 +214,19 @@ static void *worker_main(void *arg)
 			watch->closing = true;
 			continue;
 		}
+		__atomic_store_n(&w->serving, (pid_t)w->n.notif.pid, __ATOMIC_RELEASE);
+		freeze_gate(&watch->freeze);
 		forget_execed(watch);
-		step(w);
-		if (!w->leading)
+		if (freeze_seized(&watch->freeze, (pid_t)w->n.notif.pid))
+			worker_answer(w, RESTART); /* its seizure is the signal it will see */
+		else
+			step(w);
+		if (w->leading) {
+			__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE);
+			freeze_ungate(&watch->freeze);
+		} else {
 			follow(w);
+		}
 	}
 	pthread_mutex_unlock(&watch->leader);
 	return NULL;
@@ -202,16 +251,28 @@ static int start_worker(struct watch *watch)
 		free(w);
 		return -r;
 	}
-	watch->workers++;
+	__atomic_store_n(&watch->crew[watch->workers++], w, __ATOMIC_RELEASE);
 	return 0;
 }
 
-static void tell(const struct monitor_plan *plan, int type, int value, const char *text)
+/* freeze_spare_fn: the callers of calls that were received and not answered. */
+static void in_hand(void *arg, void (*spare)(void *to, pid_t tid), void *to)
 {
-	struct monitor_message m = { .type = type, .value = value };
-	snprintf(m.text, sizeof(m.text), "%s", text);
-	/* A gateway that is gone is noticed by the poll below. */
-	(void)!send(plan->gateway_fd, &m, sizeof(m), MSG_NOSIGNAL);
+	struct watch *watch = arg;
+	hold_spare(&watch->hold, spare, to);
+	for (unsigned i = 0; i < WATCH_WORKERS_MAX; i++) {
+		struct worker *w = __atomic_load_n(&watch->crew[i], __ATOMIC_ACQUIRE);
+		pid_t tid = w ? __atomic_load_n(&w->serving, __ATOMIC_ACQUIRE) : 0;
+		if (tid > 0)
+			spare(to, tid);
+	}
+}
+
+/* A gateway that is gone is noticed by the poll below. */
+static void tell(const struct monitor_plan *plan, enum packet_type type, int value,
+		 const char *text)
+{
+	packet_send(plan->gateway_fd, type, value, 0, text, PACKET_WAIT);
 }
 
 static void degraded_text(uint32_t layers, char *text, size_t size)
@@ -224,6 +285,38 @@ static void degraded_text(uint32_t layers, char *text, size_t size)
 						box_layer_name((enum box_layer)i));
 }
 
+/* Everything inside dies at once, stopped or not. */
+static void end_inside(struct watch *watch, struct box *box)
+{
+	box_end(box);
+	freeze_bury(&watch->freeze);
+	box_kill(box);
+}
+
+/* All packets of the gateway's that are there. false: it is gone, nobody is left to answer to. */
+static bool hear_gateway(struct watch *watch, struct box *box)
+{
+	static struct packet m; /* of the one thread that supervises; too large for a stack */
+	int r;
+	while ((r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
+		if (m.type == MONITOR_SIGNAL)
+			box_signal(box, m.value);
+		else if (m.type == MONITOR_KILL)
+			end_inside(watch, box);
+		else if (m.type == MONITOR_REQUEST)
+			requests_serve(watch, &m);
+	}
+	if (r == -EAGAIN || r == -EPROTO)
+		return true;
+	end_inside(watch, box);
+	return false;
+}
+
+static int shorter(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Watches the gateway and init until the tree has ended. Returns the agent's wait status. */
 static int supervise(const struct monitor_plan *plan, struct watch *watch, struct box *box,
 		     struct sampler *sampler)
@@ -231,25 +324,23 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	int status = -1;
 	for (;;) {
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
-				      { .fd = box->control_fd, .events = POLLIN } };
-		int ready = poll(p, 2, sampler_interval_ms(sampler));
+				      { .fd = box->control_fd, .events = POLLIN },
+				      { .fd = watch->hold.wake_fd, .events = POLLIN } };
+		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
+		if (freeze_tend(&watch->freeze))
+			timeout = shorter(timeout, 1);
+		int ready = poll(p, 3, timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
+		uint64_t woken;
+		if (ready > 0 && p[2].revents)
+			(void)!read(watch->hold.wake_fd, &woken, sizeof(woken));
+		hold_tick(watch);
 		if (ready <= 0)
 			continue;
-		if (p[0].revents) {
-			struct monitor_message m;
-			ssize_t n = recv(plan->gateway_fd, &m, sizeof(m), MSG_DONTWAIT);
-			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-				box_kill(box); /* nobody is left to answer to */
-				break;
-			}
-			if (n == (ssize_t)sizeof(m) && m.type == MONITOR_SIGNAL)
-				box_signal(box, m.value);
-			if (n == (ssize_t)sizeof(m) && m.type == MONITOR_KILL)
-				box_kill(box);
-		}
+		if (p[0].revents && !hear_gateway(watch, box))
+			break;
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -279,6 +370,17 @@ static int16_t utc_offset(void)
 	return (int16_t)(local.tm_gmtoff / 60);
 }
 
+static void interrupted(int signum)
+{
+	(void)signum; /* only there to end a sleep: an open that waits, the leader's */
+}
+
+static void signal_interrupts(void)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	sigaction(SIGALRM, &action, NULL);
+}
+
 static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 			 struct watch *watch, struct err *err)
 {
@@ -303,7 +405,15 @@ static int prepare_watch(const struct monitor_plan *plan, const struct box *box,
 	watch->tracees = tracees_new(box->proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");
-	int r = listener_init(&watch->listener, box->listener_fd);
+	int r = freeze_init(&watch->freeze, box->proc_fd, box->init_pid, box->agent_pid, in_hand,
+			    watch);
+	if (r < 0)
+		return err_sys(err, -r, "monitor: cannot see the sandbox's processes");
+	r = hold_init(&watch->hold);
+	if (r < 0)
+		return err_sys(err, -r, "monitor: no room for held calls");
+	signal_interrupts();
+	r = listener_init(&watch->listener, box->listener_fd);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
 
@@ -319,6 +429,24 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_FSIZE, &lim); /* ours must not kill us when we truncate for somebody */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/*
+ * Whoever supervises must get the processor though the agent keeps all of it busy with hundreds of
+ * threads: a pause or a kill is short work. As root by its niceness, else at least by short turns, which are
+ * scheduled sooner (6.12). Workers are born without it: they work for the agent.
+ */
+static void stay_responsive(void)
+{
+	struct kernel_sched_attr attr = { .size = sizeof(attr),
+					  .policy = SCHED_OTHER,
+					  .flags = SCHED_FLAG_RESET_ON_FORK,
+					  .nice = -20,
+					  .runtime = 100 * 1000 };
+	if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0)
+		return;
+	attr.nice = getpriority(PRIO_PROCESS, 0);
+	syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
 /* Waits for the leader to see that nobody is left. false: it did not within a second. */
@@ -343,7 +471,7 @@ int monitor_main(const struct monitor_plan *plan)
 	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));
-	char text[MONITOR_MESSAGE_TEXT];
+	char text[256];
 	if (!watch)
 		return 1;
 	int r = box_start(plan->box, &box, &err);
@@ -354,7 +482,8 @@ int monitor_main(const struct monitor_plan *plan)
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
 	leave_streams();
 	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
-	raise_limits();          /* after the agent was forked: its limits are the user's */
+	stay_responsive();
+	raise_limits(); /* after the agent was forked: its limits are the user's */
 	r = box_enter(plan->box, &box, &err);
 	if (r == 0)
 		r = prepare_watch(plan, &box, watch, &err);
@@ -380,6 +509,7 @@ int monitor_main(const struct monitor_plan *plan)
 	 * hang-up says; taking the mounts and the network down goes on behind it.
 	 */
 	box_end(&box);
+	freeze_bury(&watch->freeze);
 	if (!lead_at_end(watch))
 		box_kill(&box);
 	tell(plan, MONITOR_EXIT, status, "");

@@ -11,29 +11,17 @@
 #include "base/err.h"
 #include "base/eventlog.h"
 #include "sandbox/box.h"
+#include "sandbox/packet.h"
 #include "scoring/history.h"
 
-enum { MONITOR_MESSAGE_TEXT = 1000 };
-
-/* Packets on the SOCK_SEQPACKET pair between gateway and monitor. */
-enum monitor_message_type {
-	/* monitor -> gateway */
-	MONITOR_STARTED =
-		1,       /* value: host pid of the agent; text: degraded layers, comma separated */
-	MONITOR_FAILED,  /* value: errno; text: the err; nothing runs */
-	MONITOR_STOPPED, /* value: signal that stopped the agent (job control) */
-	MONITOR_CONTINUED,
-	MONITOR_EXEC_FAILED, /* value: errno of the agent's first execve */
-	MONITOR_EXIT,        /* value: wait status of the agent; the tree is gone */
-	/* gateway -> monitor */
-	MONITOR_SIGNAL, /* value: signal for the agent */
-	MONITOR_KILL,   /* end the tree now */
-};
-
-struct monitor_message {
-	int32_t type;
-	int32_t value;
-	char text[MONITOR_MESSAGE_TEXT];
+/* What the gateway may ask for while a session runs; sandbox/requests.c holds the table. */
+enum monitor_request {
+	REQUEST_STATUS, /* -> {"frozen":bool,"held":n} */
+	REQUEST_PAUSE,  /* everything inside stops; idempotent */
+	REQUEST_RESUME, /* and goes on; idempotent */
+	REQUEST_ANSWER, /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
+	REQUEST_PROMPT, /* {"on":bool}: stopped while a person is asked on the terminal */
+	REQUEST_COUNT,
 };
 
 struct monitor_plan {
@@ -43,6 +31,7 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
+	unsigned approval_ms;    /* how long a call waits for a person; 0: it is denied at once */
 };
 
 /*

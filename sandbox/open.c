@@ -133,8 +133,7 @@ static void describe(struct worker *w, const struct open_how *how)
 
 static int inject(struct worker *w, int fd, const struct open_how *how)
 {
-	return listener_inject(&w->watch->listener, w->n.notif.id, fd,
-			       how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
+	return worker_inject(w, fd, how->flags & O_CLOEXEC ? INJECT_CLOEXEC : INJECT_NONE);
 }
 
 /*
@@ -258,11 +257,6 @@ struct minder {
 	int reason;  /* why it was interrupted: -ENOENT, RESTART; 0 it was not */
 };
 
-static void wake(int signum)
-{
-	(void)signum; /* only there to interrupt a waiting open */
-}
-
 /*
  * Interrupts the opener when there is a reason to, and only then: an open that came and went on
  * its own would show itself to the peer, who could take it for a reader and write to nobody.
@@ -304,8 +298,6 @@ static void open_waiting(struct worker *w, const struct place *p, const struct r
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
 	};
-	struct sigaction action = { .sa_handler = wake };
-	sigaction(SIGALRM, &action, NULL);
 	char name[16];
 	snprintf(name, sizeof(name), "%d", p->object_fd);
 	watch_step_down(w);

@@ -18,6 +18,8 @@
 #include "base/syscalls.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
+#include "sandbox/freeze.h"
+#include "sandbox/hold.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
 #include "sandbox/place.h"
@@ -25,6 +27,8 @@
 #include "scoring/judge.h"
 
 enum { WATCH_WORKERS_MAX = 16 };
+
+struct worker;
 
 struct watch {
 	const struct monitor_plan *plan;
@@ -41,6 +45,12 @@ struct watch {
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 
+	struct freeze freeze; /* its gate is held while a worker acts for the agent */
+	struct hold hold;
+	pthread_t
+		leading; /* atomic: the thread that leads, and whether it sleeps in the receive call */
+	bool receiving;
+	struct worker *crew[WATCH_WORKERS_MAX]; /* all workers; grown under `leader` */
 	pthread_mutex_t leader;
 	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
 	unsigned followers;       /* waiting for `leader`; written under it or atomically */
@@ -58,6 +68,7 @@ struct worker {
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
 	bool leading;
+	pid_t serving; /* whose call it has received and not answered; atomic, 0 none */
 	struct place place[2];
 	char path[2][ACTION_PATH_SIZE];
 	char argv[ACTION_ARGV_SIZE];
@@ -66,12 +77,17 @@ struct worker {
 	struct event event;    /* with the decision */
 	unsigned char *record; /* begun in the log, not published; NULL none */
 	int umask;             /* this thread's, -1 unknown */
+	struct hold_pass pass; /* what a person has allowed this call */
 };
+
+/* What watch_decide says of a call that now waits for a person; worker_answer does nothing then. */
+enum { WATCH_HELD = -100000 };
 
 /*
  * Decides on w->action (who and when are filled in here). Returns 0 when it may
  * be carried out: its event is begun, and watch_done must follow. Else the
- * negative errno to answer; its event is published.
+ * negative errno to answer; its event is published. Or WATCH_HELD: leave off; the call
+ * will be carried again from its beginning when it has been allowed.
  */
 int watch_decide(struct worker *w);
 
@@ -84,6 +100,9 @@ int watch_decide_also(struct worker *w, const struct action *also);
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */
 void watch_done(struct worker *w, int64_t result);
+
+/* An event of the monitor's making, as it is; time and number are set. */
+void watch_publish(struct watch *watch, struct event *e);
 
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -112,6 +131,8 @@ void carry_send(struct worker *w);    /* connect.c */
 
 /* Answer with a value or -errno; a caller that died meanwhile is no error. */
 void worker_answer(struct worker *w, int64_t value);
+/* As listener_inject, also by a worker that has stepped down. */
+int worker_inject(struct worker *w, int fd, enum inject_flags flags);
 /* Sets this thread's umask to the caller's. 0, -errno. */
 int worker_umask(struct worker *w);
 /* Copies the path argument @arg into w->path[@which]. 0, -errno. */

@@ -32,7 +32,7 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in shell commit undo rollback approve pause resume learn serve login \
+	for verb in shell commit undo rollback learn serve login \
 		attach oci ci mcp top status; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]

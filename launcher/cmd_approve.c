@@ -1,0 +1,151 @@
+/* approve list, allow, deny: the person's answer from another terminal. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "base/scope.h"
+#include "launcher/control.h"
+#include "launcher/eventfile.h"
+#include "launcher/exit.h"
+#include "launcher/log.h"
+#include "launcher/term.h"
+#include "launcher/verb.h"
+
+enum { PATIENCE_MS = 5000 };
+enum { APPROVE_SCOPE, APPROVE_REASON, APPROVE_SESSION, APPROVE_JSON };
+const struct option_spec approve_options[] = {
+	[APPROVE_SCOPE] = { "scope", 0, "once|session", "what an allow holds for (default once)" },
+	[APPROVE_REASON] = { "reason", 0, "TEXT", "why, for the log" },
+	[APPROVE_SESSION] = { "session", 0, "SESSION", "only this one" },
+	[APPROVE_JSON] = { "json", 0, NULL, "list as JSON" },
+	{ NULL },
+};
+
+/* Each running session that answers, or the one that --session names. Number or -errno. */
+static int sessions(const struct options *o, struct session **ret, struct err *err)
+{
+	const char *id = options_value(o, APPROVE_SESSION);
+	char path[STATE_PATH_SIZE];
+	if (id) {
+		*ret = calloc(1, sizeof(**ret));
+		int r = *ret ? session_find(id, *ret, err) : err_set(err, ENOMEM, "out of memory");
+		return r < 0 ? r : 1;
+	}
+	cleanup_fd int state = state_open(path, err);
+	return state < 0 ? state : session_list(state, path, ret, err);
+}
+
+/* All open questions of them, one array. Sessions that do not answer are named on stderr. */
+static struct json_object *collect(const struct session *list, int count)
+{
+	struct json_object *all = json_object_new_array();
+	for (int i = 0; i < count; i++) {
+		struct json_object *some = NULL;
+		struct err err;
+		if (list[i].state != SESSION_RUNNING)
+			continue;
+		if (control_call(&list[i], "list", NULL, PATIENCE_MS, &some, &err) < 0) {
+			log_warn("%s, continuing", err.text);
+			continue;
+		}
+		for (size_t n = 0; n < json_object_array_length(some); n++)
+			json_object_array_add(all,
+					      json_object_get(json_object_array_get_idx(some, n)));
+		json_object_put(some);
+	}
+	return all;
+}
+
+static void print(struct json_object *all)
+{
+	for (size_t i = 0; i < json_object_array_length(all); i++) {
+		struct json_object *o = json_object_array_get_idx(all, i);
+		struct json_object *action = json_object_object_get(o, "action");
+		printf("%-4lld %-16s %4llds  %.2f  %s ", (long long)event_number(o, "id"),
+		       event_text(o, "session"), (long long)event_number(o, "remaining_ms") / 1000,
+		       event_real(action, "score"), event_text(action, "type"));
+		term_text(stdout, event_text(action, "resource"));
+		fputs("  (", stdout);
+		term_text(stdout, event_text(action, "program"));
+		fputs(")\n", stdout);
+	}
+}
+
+/* The session whose question @id is; more than one may have that number. */
+static int owner_of(struct json_object *all, long id, const char **ret, struct err *err)
+{
+	*ret = NULL;
+	for (size_t i = 0; i < json_object_array_length(all); i++) {
+		struct json_object *o = json_object_array_get_idx(all, i);
+		if (event_number(o, "id") != id)
+			continue;
+		if (*ret)
+			return err_set(err, EINVAL,
+				       "more than one session has an approval %ld: say --session",
+				       id);
+		*ret = event_text(o, "session");
+	}
+	return *ret ? 0 : err_set(err, ENOENT, "no approval %ld waits", id);
+}
+
+static int answer(const struct options *o, struct session *list, int count, struct json_object *all,
+		  bool allow, struct err *err)
+{
+	const char *scope = options_value(o, APPROVE_SCOPE), *session;
+	char *end;
+	long id = strtol(o->args[1], &end, 10);
+	if (scope && strcmp(scope, "once") && strcmp(scope, "session"))
+		return err_set(err, EINVAL, "--scope '%.20s': once or session", scope);
+	if (*end || id <= 0)
+		return err_set(err, EINVAL, "'%.40s' is no number of an approval", o->args[1]);
+	int r = owner_of(all, id, &session, err);
+	if (r < 0)
+		return r;
+	struct json_object *argument = json_object_new_object();
+	json_object_object_add(argument, "id", json_object_new_int64(id));
+	json_object_object_add(argument, "allow", json_object_new_boolean(allow));
+	json_object_object_add(argument, "scope", json_object_new_string(scope ? scope : "once"));
+	if (options_has(o, APPROVE_REASON))
+		json_object_object_add(argument, "reason",
+				       json_object_new_string(options_value(o, APPROVE_REASON)));
+	for (int i = 0; i < count; i++)
+		if (!strcmp(list[i].id, session))
+			r = control_call(&list[i], "answer", argument, PATIENCE_MS, NULL, err);
+	json_object_put(argument);
+	return r;
+}
+
+int cmd_approve(const struct options *o)
+{
+	static const char *const words[] = { "list", "allow", "deny", NULL };
+	struct session *list = NULL;
+	struct json_object *all = NULL;
+	struct err err = { "" };
+	unsigned what = 0;
+	int count = 0, r = 0;
+	while (o->arg_count && words[what] && strcmp(o->args[0], words[what]))
+		what++;
+	if (!words[what])
+		r = err_set(&err, EINVAL, "approve list, allow ID or deny ID; not '%.20s'",
+			    o->args[0]);
+	if (r == 0)
+		r = options_want_args(o, what ? 2 : 0, what ? 2 : 1, &err);
+	if (r == 0)
+		r = count = sessions(o, &list, &err);
+	if (r >= 0)
+		all = collect(list, count);
+	if (r >= 0 && what)
+		r = answer(o, list, count, all, what == 1, &err);
+	else if (r >= 0 && options_has(o, APPROVE_JSON))
+		puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN));
+	else if (r >= 0)
+		print(all);
+	if (r < 0)
+		log_error("%s", err.text);
+	json_object_put(all);
+	session_list_free(list, count > 0 ? count : 0);
+	return r < 0 ? EXIT_USAGE : out_finish();
+}

@@ -1,0 +1,95 @@
+/* The one table of what the control socket understands. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "launcher/approvals.h"
+#include "launcher/control.h"
+#include "launcher/eventfile.h"
+
+static void request_status(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_STATUS, "");
+}
+
+static void request_pause(struct control *c, struct control_client *client,
+			  struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_PAUSE, "");
+}
+
+static void request_resume(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_RESUME, "");
+}
+
+static void request_kill(struct control *c, struct control_client *client,
+			 struct json_object *request)
+{
+	(void)request;
+	c->host.end(c->host.gateway, "killed");
+	control_answer(c, client, 0, "");
+}
+
+static void request_list(struct control *c, struct control_client *client,
+			 struct json_object *request)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	(void)request;
+	FILE *f = open_memstream(&text, &len);
+	if (f)
+		approvals_list(c->host.approvals, f);
+	if (f && fclose(f) == 0)
+		control_answer(c, client, 0, text);
+	else
+		control_answer(c, client, -ENOMEM, "");
+}
+
+/* {"id":n,"allow":bool,"scope":"once"|"session","reason":text} */
+static void request_answer(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	struct json_object *allow = json_object_object_get(request, "allow");
+	const char *scope = event_text(request, "scope"), *reason = event_text(request, "reason");
+	bool session = !strcmp(scope, "session");
+	char by[512];
+	if (!json_object_is_type(allow, json_type_boolean) ||
+	    (*scope && !session && strcmp(scope, "once"))) {
+		control_answer(c, client, -EINVAL,
+			       "answer: {\"id\":n,\"allow\":bool,"
+			       "\"scope\":\"once\" or \"session\"}");
+		return;
+	}
+	snprintf(by, sizeof(by), "by vsandbox approve%s%s", *reason ? ": " : "", reason);
+	control_begin(c, client);
+	int r = approvals_answer(c->host.approvals, (uint32_t)event_number(request, "id"),
+				 json_object_get_boolean(allow),
+				 session ? SCOPE_SESSION : SCOPE_ONCE, by, client->ticket);
+	if (r < 0)
+		control_answer(c, client, r,
+			       r == -ENOENT ? "no such approval waits" : "the monitor is busy");
+}
+
+static const struct {
+	const char *name;
+	control_request_fn *handler;
+} requests[] = {
+	{ "status", request_status }, { "pause", request_pause }, { "resume", request_resume },
+	{ "kill", request_kill },     { "list", request_list },   { "answer", request_answer },
+};
+
+control_request_fn *control_request_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (!strcmp(requests[i].name, name))
+			return requests[i].handler;
+	return NULL;
+}

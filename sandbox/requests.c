@@ -1,0 +1,106 @@
+#include "sandbox/requests.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "sandbox/monitor.h"
+#include "sandbox/watch.h"
+
+enum { PATIENCE_MS = 500 };
+
+/*
+ * @argument: JSON object or "". Writes a JSON object to @reply and returns 0, or returns -errno with the
+ * reason in @err.
+ */
+typedef int request_fn(struct watch *watch, const char *argument, struct buf *reply,
+		       struct err *err);
+
+static int request_status(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	(void)argument, (void)err;
+	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u}",
+		   watch->freeze.reasons ? "true" : "false",
+		   freeze_has(&watch->freeze, FREEZE_PERSON) ? "true" : "false",
+		   watch->hold.waiting);
+	return 0;
+}
+
+/* A task that is long in a system call comes to its stop later: paused all the same, and said so. */
+static int request_pause(struct watch *watch, const char *argument, struct buf *reply,
+			 struct err *err)
+{
+	(void)argument;
+	bool already = freeze_has(&watch->freeze, FREEZE_PERSON);
+	int r = freeze_add(&watch->freeze, FREEZE_PERSON, PATIENCE_MS, err);
+	if (r < 0 && r != -ETIMEDOUT)
+		return r;
+	if (!already)
+		watch_notice(watch, "paused");
+	buf_printf(reply, "{\"frozen\":true,\"still\":%s}", r == 0 ? "true" : "false");
+	return 0;
+}
+
+static int request_resume(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	if (freeze_has(&watch->freeze, FREEZE_PERSON)) {
+		freeze_drop(&watch->freeze, FREEZE_PERSON);
+		watch_notice(watch, "resumed");
+	}
+	return request_status(watch, argument, reply, err);
+}
+
+static int request_answer(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument);
+	uint32_t id = (uint32_t)json_object_get_int64(json_object_object_get(o, "id"));
+	bool allow = json_object_get_boolean(json_object_object_get(o, "allow"));
+	bool session = json_object_get_boolean(json_object_object_get(o, "session"));
+	const char *by = json_object_get_string(json_object_object_get(o, "by"));
+	int r = hold_answer(watch, id, allow, session ? SCOPE_SESSION : SCOPE_ONCE, by ? by : "");
+	json_object_put(o);
+	if (r < 0)
+		return err_set(err, -r, "no question %u waits for an answer", id);
+	buf_puts(reply, "{}");
+	return 0;
+}
+
+static int request_prompt(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument);
+	bool on = json_object_get_boolean(json_object_object_get(o, "on"));
+	json_object_put(o);
+	int r = on ? freeze_add(&watch->freeze, FREEZE_PROMPT, PATIENCE_MS, err) : 0;
+	if (!on)
+		freeze_drop(&watch->freeze, FREEZE_PROMPT);
+	buf_puts(reply, "{}");
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+static request_fn *const handlers[REQUEST_COUNT] = {
+	[REQUEST_STATUS] = request_status, [REQUEST_PAUSE] = request_pause,
+	[REQUEST_RESUME] = request_resume, [REQUEST_ANSWER] = request_answer,
+	[REQUEST_PROMPT] = request_prompt,
+};
+
+void requests_serve(struct watch *watch, const struct packet *m)
+{
+	static char storage[PACKET_TEXT]; /* of the one thread that supervises */
+	struct buf reply;
+	struct err err = { "" };
+	buf_init(&reply, storage, sizeof(storage));
+	int r = m->value >= 0 && m->value < REQUEST_COUNT
+			? handlers[m->value](watch, m->text, &reply, &err)
+			: err_set(&err, EINVAL, "the monitor knows no request %d", m->value);
+	if (r == 0 && reply.overflow)
+		r = err_set(&err, EMSGSIZE, "the answer is too long");
+	packet_send(watch->plan->gateway_fd, MONITOR_REPLY, r, m->ticket,
+		    r < 0 ? err.text : storage, PACKET_WAIT);
+}

@@ -1,0 +1,12 @@
+/*
+ * What the gateway asks of a running monitor, and how it is done: one table, in requests.c. A
+ * handler runs on the thread that supervises, which is the one that may freeze.
+ */
+#pragma once
+
+#include "sandbox/packet.h"
+
+struct watch;
+
+/* Carries out a MONITOR_REQUEST and sends its MONITOR_REPLY. */
+void requests_serve(struct watch *watch, const struct packet *m);
