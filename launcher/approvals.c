@@ -201,8 +201,9 @@ static void line_list(FILE *f, const char *name, struct json_object *list, const
 		return;
 	fprintf(f, "  %-10s", name);
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(list, i));
 		fputs(i ? between : "", f);
-		term_text(f, json_object_get_string(json_object_array_get_idx(list, i)));
+		term_text(f, text && *text ? text : "''");
 	}
 	fputs("\r\n", f);
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/nearest.h"
 #include "base/scope.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
@@ -24,10 +23,41 @@ const struct option_spec approve_options[] = {
 	{ NULL },
 };
 
+/*
+ * Options may also stand behind the word and behind its number, where people write them. Leaves
+ * the word and the number as the only arguments.
+ */
+static int gather(const struct options *o, struct options *ret, struct err *err)
+{
+	char *words[2];
+	int count = 0, r = 0;
+	*ret = *o;
+	while (r == 0 && ret->arg_count && count < 2) {
+		struct options rest;
+		words[count++] = ret->args[0];
+		r = options_parse(o->specs, ret->args + 1, &rest, err);
+		for (unsigned i = 0; r == 0 && i < ret->count && rest.count < OPTIONS_GIVEN_MAX;
+		     i++)
+			rest.given[rest.count++] = ret->given[i];
+		if (r == 0)
+			*ret = rest;
+	}
+	if (r == 0 && ret->arg_count)
+		r = err_set(err, EINVAL, "'%.40s' is one argument too many", ret->args[0]);
+	/* o->args has room for at least as many */
+	for (int i = 0; i < count; i++)
+		o->args[i] = words[i];
+	ret->args = o->args;
+	ret->arg_count = count;
+	return r == OPTIONS_HELP ? err_set(err, EINVAL, "vsandbox help approve") : r;
+}
+
 /* Each running session that answers, or the one that --session names. Number or -errno. */
 static int sessions(const struct options *o, struct session **ret, struct err *err)
 {
 	const char *id = options_value(o, APPROVE_SESSION);
+	if (!id && o->arg_count == 2 && !strcmp(o->args[0], "list"))
+		id = o->args[1];
 	char path[STATE_PATH_SIZE];
 	if (id) {
 		*ret = calloc(1, sizeof(**ret));
@@ -118,21 +148,26 @@ static int answer(const struct options *o, struct session *list, int count, stru
 	return r;
 }
 
-int cmd_approve(const struct options *o)
+int cmd_approve(const struct options *given)
 {
+	struct options all_of_them;
+	const struct options *o = &all_of_them;
 	static const char *const words[] = { "list", "allow", "deny", NULL };
 	struct session *list = NULL;
 	struct json_object *all = NULL;
 	struct err err = { "" };
 	unsigned what = 0;
-	int count = 0, r = 0;
-	while (o->arg_count && words[what] && strcmp(o->args[0], words[what]))
+	int count = 0;
+	int r = gather(given, &all_of_them, &err);
+	while (r == 0 && o->arg_count && words[what] && strcmp(o->args[0], words[what]))
 		what++;
-	if (!words[what])
+	if (r == 0 && !words[what])
 		r = err_set(&err, EINVAL, "approve list, allow ID or deny ID; not '%.20s'",
 			    o->args[0]);
 	if (r == 0)
-		r = options_want_args(o, what ? 2 : 0, what ? 2 : 1, &err);
+		r = what && o->arg_count < 2
+			    ? err_set(&err, EINVAL, "approve %s ID: which?", words[what])
+			    : 0;
 	if (r == 0)
 		r = count = sessions(o, &list, &err);
 	if (r >= 0)

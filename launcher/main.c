@@ -17,7 +17,7 @@ const struct verb verb_table[] = {
 	{"why", "[SESSION | COMMAND…]", "explain a decision, of an event or of an action to come", cmd_why, why_options},
 	{"snapshot", "create|list|diff|restore|verify|prune", "keep what a session changed as an OCI image", cmd_snapshot, snapshot_options},
 	{"kill", "SESSION", "end a running session now", cmd_kill, kill_options},
-	{"approve", "list|allow ID|deny ID", "answer actions that are held for a person", cmd_approve, approve_options},
+	{"approve", "list [SESSION]|allow ID|deny ID", "answer actions that are held for a person", cmd_approve, approve_options},
 	{"pause", "[SESSION]", "stop everything in a session, to go on later", cmd_pause, pause_options},
 	{"resume", "[SESSION]", "let a paused session go on", cmd_resume, resume_options},
 	{"policy", "list|show NAME|check FILE|schema", "look at policies and check them", cmd_policy, policy_options},

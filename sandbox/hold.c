@@ -147,6 +147,7 @@ static struct hold_question *question_for(struct worker *w, const struct hold_ke
 		return NULL;
 	struct event e = w->event;
 	e.kind = EVENT_ACTION;
+	e.seq = 0; /* it is given one when it is logged */
 	e.syscall = w->row->name;
 	e.action = w->action;
 	e.result = EVENT_RESULT_PENDING;

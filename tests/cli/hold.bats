@@ -1,0 +1,378 @@
+load common
+
+# A policy that asks for everything named *.ask; a terminal in tmux, on a server of its own.
+prepare() {
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run TMUX_TMPDIR=$BATS_TEST_TMPDIR
+	mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
+	cat >"$BATS_TEST_TMPDIR/ask.json" <<-'JSON'
+		{
+			"name": "ask",
+			"description": "asks for *.ask",
+			"max_actions_per_minute": 10000000,
+			"risk_threshold": 1.0,
+			"rules": [
+				{ "name": "asks", "action_type": "any", "resource_pattern": "*.ask", "effect": "pause" }
+			]
+		}
+	JSON
+	POLICY=$BATS_TEST_TMPDIR/ask.json
+	export POLICY VSANDBOX
+}
+
+teardown() {
+	if [ -n "${TERMINAL-}" ]; then
+		tmux -L t kill-server 2>/dev/null || true
+	fi
+	if [ -n "${GATEWAY-}" ]; then
+		kill -KILL "$GATEWAY" 2>/dev/null || true
+	fi
+}
+
+terminal() {
+	TERMINAL=1
+	tmux -L t -f /dev/null new-session -d -x 150 -y 50 'env PS1="$ " bash --norc --noprofile -i' 3>&-
+	within 5 screen_has '^\$'
+}
+
+screen() {
+	tmux -L t capture-pane -p -t 0
+}
+
+screen_has() {
+	screen | grep -q -- "$1"
+}
+
+type_line() {
+	tmux -L t send-keys -t 0 -l "$1"
+	tmux -L t send-keys -t 0 Enter
+}
+
+press() {
+	sleep 0.4 # a hasty key is no answer
+	tmux -L t send-keys -t 0 "$1"
+}
+
+in_background() {
+	"$VSANDBOX" run -p "$POLICY" --timeout 60 "$@" 3>&- >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null &
+	GATEWAY=$!
+}
+
+waiting() {
+	[ "$("$VSANDBOX" approve list | wc -l)" -eq "${1:-1}" ]
+}
+
+asked_for() {
+	"$VSANDBOX" approve list --json | grep -qF -- "$(printf '%s' "$1" | sed 's,/,\\\\/,g')"
+}
+
+question() {
+	"$VSANDBOX" approve list | grep -q "^$1 "
+}
+
+out_has() {
+	grep -q -- "$1" "$BATS_TEST_TMPDIR/out"
+}
+
+@test "an approved call happens, a denied one fails with EACCES and nothing happened" {
+	prepare
+	in_background --approve web -- sh -c 'echo one >a.ask; echo "rc $?"; echo two >b.ask; echo "rc $?"'
+	within 5 waiting
+	run out_has rc
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" approve allow 1
+	within 5 out_has 'rc 0'
+	within 5 waiting
+	run "$VSANDBOX" approve deny 2 --reason 'not this one'
+	[ "$status" -eq 0 ]
+	wait "$GATEWAY"
+	out_has 'rc 2'
+	grep -q 'not this one' "$BATS_TEST_TMPDIR/err"
+	run "$VSANDBOX" diff
+	[[ "$output" == *a.ask* && "$output" != *b.ask* ]]
+	run "$VSANDBOX" logs --json
+	[[ "$output" == *'"decision":"pause"'*'"result":null'* ]]
+}
+
+@test "approve list says what is asked, as text and as JSON; allow for the session asks once" {
+	prepare
+	: >a.ask # to make it and to write to it are two things
+	in_background --approve web -- sh -c 'for i in 1 2 3; do echo $i >>a.ask; done; echo done'
+	within 5 waiting
+	run "$VSANDBOX" approve list
+	[[ "$output" == *file_write*a.ask* ]]
+	"$VSANDBOX" approve list --json | python3 -c '
+import json, sys
+[q] = json.load(sys.stdin)
+assert q["id"] == 1 and q["session"] and q["remaining_ms"] > 0, q
+a = q["action"]
+assert a["type"] == "file_write" and a["resource"].endswith("/a.ask"), a
+assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not None, a'
+	"$VSANDBOX" approve allow 1 --scope session
+	wait "$GATEWAY"
+	out_has done
+	run "$VSANDBOX" approve allow 1
+	[ "$status" -eq 125 ]
+}
+
+@test "an unanswered call is denied when its time is over, and the log says so" {
+	prepare
+	run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 1 -- sh -c 'echo x >a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	[[ "$output" == *'nobody answered in time'* ]]
+	run "$VSANDBOX" logs
+	[[ "$output" == *'nobody answered in time'* ]]
+}
+
+@test "--approve none denies at once" {
+	prepare
+	local from=${EPOCHREALTIME/./}
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'echo x >a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* && "$output" != *waits* ]]
+	((${EPOCHREALTIME/./} - from < 60000000)) # not the five minutes of a hold
+}
+
+@test "mode pause holds what reaches the threshold" {
+	prepare
+	sed -i 's/"risk_threshold": 1.0/"risk_threshold": 0.0, "mode": "pause"/; /"asks"/d' "$POLICY"
+	in_background --approve web -- true
+	within 5 waiting
+	"$VSANDBOX" approve list --json | grep -q '"reason":"threshold"'
+	"$VSANDBOX" kill "$(sessions)"
+	run wait "$GATEWAY"
+}
+
+@test "an open whose path leads elsewhere when it is allowed is asked anew" {
+	prepare
+	mkdir good evil
+	echo good >good/x.ask
+	echo evil >evil/x.ask
+	in_background --approve web -- python3 -c '
+import os, threading, time
+def read():
+    try:
+        print("read", open("good/x.ask").read(), flush=True)
+    except OSError as e:
+        print("failed", e.errno, flush=True)
+t = threading.Thread(target=read)
+t.start()
+time.sleep(0.5)
+os.rename("good", "old")
+os.symlink("evil", "good")
+print("swapped", flush=True)
+t.join()'
+	within 5 waiting
+	within 5 out_has swapped
+	"$VSANDBOX" approve list | grep -q '/good/x.ask'
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for '/evil/x.ask'
+	"$VSANDBOX" approve deny 2
+	wait "$GATEWAY"
+	out_has 'failed 13'
+}
+
+@test "an exec whose arguments are changed while it waits is asked anew" {
+	prepare
+	printf '#!/bin/sh\necho "ran $1"\n' >p.ask
+	chmod +x p.ask
+	in_background --approve web -- python3 -c '
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+arg = ctypes.create_string_buffer(b"harmless")
+argv = (ctypes.c_char_p * 3)(b"p.ask", None, None)
+ctypes.cast(argv, ctypes.POINTER(ctypes.c_void_p))[1] = ctypes.addressof(arg)
+def swap():
+    time.sleep(0.5)
+    arg.value = b"evil"
+    print("swapped", flush=True)
+threading.Thread(target=swap, daemon=True).start()
+libc.execve(b"./p.ask", argv, (ctypes.c_char_p * 1)(None))
+print("failed", ctypes.get_errno(), flush=True)'
+	within 5 asked_for harmless
+	within 5 out_has swapped
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for evil
+	"$VSANDBOX" approve deny 2
+	wait "$GATEWAY"
+	out_has 'failed 13'
+	run out_has ran
+	[ "$status" -ne 0 ]
+}
+
+@test "a program rewritten while its exec waits is asked anew" {
+	prepare
+	printf '#!/bin/sh\necho first\n' >p.x
+	chmod +x p.x
+	sed -i 's/\*\.ask/*p.x/; s/"any"/"code_execution"/' "$POLICY"
+	in_background --approve web -- sh -c './p.x & sleep 0.5; echo "echo second" >>p.x; echo rewritten; wait'
+	within 5 asked_for p.x
+	within 5 out_has rewritten
+	"$VSANDBOX" approve allow 1
+	within 5 question 2
+	"$VSANDBOX" approve allow 2
+	wait "$GATEWAY"
+	out_has first
+	out_has second
+}
+
+@test "ten thousand threads that want the same: one question, bounded memory, one answer" {
+	prepare
+	: >a.ask
+	in_background --approve web -- python3 -c '
+import os, sys, threading
+threading.stack_size(65536)
+n, lock = [0], threading.Lock()
+def read():
+    fd = os.open("a.ask", os.O_RDONLY)
+    with lock:
+        n[0] += 1
+    os.close(fd)
+ts = []
+try:
+    for i in range(10000):
+        t = threading.Thread(target=read)
+        t.start()
+        ts.append(t)
+except RuntimeError:
+    pass
+print("started", len(ts), flush=True)
+for t in ts:
+    t.join()
+print("all", n[0] == len(ts), flush=True)'
+	within 30 out_has started
+	within 5 waiting 1
+	grep VmRSS "/proc/$(process_of "$(sessions)" monitor)/status" >&3
+	[ "$(awk '/VmRSS/ {print $2}' "/proc/$(process_of "$(sessions)" monitor)/status")" -lt 32768 ]
+	"$VSANDBOX" approve allow 1 --scope session
+	within 30 out_has 'all True'
+	wait "$GATEWAY"
+	cat "$BATS_TEST_TMPDIR/out" >&3
+}
+
+@test "more questions than anybody answers: those beyond are denied, the rest still answered" {
+	prepare
+	in_background --approve web -- sh -c '
+		for i in $(seq 200); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
+	within 10 waiting 64
+	within 10 out_has denied
+	[ "$(grep -c denied "$BATS_TEST_TMPDIR/out")" -eq 136 ]
+	"$VSANDBOX" approve allow 1
+	within 5 waiting 63
+	"$VSANDBOX" kill "$(sessions)"
+}
+
+@test "what runs inside reaches no control socket, and a forged key is no answer" {
+	prepare
+	XDG_RUNTIME_DIR=$PWD/run # a place that is shown inside, even without an overlay
+	export XDG_RUNTIME_DIR
+	mkdir -m 0700 run
+	for workspace in overlay direct; do
+		rm -f out
+		run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 3 --workspace $workspace -- python3 -c '
+import fcntl, glob, json, os, socket, termios, threading
+t = threading.Thread(target=lambda: os.system("echo x >a.ask; echo rc $?"))
+t.start()
+for path in glob.glob("run/vsandbox/*.sock"):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(1)
+    try:
+        s.connect(path)
+        s.sendall(json.dumps({"request": "answer", "id": 1, "allow": True}).encode() + b"\n")
+        print("answer", s.recv(1000) or b"hung up")
+    except OSError as e:
+        print("refused", e.errno)
+try:
+    fcntl.ioctl(0, termios.TIOCSTI, b"a")
+    print("forged")
+except OSError as e:
+    print("ioctl", e.errno)
+t.join()'
+		echo "$output"
+		[[ "$output" == *'rc 2'* && "$output" != *'"ok":true'* && "$output" != *forged* ]]
+		[[ "$output" == *refused* || "$output" == *'hung up'* ]]
+	done
+}
+
+# Terminals
+
+@test "on the terminal: a key allows, another denies, and what is shown says why" {
+	prepare
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; echo rc-\$?; echo y >b.ask; echo rc-\$?"; echo e""nd-$?'
+	within 5 screen_has 'llow once'
+	screen_has 'file_write (create)'
+	screen_has 'program   /usr/bin/dash'
+	screen_has 'because   asks'
+	screen_has 'action_severity'
+	press a
+	within 5 screen_has 'rc-0'
+	within 5 screen_has 'approval 2'
+	press d
+	within 5 screen_has 'rc-2'
+	within 5 screen_has 'end-0'
+	# the terminal is as it was
+	type_line 'stty -a | grep -c " icanon.* echo "'
+	within 5 screen_has '^1$'
+}
+
+@test "on the terminal: what was typed for the agent stays the agent's" {
+	prepare
+	terminal
+	type_line 'clear; "$VSANDBOX" run -p "$POLICY" -- sh -c "echo re""ady; sleep 1; echo x >a.ask; read l; echo got-\$l"'
+	within 5 screen_has ready
+	type_line 'aaa'
+	within 5 screen_has 'behind what was typed'
+	"$VSANDBOX" approve allow 1
+	within 5 screen_has 'got-aaa'
+}
+
+@test "on the terminal: Ctrl-C ends a held program as it would any other" {
+	prepare
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask"; echo e""nd-$?'
+	within 5 screen_has 'llow once'
+	press C-c
+	within 5 screen_has 'end-130'
+}
+
+@test "on the terminal: Ctrl-Z and fg, then the question again" {
+	prepare
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; echo rc-\$?"; echo e""nd-$?'
+	within 5 screen_has 'llow once'
+	press C-z
+	within 5 screen_has 'Stopped'
+	type_line 'clear; echo bet""ween'
+	within 5 screen_has '^between'
+	type_line 'fg'
+	within 5 screen_has 'llow once'
+	press a
+	within 5 screen_has 'rc-0'
+}
+
+@test "on the terminal: K ends the run with 121" {
+	prepare
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; sleep 9"; echo e""nd-$?'
+	within 5 screen_has 'llow once'
+	press K
+	within 5 screen_has 'end-121'
+}
+
+@test "a full-screen program keeps its screen; another terminal answers" {
+	prepare
+	seq 1000 >long
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "(sleep 1; echo x >a.ask; echo >answered) & less long"; echo e""nd-$?'
+	within 5 waiting
+	screen_has '^1$'
+	run screen_has 'llow once'
+	[ "$status" -ne 0 ]
+	tmux -L t resize-window -x 100 -y 20
+	press Space
+	within 5 screen_has '^38$'
+	"$VSANDBOX" approve allow 1
+	press q
+	within 5 screen_has 'end-0'
+	run "$VSANDBOX" diff
+	[[ "$output" == *answered* ]]
+}
