@@ -40,8 +40,8 @@ int cmd_why(const struct options *o);
 
 extern const struct option_spec approve_options[], diff_options[], discard_options[],
 	doctor_options[], kill_options[], logs_options[], pause_options[], resume_options[],
-	policy_options[], ps_options[], run_options[], show_options[],
-	snapshot_options[], why_options[];
+	policy_options[], ps_options[], run_options[], show_options[], snapshot_options[],
+	why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

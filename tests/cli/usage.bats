@@ -41,8 +41,8 @@ load common
 }
 
 @test "what is not built yet is refused, never run with less" {
-	for flags in "--mode pause" "--mode rollback" "--on-exit commit" "--on-exit ask" \
-		"--approve tty" "--host-port 80" "--publish 80"; do
+	for flags in "--mode rollback" "--on-exit commit" "--on-exit ask" \
+		"--host-port 80" "--publish 80"; do
 		# shellcheck disable=SC2086 # two words
 		run "$VSANDBOX" run $flags -- true
 		[ "$status" -eq 125 ]
