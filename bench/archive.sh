@@ -37,7 +37,7 @@ row() {
 }
 
 make_files() {
-	"$VSANDBOX" run -q --no-snapshot --no-read-events -- python3 -c '
+	"$VSANDBOX" run -q --no-snapshot -- python3 -c '
 import os, sys
 for i in range(int(sys.argv[1])):
     if i % 200 == 0:

@@ -48,13 +48,9 @@ static int create(const struct options *o, const char *id, struct err *err)
 	int rc = session_find(id, &s, err);
 	if (rc < 0)
 		return rc;
-	if (s.state == SESSION_RUNNING)
-		rc = err_set(err, EBUSY,
-			     "session %s is running, and what changes cannot be taken as one: "
-			     "end it first (vsandbox kill %s)",
-			     s.id, s.id);
-	else
-		rc = snapshots_take(&s, options_value(o, SNAPSHOT_NAME), "request", name, err);
+	int (*take)(const struct session *, const char *, const char *, char *, struct err *) =
+		s.state == SESSION_RUNNING ? snapshots_take_running : snapshots_take;
+	rc = take(&s, options_value(o, SNAPSHOT_NAME), "request", name, err);
 	if (rc == 0)
 		printf("%s\n", name);
 	else if (rc == 1)

@@ -126,6 +126,12 @@ static int write_one(const struct session *s, int dirfd, const char *name, const
 		args[count++] = notes[3];
 	}
 	int rc = eventlog_tip(s->dirfd, hash, err);
+	/* the gateway of a running session may be in the middle of a line */
+	for (unsigned tries = 0; rc == -EBADMSG && s->state == SESSION_RUNNING && tries < 50;
+	     tries++) {
+		usleep(10000);
+		rc = eventlog_tip(s->dirfd, hash, err);
+	}
 	if (rc == 0) {
 		snprintf(notes[4], sizeof(notes[4]), "io.vsandbox.log=sha256:%s", hash);
 		args[count++] = notes[4];

@@ -32,6 +32,13 @@ int snapshots_open(struct err *err);
 int snapshots_take(const struct session *s, const char *name, const char *reason,
 		   char ret[static SNAPSHOT_NAME_SIZE], struct err *err);
 
+/*
+ * The same of a running session, which is paused for it (control.h) and goes on afterwards, unless a
+ * person had paused it. The log is then taken as far as it is written.
+ */
+int snapshots_take_running(const struct session *s, const char *name, const char *reason,
+			   char ret[static SNAPSHOT_NAME_SIZE], struct err *err);
+
 /* All, newest first; freed by the caller. Number or -errno. */
 int snapshots_list(int dirfd, struct snapshot_row **ret, struct err *err);
 /* One by its name, or by the unique beginning of it. 0, -ENOENT, -EINVAL. */

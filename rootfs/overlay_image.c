@@ -107,8 +107,11 @@ static int fill(const struct template *t, const struct overlay_request *req)
 	static const struct {
 		const char *path;
 		mode_t mode;
-	} wanted[] = { { "proc", 0555 }, { "sys", 0555 },  { "dev", 0755 },
-		       { "run", 0755 },  { "tmp", 01777 } };
+	} wanted[] = { { "proc", 0555 },
+		       { "sys", 0555 },
+		       { "dev", 0755 },
+		       { "run", 0755 },
+		       { "tmp", 01777 } };
 	struct stat st;
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(wanted) / sizeof(wanted[0]); i++)

@@ -65,7 +65,8 @@ run_changes() {
 	diff "$BATS_TEST_TMPDIR/diff1" "$BATS_TEST_TMPDIR/diff2"
 	"$VSANDBOX" audit verify "$second"
 	base=$XDG_STATE_HOME/vsandbox/sessions
-	for n in $(ls "$base/$first/layers"); do
+	for layer in "$base/$first/layers"/*; do
+		n=${layer##*/}
 		one=$base/$first/layers/$n/upper two=$base/$second/layers/$n/upper
 		[ "$(id -u)" -eq 0 ] || chmod u+rx "$one$PWD/closed" "$two$PWD/closed" 2>/dev/null || true
 		diff <(tree "$one") <(tree "$two")
@@ -209,14 +210,64 @@ b = bytearray(open(sys.argv[1], "rb").read()); b[len(b) // 2] ^= 1; open(sys.arg
 	[ -z "$(snapshots)" ]
 }
 
-@test "a running session is refused, or taken whole; a name that is a path is refused" {
-	start_sleeper
-	run "$VSANDBOX" snapshot create "$SESSION"
-	[ "$status" -eq 125 ]
-	[[ $output == *'is running'* ]]
+@test "a running session stands still while it is taken, and goes on" {
+	# a and b are always the same, but for the moment between two writes
+	cat >twin.py <<-'PY'
+		import os
+		n = 0
+		while not os.path.exists("stop"):
+		    n += 1
+		    for name in "ab":
+		        with open(name + ".new", "w") as f:
+		            f.write("%d\n" % n * 1000)
+		        os.rename(name + ".new", name)
+	PY
+	box -q -- python3 twin.py 3>&- &
+	local gateway=$! id i
+	within 5 eval '[ -n "$(find "$XDG_STATE_HOME" -path "*/upper/*" -name b)" ]'
+	id=$(sessions)
+	for i in 1 2 3; do
+		"$VSANDBOX" snapshot create --name "live$i" "$id"
+		"$VSANDBOX" snapshot verify "live$i"
+		restored=$("$VSANDBOX" snapshot restore "live$i" 2>/dev/null)
+		upper=$(find "$XDG_STATE_HOME/vsandbox/sessions/$restored" -name a -path '*/upper/*')
+		# whole files: one content each, and at most one write apart
+		[ "$(sort -u "$upper" | wc -l)" -eq 1 ]
+		[ "$(wc -l <"$upper")" -eq 1000 ]
+		[ $(($(head -n 1 "$upper") - $(head -n 1 "${upper%a}b"))) -le 1 ]
+		sleep 0.2
+	done
+	[ "$(state_of "$id")" = running ]
+	# it went on in between
+	run "$VSANDBOX" snapshot diff live1 live3
+	[[ $output == *"M $PWD/a"* ]]
+	"$VSANDBOX" kill "$id"
+	wait "$gateway" || true
+}
+
+@test "a session that a person paused stays paused" {
+	box -q -- sh -c 'while :; do echo x >>ticks; sleep 0.05; done' 3>&- &
+	GATEWAY=$!
+	within 5 eval '[ -n "$(find "$XDG_STATE_HOME" -path "*/upper/*" -name ticks)" ]'
+	SESSION=$(sessions)
+	ticks=$(find "$XDG_STATE_HOME" -path "*/upper/*" -name ticks)
+	# a pause may find a task that comes to its stop only later; such a one is refused
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		run "$VSANDBOX" pause "$SESSION"
+		[[ $output == *'has yet to come'* ]] || break
+		"$VSANDBOX" resume "$SESSION"
+	done
+	"$VSANDBOX" snapshot create --name held "$SESSION"
+	before=$(wc -l <"$ticks")
+	sleep 1
+	[ "$(wc -l <"$ticks")" -eq "$before" ]
 	"$VSANDBOX" kill "$SESSION"
 	wait "$GATEWAY" || true
-	run "$VSANDBOX" snapshot create --name ../x "$SESSION"
+}
+
+@test "a name that is a path is refused" {
+	box -q -- sh -c 'echo x >f'
+	run "$VSANDBOX" snapshot create --name ../x
 	[ "$status" -eq 125 ]
 	run "$VSANDBOX" snapshot verify ../../sessions
 	[ "$status" -eq 125 ]
