@@ -28,7 +28,6 @@
 enum freeze_reason {
 	FREEZE_PERSON,   /* vsandbox pause */
 	FREEZE_PROMPT,   /* a question stands on the agent's terminal */
-	FREEZE_APPROVAL, /* policy key pause: tree */
 	FREEZE_UNDO,
 	FREEZE_SNAPSHOT,
 	FREEZE_REASON_COUNT,
