@@ -73,7 +73,12 @@ still() {
 @test "a paused session is killed at once" {
 	start_busy 10
 	"$VSANDBOX" pause
+	local from=${EPOCHREALTIME/./}
 	"$VSANDBOX" kill "$SESSION"
+	echo "# killed in $((${EPOCHREALTIME/./} - from)) us"
+	# by the monitor, not by its own death after the gateway's patience
+	run grep 'does not answer' "$BATS_TEST_TMPDIR/err"
+	[ "$status" -ne 0 ]
 	[ "$(state_of "$SESSION")" = ended ]
 	! pgrep -f "busy.py 10$" || false
 }
