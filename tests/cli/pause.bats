@@ -33,7 +33,7 @@ start_busy() {
 		open("ready", "w")
 		time.sleep(60)
 	PY
-	"$VSANDBOX" run -p "$POLICY" --workspace direct --timeout 60 -- /usr/bin/python3 busy.py "$1" \
+	"$VSANDBOX" run -p "$POLICY" --workspace direct --timeout 60 -- /usr/bin/python3 "$PWD/busy.py" "$1" \
 		3>&- >/dev/null 2>"$BATS_TEST_TMPDIR/err" </dev/null &
 	GATEWAY=$!
 	within 20 test -e ready
@@ -80,7 +80,7 @@ still() {
 	run grep 'does not answer' "$BATS_TEST_TMPDIR/err"
 	[ "$status" -ne 0 ]
 	[ "$(state_of "$SESSION")" = ended ]
-	! pgrep -f "busy.py 10$" || false
+	none_busy
 }
 
 @test "the death of the monitor or the gateway ends a paused tree and keeps its changes" {
@@ -98,7 +98,7 @@ still() {
 }
 
 none_busy() {
-	! pgrep -f 'busy.py 10$' >/dev/null
+	! pgrep -f "$PWD/busy.py 10\$" >/dev/null
 }
 
 @test "pausing an agent that forks without end stops it" {

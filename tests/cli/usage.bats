@@ -32,7 +32,7 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in shell commit undo rollback snapshot approve pause resume learn serve login \
+	for verb in shell commit undo rollback snapshot learn serve login \
 		attach oci ci mcp top status; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]
@@ -41,8 +41,8 @@ load common
 }
 
 @test "what is not built yet is refused, never run with less" {
-	for flags in "--mode pause" "--mode rollback" "--on-exit commit" "--on-exit ask" \
-		"--approve tty" "--rootfs /" "--host-port 80" "--publish 80"; do
+	for flags in "--mode rollback" "--on-exit commit" "--on-exit ask" \
+		"--rootfs /" "--host-port 80" "--publish 80"; do
 		# shellcheck disable=SC2086 # two words
 		run "$VSANDBOX" run $flags -- true
 		[ "$status" -eq 125 ]
