@@ -3,7 +3,7 @@ load common
 # A policy that asks for everything named *.ask; a terminal in tmux, on a server of its own.
 prepare() {
 	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run TMUX_TMPDIR=$BATS_TEST_TMPDIR
-	mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
+	mkdir -m 0700 "$XDG_RUNTIME_DIR"
 	cat >"$BATS_TEST_TMPDIR/ask.json" <<-'JSON'
 		{
 			"name": "ask",
@@ -112,7 +112,7 @@ assert a["type"] == "file_write" and a["resource"].endswith("/a.ask"), a
 assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not None, a'
 	"$VSANDBOX" approve allow 1 --scope session
 	wait "$GATEWAY"
-	out_has done
+	out_has "done"
 	run "$VSANDBOX" approve allow 1
 	[ "$status" -eq 125 ]
 }
