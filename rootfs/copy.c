@@ -169,7 +169,9 @@ static int copy_xattrs(int from, int to)
 		    removexattr(target, there + at) < 0 && errno != ENODATA)
 			return -errno;
 	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(wanted + at) + 1) {
-		int r = upper_is_overlay_xattr(wanted + at) ? 0 : copy_xattr(source, target, wanted + at);
+		int r = upper_is_overlay_xattr(wanted + at)
+				? 0
+				: copy_xattr(source, target, wanted + at);
 		if (r < 0 && !(r == -EPERM && strncmp(wanted + at, "security.", 9) == 0))
 			return r;
 	}

@@ -464,16 +464,19 @@ void freeze_drop(struct freeze *f, enum freeze_reason reason)
 
 void freeze_bury(struct freeze *f)
 {
-	for (unsigned i = 0; i < f->count; i++) {
-		pid_t tid = f->tids[i];
-		int status;
-		if (f->state[tid] != TASK_SEIZED && f->state[tid] < TASK_STOPPED)
-			continue;
-		while (waitpid(tid, &status, __WALL) == tid && !WIFEXITED(status) &&
-		       !WIFSIGNALED(status))
-			;
-		f->state[tid] = TASK_UNKNOWN;
+	/* Not one after the other: a process's first thread is told of only after its others. */
+	while (f->count) {
+		collect(f);
+		unsigned traced = 0;
+		for (unsigned i = 0; i < f->count; i++)
+			traced += f->state[f->tids[i]] == TASK_SEIZED ||
+				  f->state[f->tids[i]] >= TASK_STOPPED;
+		if (!traced)
+			break;
+		usleep(PAUSE_MIN_US);
 	}
+	for (unsigned i = 0; i < f->count; i++)
+		f->state[f->tids[i]] = TASK_UNKNOWN;
 	compact(f);
 	f->leaving = 0;
 	if (f->reasons)

@@ -27,9 +27,8 @@
 
 /* Who wants it frozen. Each may ask as often as it likes; it counts once. */
 enum freeze_reason {
-	FREEZE_PERSON,   /* vsandbox pause */
-	FREEZE_PROMPT,   /* a question stands on the agent's terminal */
-	FREEZE_APPROVAL, /* policy key pause: tree */
+	FREEZE_PERSON, /* vsandbox pause */
+	FREEZE_PROMPT, /* a question stands on the agent's terminal */
 	FREEZE_UNDO,
 	FREEZE_SNAPSHOT,
 	FREEZE_REASON_COUNT,

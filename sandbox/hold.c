@@ -17,7 +17,7 @@
 
 enum {
 	RESTART = -512,   /* ERESTARTSYS: only while a signal is pending */
-	LOOKS = 512,      /* callers looked after in one tick */
+	LOOKS = 24,       /* callers looked after in one tick: the leader waits meanwhile */
 	LONELY_MS = 1000, /* a call that took a signal comes back within that time */
 	KEY_TEXT = 6 * ACTION_PATH_SIZE,
 	TELL_TEXT = 28672, /* of a question in a packet */

