@@ -18,7 +18,7 @@ MANDIR := $(PREFIX)/share/man
 VERSION := 0.1.0
 
 # Lowest floor first. A floor links only with those before it, so an upward call is a link error.
-FLOORS := base policies scoring rootfs sandbox launcher
+FLOORS := base policies scoring net rootfs sandbox launcher
 LIBS := -lseccomp -lcap-ng -ljson-c -lmd -lm
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -30,7 +30,7 @@ ifneq (,$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1)))
 WARN += $(GCC_WARN)
 endif
 
-CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATADIR='"$(DATADIR)"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATADIR='"$(DATADIR)"' -DVSANDBOX_LIBEXEC='"$(LIBEXEC)"'
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero -fcf-protection=full
 ifneq (x86_64,$(shell uname -m))
@@ -58,7 +58,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .PHONY: all
-all: $(B)/vsandbox ## build the program
+all: $(B)/vsandbox $(B)/vsandbox-net ## build the programs
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -76,6 +76,12 @@ $(B)/vsandbox: $(call upto,launcher)
 	$(call say,ld,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call archive,launcher) -Wl,--no-whole-archive \
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
+
+# The broker of the network, beside the program: it alone links c-ares and parses what the network says.
+NET_OBJ := $(call obj,$(sort $(wildcard net/broker/*.c net/wire/*.c)))
+$(B)/vsandbox-net: $(NET_OBJ) $(call archive,net) $(call archive,base)
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcares $(LIBS) -o $@
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -216,6 +222,7 @@ demo: ## build, then the main job on the example agent under strict
 .PHONY: install uninstall compile_commands
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
+	install -D -m 755 $(B)/vsandbox-net $(DESTDIR)$(LIBEXEC)/vsandbox-net
 	for p in $(wildcard policies/*.json policies/common/*.json policies/schema/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
@@ -223,7 +230,7 @@ install: all ## install below DESTDIR PREFIX
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
+	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox $(DESTDIR)$(LIBEXEC)/vsandbox-net
 	rm -rf $(DESTDIR)$(DATADIR)
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear

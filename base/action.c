@@ -23,7 +23,7 @@ static const char *const op_names[] = {
 	[OP_MKDIR] = "mkdir",   [OP_MKNOD] = "mknod",       [OP_CHMOD] = "chmod",
 	[OP_CHOWN] = "chown",   [OP_UTIME] = "utime",       [OP_XATTR] = "xattr",
 	[OP_EXEC] = "exec",     [OP_CONNECT] = "connect",   [OP_BIND] = "bind",
-	[OP_SEND] = "send",     [OP_QUERY] = "query",
+	[OP_SEND] = "send",     [OP_QUERY] = "query",       [OP_RESOLVE] = "resolve",
 };
 _Static_assert(sizeof(op_names) / sizeof(op_names[0]) == OP_COUNT, "a name each");
 

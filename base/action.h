@@ -41,6 +41,7 @@ enum action_op {
 	OP_BIND,
 	OP_SEND,
 	OP_QUERY,
+	OP_RESOLVE, /* a name's addresses; the resource is the bare name */
 	OP_COUNT,
 };
 

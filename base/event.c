@@ -51,7 +51,7 @@ struct packed_string {
 struct packed {
 	uint32_t magic;
 	uint32_t size; /* of all, strings included */
-	uint64_t seq, mono_ns, wall_ns, ambient_count;
+	uint64_t seq, mono_ns, wall_ns, ambient_count, bytes_out, bytes_in;
 	int32_t result, status;
 	uint32_t kind, type, op, provenance;
 	uint32_t argc, flags;
@@ -77,6 +77,7 @@ static const char *const kind_names[] = {
 	[EVENT_SAMPLE] = "sample",
 	[EVENT_NOTICE] = "notice",
 	[EVENT_SESSION_END] = "session_end",
+	[EVENT_CONNECTION_END] = "connection_end",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == EVENT_KIND_COUNT, "a name each");
 
@@ -165,6 +166,8 @@ size_t event_pack(const struct event *e, unsigned char *out, size_t size)
 		.mono_ns = e->mono_ns,
 		.wall_ns = e->wall_ns,
 		.ambient_count = e->ambient_count,
+		.bytes_out = e->bytes_out,
+		.bytes_in = e->bytes_in,
 		.result = e->result,
 		.status = e->status,
 		.kind = e->kind,
@@ -291,6 +294,8 @@ int event_unpack(const unsigned char *bytes, size_t len, struct event *ret_event
 		.syscall = string_at(bytes, &head, STRING_SYSCALL),
 		.text = string_at(bytes, &head, STRING_TEXT),
 		.ambient_count = head.ambient_count,
+		.bytes_out = head.bytes_out,
+		.bytes_in = head.bytes_in,
 		.status = head.status,
 		.action = {
 			.type = (enum action_type)head.type,
@@ -630,6 +635,12 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	json_action(out, &e->action);
 	if (e->kind == EVENT_ACTION)
 		json_decision(out, &e->decision, e->result);
+	if (e->kind == EVENT_CONNECTION_END) {
+		json_u64(out, "bytes_out", e->bytes_out);
+		json_u64(out, "bytes_in", e->bytes_in);
+		if (e->result < 0)
+			json_errno(out, "result_errno", e->result == INT32_MIN ? 0 : -e->result);
+	}
 	json_text(out, "text", e->text);
 	if (e->ambient_count > 0 || e->kind == EVENT_SESSION_END)
 		json_u64(out, "ambient", e->ambient_count);

@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_SAMPLE, /* CPU or memory over its threshold */
 	EVENT_NOTICE, /* something a person should know: a degraded layer, a lost record */
 	EVENT_SESSION_END,
+	EVENT_CONNECTION_END, /* of a destination that was let through: what went there and came back */
 	EVENT_KIND_COUNT,
 };
 
@@ -39,12 +40,13 @@ struct event {
 	uint64_t seq; /* 1, 2, … within a session */
 	uint64_t mono_ns, wall_ns;
 	int32_t result;
-	const char *syscall;      /* name; NULL none */
-	const char *text;         /* notice, sample: what; NULL none */
-	uint64_t ambient_count;   /* session_end and notices: ambient actions so far */
-	int32_t status;           /* process exit, session end: wait status */
-	struct action action;     /* kind ACTION and PROCESS_EXIT (pid, program) */
-	struct decision decision; /* kind ACTION */
+	const char *syscall;          /* name; NULL none */
+	const char *text;             /* notice, sample: what; NULL none */
+	uint64_t ambient_count;       /* session_end and notices: ambient actions so far */
+	int32_t status;               /* process exit, session end: wait status */
+	uint64_t bytes_out, bytes_in; /* connection_end: from the agent, to it */
+	struct action action;         /* kind ACTION and PROCESS_EXIT (pid, program) */
+	struct decision decision;     /* kind ACTION */
 };
 
 const char *event_kind_name(enum event_kind kind);

@@ -59,8 +59,8 @@ struct relay_inspector {
 };
 
 /*
- * Instead of held bytes: the next @len bytes held in @direction are dropped, as if they had gone on.
- * For refused statements. -ERANGE when fewer are held.
+ * The next @len bytes held in @direction are dropped, as if they had gone on: a refused
+ * statement. Within `bytes` what it returns counts from behind them. -ERANGE: fewer are held.
  */
 int relay_drop(struct relay *r, enum relay_direction direction, size_t len);
 /* Bytes of ours in @direction, before any that are held. -ENOBUFS: more than RELAY_HELD_MAX. */

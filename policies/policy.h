@@ -52,6 +52,10 @@ struct policy_rule {
 	struct policy_origin origin;
 };
 
+struct policy_publish {
+	uint16_t host, inside;
+};
+
 struct policy_limits { /* 0: none */
 	uint64_t memory_bytes, pids, open_files, wall_seconds;
 	double cpus;
@@ -91,8 +95,10 @@ struct policy {
 	enum policy_net net;
 	uint16_t *host_ports;
 	unsigned host_port_count;
-	uint16_t *publish; /* ports of the sandbox reachable from the host's loopback */
+	struct policy_publish
+		*publish; /* ports of the sandbox reachable from the host's loopback */
 	unsigned publish_count;
+	struct policy_patterns allow_unix; /* sockets of the host, each a literal path */
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
@@ -142,7 +148,8 @@ enum policy_flag {
 	POLICY_FLAG_SPAWN_ALLOWED, /* path of the agent's own program, and of each it is launched by:
 				      may run though spawn is false, and load PREFIX/lib */
 	POLICY_FLAG_HOST_PORT,
-	POLICY_FLAG_PUBLISH,
+	POLICY_FLAG_PUBLISH, /* P or P:Q */
+	POLICY_FLAG_ALLOW_UNIX,
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);

@@ -23,6 +23,7 @@ static const char *const flag_names[] = {
 	[POLICY_FLAG_SPAWN_ALLOWED] = "program",
 	[POLICY_FLAG_HOST_PORT] = "--host-port",
 	[POLICY_FLAG_PUBLISH] = "--publish",
+	[POLICY_FLAG_ALLOW_UNIX] = "--allow-unix",
 };
 _Static_assert(sizeof(flag_names) / sizeof(flag_names[0]) == POLICY_FLAG_COUNT, "a name each");
 
@@ -179,7 +180,10 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 		rc = port(&l, value, &p->host_ports, &p->host_port_count);
 		break;
 	case POLICY_FLAG_PUBLISH:
-		rc = port(&l, value, &p->publish, &p->publish_count);
+		rc = publish_append(&l, NULL, value);
+		break;
+	case POLICY_FLAG_ALLOW_UNIX:
+		rc = list_append(&l, &p->allow_unix, LIST_PATHS, value, NULL, NULL);
 		break;
 	case POLICY_FLAG_COUNT:
 		rc = loader_fail(&l, NULL, "no such flag");

@@ -155,7 +155,7 @@ static int apply_host_ports(struct loader *l, struct value v, const struct key *
 static int apply_publish(struct loader *l, struct value v, const struct key *key, void *field)
 {
 	(void)key, (void)field;
-	return ports_apply(l, v, &l->p->publish, &l->p->publish_count);
+	return publish_apply(l, v);
 }
 
 static int apply_block(struct loader *l, struct value v, const struct key *key, void *field)
@@ -358,6 +358,7 @@ static const struct key keys[] = {
 	{ "network", "block_hosts", apply_hosts, P(block_hosts) },
 	{ "network", "host_ports", apply_host_ports },
 	{ "network", "publish", apply_publish },
+	{ "network", "allow_unix", apply_paths, P(allow_unix) },
 	{ "limits", "memory", apply_size, L(memory_bytes), .min = 0, .max = MANY },
 	{ "limits", "pids", apply_count, L(pids), .min = 0, .max = 4194304 },
 	{ "limits", "cpu", apply_double, L(cpus), .min = 0, .max = 4096 },

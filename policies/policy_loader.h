@@ -77,6 +77,10 @@ int list_apply(const struct loader *l, struct value v, struct policy_patterns *l
 	       enum list_kind kind);
 int ports_apply(const struct loader *l, struct value v, uint16_t **ports, unsigned *count);
 int port_append(const struct loader *l, uint16_t **ports, unsigned *count, uint16_t port);
+/* A list of ports, or of "P:Q": port P of the host is port Q of the sandbox. */
+int publish_apply(const struct loader *l, struct value v);
+/* "P" or "P:Q". @at NULL: from the command line. */
+int publish_append(const struct loader *l, const struct json_line *at, const char *text);
 /* ~, ${HOME}, ${WORKSPACE}, ${TMPDIR}, then pattern_compile_path. */
 int path_pattern(const struct loader *l, const struct json_line *at, const char *text,
 		 struct pattern *ret);

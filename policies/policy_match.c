@@ -1,5 +1,7 @@
 /* Pure: (policy, action) -> what the patterns say. No allocation, no system call, no clock. */
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
 #include "policies/policy_index.h"
 
@@ -136,10 +138,48 @@ static const struct policy_pattern *host_hit(const struct policy_patterns *list,
 	return NULL;
 }
 
+/*
+ * A name is asked for before anybody knows which port: it may be where some port of it may be
+ * reached, and may not where all of it is blocked.
+ */
+static const struct policy_pattern *name_hit(const struct policy_patterns *list,
+					     struct pattern_host host, bool any_port)
+{
+	for (unsigned i = 0; host.len && i < list->count; i++) {
+		const struct pattern *p = &list->items[i].pattern;
+		host.port = any_port ? p->port : 0;
+		if (pattern_matches_host_subject(p, &host))
+			return &list->items[i];
+	}
+	return NULL;
+}
+
+/* A port of the host's loopback that the policy opens, wherever else the network ends. */
+static bool is_host_port(const struct policy *p, const struct pattern_host *host)
+{
+	bool loopback =
+		host->family == AF_INET ? host->address[0] == 127
+		: host->family == AF_INET6
+			? host->address[15] == 1 && !memcmp(host->address, (uint8_t[15]){ 0 }, 15)
+			: host->len == 9 && strncasecmp(host->name, "localhost", 9) == 0;
+	for (unsigned i = 0; loopback && i < p->host_port_count; i++)
+		if (p->host_ports[i] == host->port)
+			return true;
+	return false;
+}
+
 static bool is_network(enum action_type type)
 {
 	return type == ACTION_NETWORK_REQUEST || type == ACTION_API_CALL ||
 	       type == ACTION_DATABASE_QUERY || type == ACTION_DATABASE_WRITE;
+}
+
+static bool granted_socket(const struct policy *p, const struct names *n)
+{
+	for (unsigned i = 0; i < p->allow_unix.count; i++)
+		if (pattern_matches_subject(&p->allow_unix.items[i].pattern, &n->at[0].subject))
+			return true;
+	return false;
 }
 
 /* Returns whether the resource names a host at all; then hosts alone decide. */
@@ -151,12 +191,20 @@ static bool match_host(const struct policy *p, const struct action *a, struct po
 	/* A name that resolves into a blocked range is blocked: the address is what is reached. */
 	if (a->address && !host.family)
 		pattern_host_init(&address, a->address, strlen(a->address), host.port);
-	const struct policy_pattern *hit = host_hit(&p->block_hosts, &host);
+	bool name_only = a->op == OP_RESOLVE;
+	const struct policy_pattern *hit = name_only ? name_hit(&p->block_hosts, host, false)
+						     : host_hit(&p->block_hosts, &host);
 	if (!hit)
 		hit = host_hit(&p->block_hosts, &address);
 	if (hit && !m->blocked)
 		m->blocked = hit;
-	bool listed = host_hit(&p->allow_hosts, &host) || host_hit(&p->allow_hosts, &address);
+	bool listed =
+		name_only ? name_hit(&p->allow_hosts, host, true) != NULL
+			  : host_hit(&p->allow_hosts, &host) || host_hit(&p->allow_hosts, &address);
+	if (!name_only && is_host_port(p, &host)) {
+		m->resource_allowed = m->type_allowed = true;
+		return true;
+	}
 	if (p->net == NET_NONE)
 		m->resource_allowed = false;
 	else if (p->net == NET_ALLOWLIST)
@@ -236,8 +284,13 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 	};
 	if (is_network(a->type)) {
 		if (!match_host(p, a, m))
-			m->resource_allowed = paths_allowed(
-				p, a->resource[0] == '/' ? &p->allowed_write : NULL, &n);
+			m->resource_allowed =
+				a->resource[0] == '/' && granted_socket(p, &n)
+					? true
+					: paths_allowed(p,
+							a->resource[0] == '/' ? &p->allowed_write
+									      : NULL,
+							&n);
 	} else if (a->type == ACTION_CODE_EXECUTION) {
 		bool named = any_target(&p->spawn_allowed, &n);
 		/* "spawn": false is itself the answer to executing; it says which programs may. */

@@ -307,3 +307,54 @@ int ports_apply(const struct loader *l, struct value v, uint16_t **ports, unsign
 	}
 	return rc;
 }
+
+/* 1..65535 in decimal up to @end; 0: it is none. */
+static uint16_t port_number(const char *text, const char *end)
+{
+	uint32_t value = 0;
+	if (end == text || end - text > 5)
+		return 0;
+	for (; text < end; text++) {
+		if (*text < '0' || *text > '9')
+			return 0;
+		value = value * 10 + (uint32_t)(*text - '0');
+	}
+	return value <= UINT16_MAX ? (uint16_t)value : 0;
+}
+
+int publish_append(const struct loader *l, const struct json_line *at, const char *text)
+{
+	struct policy *p = l->p;
+	const char *colon = strchr(text, ':'), *end = text + strlen(text);
+	uint16_t host = port_number(text, colon ? colon : end);
+	uint16_t inside = colon ? port_number(colon + 1, end) : host;
+	if (!host || !inside)
+		return loader_fail(l, at, "\"%s\" is no port from 1 to 65535%s", text,
+				   colon ? ", or two as in 8080:80" : "");
+	for (unsigned i = 0; i < p->publish_count; i++) {
+		if (p->publish[i].host != host)
+			continue;
+		return p->publish[i].inside == inside
+			       ? 0
+			       : loader_fail(l, at, "port %u is published twice", host);
+	}
+	struct policy_publish *items = grown(l, p->publish, p->publish_count, sizeof(*items));
+	if (!items)
+		return loader_no_memory(l);
+	items[p->publish_count++] = (struct policy_publish){ .host = host, .inside = inside };
+	p->publish = items;
+	return 0;
+}
+
+int publish_apply(const struct loader *l, struct value v)
+{
+	int rc = value_expect(l, &v, json_type_array, "a list of ports");
+	for (const struct json_line *c = v.at->first; rc == 0 && c; c = c->next) {
+		struct json_object *item = json_object_array_get_idx(v.json, c->index);
+		if (!json_object_is_type(item, json_type_int) &&
+		    !json_object_is_type(item, json_type_string))
+			return loader_fail(l, c, "expected a port, or two as in \"8080:80\"");
+		rc = publish_append(l, c, json_object_get_string(item));
+	}
+	return rc;
+}

@@ -1,5 +1,6 @@
 /* Is what the action carries dangerous in itself, or unlike what this agent usually carries? */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "scoring/dimensions.h"
@@ -7,9 +8,17 @@
 #include "scoring/shell.h"
 #include "scoring/sql.h"
 
-enum { FEW_SIGMA = 3, MANY_SIGMA = 8 };
+enum {
+	FEW_SIGMA = 3,
+	MANY_SIGMA = 8,
+	NAME_SHORT = 32, /* characters before the domain, dots not counted */
+	NAME_LONG = 56,
+};
 
 static const float deviation_most = .40f;
+static const float name_most = .95f;
+static const float random_alike = .042f, words_alike = .058f;
+static const float words_digits = .12f, random_digits = .30f; /* hex has .62 */
 
 static void deviation(struct finding *f, const struct baseline_moments *m, int64_t value,
 		      const char *why)
@@ -38,6 +47,43 @@ static void of_file(const struct action *a, struct finding *f)
 		/* From 1 GiB on: a loss that cannot be retyped. */
 		finding_raise(f, .35f * finding_ramp((float)a->size_bytes, 0x1p30f, 0x1p34f),
 			      "destroys very much data at once");
+}
+
+/*
+ * A name that carries data: long, and its labels look drawn at random. What tunnels put before the
+ * domain they own is base32, base64 or hex, as much as fits; what people name things is shorter and
+ * repeats itself. The last two labels are the domain's own.
+ */
+static void of_name(const struct action *a, struct finding *f)
+{
+	const char *end = strchr(a->resource, ':');
+	size_t len = end ? (size_t)(end - a->resource) : strlen(a->resource);
+	unsigned counts[256] = { 0 }, total = 0;
+	for (unsigned dots = 0; len > 0; len--)
+		if (a->resource[len - 1] == '.' && ++dots == 2)
+			break;
+	for (size_t i = 0; i < len; i++) {
+		if (a->resource[i] == '.')
+			continue;
+		counts[(unsigned char)a->resource[i]]++;
+		total++;
+	}
+	if (total < NAME_SHORT)
+		return;
+	/* How often two characters of it are the same: in words about .065, in base32 half of that. */
+	uint64_t same = 0;
+	unsigned digits = 0;
+	for (unsigned i = 0; i < 256; i++) {
+		same += (uint64_t)counts[i] * (counts[i] - (counts[i] > 0));
+		digits += i >= '0' && i <= '9' ? counts[i] : 0;
+	}
+	float alike = (float)same / ((float)total * (float)(total - 1));
+	float spread = 1 - finding_ramp(alike, random_alike, words_alike);
+	float numeric = finding_ramp((float)digits / (float)total, words_digits, random_digits);
+	finding_raise(f,
+		      name_most * finding_ramp((float)total, NAME_SHORT, NAME_LONG) *
+			      (spread > numeric ? spread : numeric),
+		      "a name long and random enough to carry data out");
 }
 
 static void of_statement(const struct action *a, const struct baseline *b, struct finding *f)
@@ -79,6 +125,8 @@ struct finding payload_of(const struct action *a, const struct history *h)
 	case ACTION_NETWORK_REQUEST:
 		if (a->statement)
 			of_statement(a, b, &f);
+		if (a->op == OP_RESOLVE)
+			of_name(a, &f);
 		break;
 	case ACTION_NONE:
 	case ACTION_TYPE_COUNT:

@@ -41,6 +41,7 @@ static const struct severity_row by_op[] = {
 	[OP_BIND]     = { BY(.20f, .20f, .20f, .20f), "listens", NULL },
 	[OP_SEND]     = { BY(.25f, .25f, .25f, .25f), "sends to a named host", NULL },
 	[OP_QUERY]    = { BY(.20f, .20f, .20f, .20f), "queries", NULL },
+	[OP_RESOLVE]  = { BY(.10f, .10f, .10f, .10f), "asks for a name's address", NULL },
 };
 static_assert(sizeof(by_op) / sizeof(by_op[0]) == OP_COUNT, "every op has a row");
 

@@ -216,7 +216,7 @@ static void every_value_arrives(void **state)
 		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"ambient\": [ \"/usr/**\" ] "
 		"},\n"
 		"\"network\": { \"mode\": \"host\", \"host_ports\": [ 80, 80, 443 ], \"publish\": "
-		"[ 1 ] },\n"
+		"[ 1, \"8080:80\", \"1:1\" ], \"allow_unix\": [ \"/run/a.sock\" ] },\n"
 		"\"limits\": { \"memory\": \"2G\", \"pids\": 10, \"cpu\": 1.5, \"open_files\": 9,\n"
 		"  \"wall_seconds\": 60 }, \"on_exit\": \"ask\" /* the end */ }");
 	assert_string_equal(p->description, "a // b /* c */");
@@ -239,7 +239,11 @@ static void every_value_arrives(void **state)
 	assert_int_equal(p->workspace, WORKSPACE_READ_ONLY);
 	assert_int_equal(p->net, NET_HOST);
 	assert_int_equal(p->host_port_count, 2);
-	assert_int_equal(p->publish[0], 1);
+	assert_int_equal(p->publish_count, 2);
+	assert_int_equal(p->publish[0].inside, 1);
+	assert_int_equal(p->publish[1].host, 8080);
+	assert_int_equal(p->publish[1].inside, 80);
+	assert_string_equal(p->allow_unix.items[0].pattern.text, "/run/a.sock");
 	assert_int_equal(p->limits.memory_bytes, UINT64_C(2) << 30);
 	assert_int_equal(p->limits.wall_seconds, 60);
 	assert_int_equal(p->on_exit, ON_EXIT_ASK);
@@ -395,7 +399,8 @@ static void flags_change_what_they_name(void **state)
 	assert_int_equal(p->limits.pids, 64);
 	assert_true(pattern_matches(&p->spawn_allowed.items[0].pattern, "/opt/a[1]"));
 	assert_int_equal(p->host_ports[0], 5432);
-	assert_int_equal(p->publish[0], 8080);
+	assert_int_equal(p->publish[0].host, 8080);
+	assert_int_equal(p->publish[0].inside, 8080);
 	static const struct {
 		enum policy_flag flag;
 		const char *value, *why;

@@ -39,6 +39,11 @@ struct pinned {
 		.type = (type_), .op = OP_CONNECT, .resource = (where), .resolved = (resolved_), \
 		.size_bytes = -1, .program = "" \
 	}
+#define NAME_ACTION(name) \
+	{ \
+		.type = ACTION_NETWORK_REQUEST, .op = OP_RESOLVE, .resource = (name), \
+		.size_bytes = -1, .program = "" \
+	}
 #define SHELL(text) EXEC_ACTION("/usr/bin/dash", SYSTEM, 3, "sh\0-c\0" text)
 
 /* clang-format off */
@@ -123,6 +128,11 @@ static const struct pinned pinned[] = {
 	{ ".env.example", FILE_ACTION(OP_READ, "/w/.env.example", EXISTING), 0, .10f },
 	{ "a public key", FILE_ACTION(OP_READ, "/w/keys/id_rsa.pub", EXISTING), 0, .10f },
 	{ "a hook's sample", FILE_ACTION(OP_CREATE, "/w/.git/hooks/pre-commit.sample", CREATED), .15f, .35f },
+	{ "asks for a host's name", NAME_ACTION("registry.npmjs.org"), 0, .20f },
+	{ "asks for a long name of words", NAME_ACTION("static-assets-for-the-production-of-our-customers.eu-central.example.com"), 0, .35f },
+	{ "asks for a cloud machine's name", NAME_ACTION("ec2-203-0-113-25.eu-central-1.compute.amazonaws.com"), 0, .35f },
+	{ "asks for a name that carries hex", NAME_ACTION("6c6f63616c2066696c652063.6f6e74656e742c2070617274.2031206f662039.t.example.com"), .70f, 1 },
+	{ "asks for a name that carries base32", NAME_ACTION("nrxwgylmebtgs3dfebrw63tumvxhil.banqyxe5bageqg6zramjsa.t.example.com"), .70f, 1 },
 	{ "runs a test it built", EXEC_ACTION("/w/build/test", CREATED, 1, "./test"), .20f, .49f },
 };
 /* clang-format on */

@@ -1,0 +1,276 @@
+/* The broker's life: set-up, packets of the monitor, events, the end with the monitor's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/broker/private.h"
+
+enum { EVENTS_MAX = 256, TICK_MS = 1000 };
+
+struct backlog {
+	struct backlog *next;
+	struct broker_message m;
+	size_t text_len;
+	char text[];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int source_add(struct broker *b, struct source *s, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data.ptr = s };
+	return epoll_ctl(b->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) < 0 ? -errno : 0;
+}
+
+int source_change(struct broker *b, struct source *s, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data.ptr = s };
+	return epoll_ctl(b->epoll_fd, EPOLL_CTL_MOD, s->fd, &e) < 0 ? -errno : 0;
+}
+
+void source_close(struct source *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+void broker_bury(struct broker *b, struct corpse *c)
+{
+	c->next = b->corpses;
+	b->corpses = c;
+}
+
+static void free_corpses(struct broker *b)
+{
+	while (b->corpses) {
+		struct corpse *c = b->corpses;
+		b->corpses = c->next;
+		free(c);
+	}
+}
+
+void broker_flush(struct broker *b)
+{
+	while (b->backlog) {
+		struct backlog *w = b->backlog;
+		int r = broker_send(b->channel.fd, &w->m, w->text_len ? w->text : NULL, w->text_len,
+				    NULL, 0);
+		if (r == -EAGAIN)
+			return;
+		b->over |= r < 0;
+		b->backlog = w->next;
+		if (!b->backlog)
+			b->backlog_end = &b->backlog;
+		free(w);
+	}
+}
+
+void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len)
+{
+	int r = b->backlog ? -EAGAIN : broker_send(b->channel.fd, m, text, text_len, NULL, 0);
+	if (r == 0)
+		return;
+	struct backlog *w = r == -EAGAIN ? malloc(sizeof(*w) + text_len + 1) : NULL;
+	if (!w) { /* the monitor is gone, or would miss a word: nothing may go on */
+		b->over = true;
+		return;
+	}
+	w->next = NULL;
+	w->m = *m;
+	w->text_len = text ? text_len : 0;
+	memcpy(w->text, text ? text : "", w->text_len);
+	*b->backlog_end = w;
+	b->backlog_end = &w->next;
+}
+
+static void on_packet(struct broker *b, struct broker_packet *p)
+{
+	switch ((enum broker_type)p->m.type) {
+	case BROKER_OPEN:
+		if (p->m.transport == BROKER_UDP)
+			flows_open(b, p);
+		else
+			relays_open(b, p);
+		break;
+	case BROKER_UNLISTEN:
+		relays_unlisten(b, p->m.listener);
+		break;
+	case BROKER_CANCEL:
+		relays_cancel(b, p->m.id);
+		break;
+	case BROKER_CUT:
+		relays_cut(b, p->m.id);
+		flows_close(b, p->m.id);
+		break;
+	case BROKER_VERDICT:
+		if (p->m.id)
+			relays_verdict(b, p);
+		else
+			resolver_verdict(b, p);
+		break;
+	case BROKER_PERMITTED:
+		resolver_permitted(b, p);
+		break;
+	case BROKER_SOCKET:
+		relays_socket(b, p);
+		break;
+	case BROKER_SETUP:
+	case BROKER_PUBLISH: /* over */
+	case BROKER_READY:
+	case BROKER_UNABLE:
+	case BROKER_DIALLED:
+	case BROKER_FAILED:
+	case BROKER_ACCEPTED:
+	case BROKER_CLASSIFIED:
+	case BROKER_STATEMENT:
+	case BROKER_BYTES:
+	case BROKER_CLOSED:
+	case BROKER_RESOLVE:
+	case BROKER_ADDRESSES:
+	case BROKER_NEED_SOCKET:
+	case BROKER_TYPE_COUNT:
+		b->over = true; /* not the monitor's to say */
+		break;
+	}
+	broker_packet_finish(p);
+}
+
+static void on_channel(struct broker *b, struct source *s, uint32_t events)
+{
+	static struct broker_packet p; /* large for a stack */
+	(void)events;
+	broker_flush(b);
+	while (!b->over) {
+		int r = broker_receive(s->fd, &p);
+		if (r == -EAGAIN)
+			return;
+		if (r <= 0)
+			b->over = true;
+		else
+			on_packet(b, &p);
+	}
+}
+
+static void unable(struct broker *b, int error, const char *text)
+{
+	struct broker_message m = { .type = BROKER_UNABLE, .error = error };
+	broker_send(b->channel.fd, &m, text, strlen(text), NULL, 0);
+}
+
+/* SETUP and every PUBLISH come first, and are answered once. */
+static int set_up(struct broker *b)
+{
+	static struct broker_packet p;
+	bool ready = false;
+	while (!ready) {
+		int r = broker_receive(b->channel.fd, &p);
+		if (r <= 0)
+			return -1;
+		if (p.m.type == BROKER_PUBLISH) {
+			r = relays_publish(b, &p.m.address, (uint16_t)p.m.op);
+			if (r < 0) {
+				char text[NET_ADDRESS_TEXT + 64] = "cannot listen at ", at[64];
+				unable(b, -r, strcat(text, net_address_text(&p.m.address, at)));
+				return -1;
+			}
+		} else if (p.m.type == BROKER_SETUP) {
+			r = p.fd_count ? resolver_start(b, &p) : 0;
+			if (r < 0) {
+				unable(b, -r, "cannot start the resolver");
+				return -1;
+			}
+			ready = true;
+		} else {
+			return -1;
+		}
+		broker_packet_finish(&p);
+	}
+	int r = confine_broker();
+	if (r < 0) {
+		unable(b, -r, "cannot confine the broker");
+		return -1;
+	}
+	struct broker_message m = { .type = BROKER_READY };
+	return broker_send(b->channel.fd, &m, NULL, 0, NULL, 0);
+}
+
+static void serve(struct broker *b)
+{
+	uint64_t tick_ms = now_ms() + TICK_MS;
+	bool more = false;
+	while (!b->over) {
+		struct epoll_event events[EVENTS_MAX];
+		uint64_t now = now_ms();
+		int wait_ms = now >= tick_ms ? 0 : (int)(tick_ms - now);
+		int n = epoll_wait(b->epoll_fd, events, EVENTS_MAX,
+				   more ? 0 : resolver_timeout(b, wait_ms));
+		if (n < 0 && errno != EINTR)
+			return;
+		b->now_ms = now_ms();
+		for (int i = 0; i < n; i++) {
+			struct source *s = events[i].data.ptr;
+			if (s->fd >= 0)
+				s->ready(b, s, events[i].events);
+		}
+		more = relays_run(b);
+		resolver_tick(b);
+		if (b->now_ms >= tick_ms) {
+			relays_tick(b);
+			flows_tick(b);
+			tick_ms = b->now_ms + TICK_MS;
+		}
+		free_corpses(b);
+	}
+}
+
+static void raise_limit(void)
+{
+	struct rlimit lim;
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
+	struct broker b = { .channel = { .ready = on_channel, .fd = BROKER_CHANNEL_FD } };
+	int type = 0;
+	socklen_t len = sizeof(type);
+	if (argc != 1 || getsockopt(BROKER_CHANNEL_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	    type != SOCK_SEQPACKET) {
+		static const char text[] = "vsandbox-net is started by vsandbox run\n";
+		return write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 125 : 2;
+	}
+	/* Signals of the terminal are the agent's; our end is the channel's. */
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	raise_limit();
+	b.backlog_end = &b.backlog;
+	b.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	b.relays = relays_new();
+	b.flows = flows_new();
+	if (b.epoll_fd < 0 || !b.relays || !b.flows || set_up(&b) < 0)
+		return 1;
+	if (fcntl(BROKER_CHANNEL_FD, F_SETFL, O_NONBLOCK) < 0 ||
+	    source_add(&b, &b.channel, EPOLLIN | EPOLLOUT | EPOLLET) < 0)
+		return 1;
+	serve(&b);
+	return 0;
+}

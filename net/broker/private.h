@@ -1,0 +1,92 @@
+/*
+ * What the parts of the broker share.
+ *
+ * Theory of operation: one thread, one epoll set, nothing blocks. A source is a descriptor
+X into the run queue when it stops before it has to wait. What ends
+ * while events of the same batch may still name it is freed after the batch.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "net/broker.h"
+#include "net/relay.h"
+
+struct broker;
+
+struct source {
+	void (*ready)(struct broker *b, struct source *s, uint32_t events);
+	int fd; /* owned; -1 none */
+};
+
+/* Something to be freed after the batch of events. */
+struct corpse {
+	struct corpse *next;
+};
+
+struct resolver;
+struct relays;
+struct flows;
+
+struct broker {
+	int epoll_fd;
+	struct source channel;
+	struct backlog *backlog, **backlog_end; /* packets the channel had no room for; owned */
+	struct corpse *corpses;
+	struct relays *relays;     /* owned */
+	struct flows *flows;       /* owned */
+	struct resolver *resolver; /* owned; NULL: no DNS */
+	uint64_t now_ms;           /* monotonic, of this batch */
+	bool over;                 /* the monitor is gone */
+};
+
+/* loop.c; @events as epoll_ctl(2) takes them, EPOLLET included */
+int source_add(struct broker *b, struct source *s, uint32_t events);
+int source_change(struct broker *b, struct source *s, uint32_t events);
+/* Closes the descriptor; the set forgets it. */
+void source_close(struct source *s);
+/* Frees @c's memory when no event can name it any more. @c stands first in what was allocated. */
+void broker_bury(struct broker *b, struct corpse *c);
+/* To the monitor; what the channel cannot take now waits. */
+void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len);
+/* Writes what waits; called when the channel is writable. */
+void broker_flush(struct broker *b);
+
+/* relay.c: TCP connections, from their OPEN to their end. */
+struct relays *relays_new(void);
+void relays_open(struct broker *b, struct broker_packet *p);
+void relays_unlisten(struct broker *b, uint32_t listener);
+void relays_cancel(struct broker *b, uint64_t id);
+void relays_cut(struct broker *b, uint64_t id);
+void relays_verdict(struct broker *b, const struct broker_packet *p);
+/* What stopped before it had to wait goes on. Returns whether there is more. */
+bool relays_run(struct broker *b);
+/* Once a second: deadlines, byte counts. */
+void relays_tick(struct broker *b);
+/* Listens at @address of the host for the sandbox's port @inside. 0, -errno. */
+int relays_publish(struct broker *b, const struct net_address *address, uint16_t inside);
+/* A socket for a published connection, or why there is none. */
+void relays_socket(struct broker *b, struct broker_packet *p);
+
+/* flow.c: datagrams of approved destinations. */
+struct flows *flows_new(void);
+void flows_open(struct broker *b, struct broker_packet *p);
+void flows_close(struct broker *b, uint64_t id);
+void flows_tick(struct broker *b);
+
+/* resolver.c: DNS. @p is the SETUP packet. 0, -errno. */
+int resolver_start(struct broker *b, struct broker_packet *p);
+void resolver_verdict(struct broker *b, const struct broker_packet *p);
+void resolver_permitted(struct broker *b, const struct broker_packet *p);
+/* Milliseconds until c-ares wants to be called, at most @most. */
+int resolver_timeout(struct broker *b, int most);
+void resolver_tick(struct broker *b);
+
+/* confine.c: from now on sockets only. 0, -errno. */
+int confine_broker(void);
+
+/* Ids of connections that come from outside have this bit; the monitor's never have. */
+#define BROKER_ID_PUBLISHED (UINT64_C(1) << 63)

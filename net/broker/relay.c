@@ -1,0 +1,511 @@
+/*
+ * Connections, from the monitor's OPEN to their end.
+ *
+ * Theory of operation. A relay begins by dialling; the monitor lets the agent's connect(2) go on when
+ * it is told DIALLED, or earlier when that takes long. The agent's end comes in at the
+ * listener and is given to the relay that has waited longest there, one that has its server before
+ * one that has not. An end for which no relay waits was decided by nobody: it is reset. When both
+ * ends are connected bytes move; the first error on either is a reset on both.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/broker/stream.h"
+
+enum {
+	BUCKETS = 4096,
+	CLAIM_MS = 10000, /* from the monitor's word to the agent's connection */
+	PUBLISHED_MAX = 4096,
+};
+
+struct listener {
+	struct corpse corpse; /* first */
+	struct source source;
+	struct listener *next;
+	uint32_t id;
+	uint16_t inside; /* published: port of the sandbox */
+	struct relay *first, **last;
+};
+
+struct relays {
+	struct relay *by_id[BUCKETS];
+	struct listener *listeners[BUCKETS];
+	struct relay *run, **run_end;
+	struct pipe_pool pool;
+	uint64_t last_published, told_ms;
+	unsigned published;
+};
+
+static const uint32_t both_ways = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+struct relays *relays_new(void)
+{
+	struct relays *rs = calloc(1, sizeof(*rs));
+	if (rs)
+		rs->run_end = &rs->run;
+	return rs;
+}
+
+static struct relay *find(struct relays *rs, uint64_t id)
+{
+	struct relay *r = rs->by_id[id % BUCKETS];
+	while (r && r->id != id)
+		r = r->next_same;
+	return r;
+}
+
+void relay_queue(struct relay *r)
+{
+	struct relays *rs = r->broker->relays;
+	if (r->queued || r->over)
+		return;
+	r->queued = true;
+	r->next_run = NULL;
+	*rs->run_end = r;
+	rs->run_end = &r->next_run;
+}
+
+static struct relay *relay_new(struct broker *b, uint64_t id)
+{
+	struct relays *rs = b->relays;
+	struct relay *r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->id = id;
+	r->broker = b;
+	for (unsigned i = 0; i < 2; i++) {
+		r->ends[i].relay = r;
+		r->ends[i].source.fd = -1;
+		r->ways[i].pipe[0] = r->ways[i].pipe[1] = -1;
+	}
+	r->next_same = rs->by_id[id % BUCKETS];
+	rs->by_id[id % BUCKETS] = r;
+	return r;
+}
+
+static void stop_waiting(struct relay *r)
+{
+	if (!r->listener)
+		return;
+	for (struct relay **at = &r->listener->first; *at; at = &(*at)->next_waiting) {
+		if (*at != r)
+			continue;
+		*at = r->next_waiting;
+		if (!*at)
+			r->listener->last = at;
+		break;
+	}
+	r->listener = NULL;
+}
+
+static void reset_socket(int fd)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+static void end_relay(struct relay *r, int error)
+{
+	struct broker *b = r->broker;
+	struct relays *rs = b->relays;
+	if (r->over)
+		return;
+	r->over = true;
+	stop_waiting(r);
+	inspect_finish(r);
+	for (unsigned i = 0; i < 2; i++) {
+		if (error && r->ends[i].source.fd >= 0)
+			reset_socket(r->ends[i].source.fd);
+		source_close(&r->ends[i].source);
+	}
+	struct relay **at = &rs->by_id[r->id % BUCKETS];
+	while (*at != r)
+		at = &(*at)->next_same;
+	*at = r->next_same;
+	if (r->id & BROKER_ID_PUBLISHED)
+		rs->published--;
+	struct broker_message m = { .type = r->dialled ? BROKER_CLOSED : BROKER_FAILED,
+				    .id = r->id,
+				    .error = error,
+				    .bytes_out = r->ways[RELAY_TO_SERVER].bytes,
+				    .bytes_in = r->ways[RELAY_TO_CLIENT].bytes };
+	stream_finish(r, &rs->pool);
+	free(r->name);
+	r->name = NULL;
+	broker_tell(b, &m, NULL, 0);
+	if (!r->queued) /* else relays_run does */
+		broker_bury(b, &r->corpse);
+}
+
+static void move_on(struct relay *r)
+{
+	if (r->over || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
+		return;
+	int state = r->failed ? -r->failed : stream_pump(r, &r->broker->relays->pool);
+	if (state < 0)
+		end_relay(r, -state);
+	else if (state == STREAM_DONE)
+		end_relay(r, 0);
+	else if (state == STREAM_MORE)
+		relay_queue(r);
+}
+
+bool relays_run(struct broker *b)
+{
+	struct relays *rs = b->relays;
+	struct relay *list = rs->run;
+	rs->run = NULL;
+	rs->run_end = &rs->run;
+	while (list) {
+		struct relay *r = list;
+		list = r->next_run;
+		r->queued = false;
+		if (r->over)
+			broker_bury(b, &r->corpse);
+		else
+			move_on(r);
+	}
+	return rs->run != NULL;
+}
+
+/* Both ends are there. */
+static void begin(struct relay *r)
+{
+	r->deadline_ms = 0;
+	int rc = inspect_begin(r);
+	if (rc < 0)
+		end_relay(r, -rc);
+	else
+		move_on(r);
+}
+
+static void on_end(struct broker *b, struct source *s, uint32_t events)
+{
+	struct stream_end *e = (struct stream_end *)s;
+	struct relay *r = e->relay;
+	(void)b;
+	int rc = stream_event(e, events);
+	if (rc < 0) {
+		end_relay(r, -rc);
+		return;
+	}
+	move_on(r);
+}
+
+static void set_options(int fd)
+{
+	const int on = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void server_connected(struct relay *r)
+{
+	struct stream_end *e = &r->ends[SERVER];
+	struct broker_message m = { .type = BROKER_DIALLED, .id = r->id };
+	e->connected = true;
+	e->source.ready = on_end;
+	e->readable = e->writable = true;
+	set_options(e->source.fd);
+	r->dialled = true;
+	if (!(r->id & BROKER_ID_PUBLISHED)) {
+		r->deadline_ms = r->broker->now_ms + CLAIM_MS;
+		broker_tell(r->broker, &m, NULL, 0);
+	}
+	if (r->ends[AGENT].connected)
+		begin(r);
+}
+
+static void on_dialled(struct broker *b, struct source *s, uint32_t events)
+{
+	struct stream_end *e = (struct stream_end *)s;
+	int error = 0;
+	socklen_t len = sizeof(error);
+	(void)b;
+	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		return;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error)
+		end_relay(e->relay, error);
+	else
+		server_connected(e->relay);
+}
+
+/* Connects the server's end, whose socket is there. */
+static void dial(struct relay *r, const struct net_address *to)
+{
+	struct stream_end *e = &r->ends[SERVER];
+	struct sockaddr_storage sa;
+	socklen_t len = net_address_sockaddr(to, &sa);
+	e->source.ready = on_dialled;
+	int rc = connect(e->source.fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+	int added =
+		rc == 0 || rc == -EINPROGRESS ? source_add(r->broker, &e->source, both_ways) : rc;
+	if (added < 0)
+		end_relay(r, -added);
+	else if (rc == 0)
+		server_connected(r);
+}
+
+static int agent_connected(struct relay *r, int fd)
+{
+	struct stream_end *e = &r->ends[AGENT];
+	e->source = (struct source){ .ready = on_end, .fd = fd };
+	e->connected = e->readable = e->writable = true;
+	set_options(fd);
+	return source_add(r->broker, &e->source, both_ways);
+}
+
+static struct relay *claim(struct listener *l)
+{
+	struct relay *r = l->first;
+	for (struct relay *c = l->first; c; c = c->next_waiting) {
+		if (!c->dialled)
+			continue;
+		r = c;
+		break;
+	}
+	if (r)
+		stop_waiting(r);
+	return r;
+}
+
+static void on_listener(struct broker *b, struct source *s, uint32_t events)
+{
+	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
+	(void)events;
+	for (;;) {
+		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			return;
+		struct relay *r = claim(l);
+		if (!r) { /* nobody decided this one */
+			reset_socket(fd);
+			close(fd);
+			continue;
+		}
+		struct broker_message m = { .type = BROKER_ACCEPTED, .id = r->id };
+		broker_tell(b, &m, NULL, 0);
+		r->deadline_ms = 0;
+		int rc = agent_connected(r, fd);
+		if (rc < 0)
+			end_relay(r, -rc);
+		else if (r->ends[SERVER].connected)
+			begin(r);
+	}
+}
+
+static struct listener *find_listener(struct relays *rs, uint32_t id)
+{
+	struct listener *l = rs->listeners[id % BUCKETS];
+	while (l && l->id != id)
+		l = l->next;
+	return l;
+}
+
+static struct listener *listener_new(struct broker *b, uint32_t id, int fd)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->source = (struct source){ .ready = on_listener, .fd = fd };
+	l->id = id;
+	l->last = &l->first;
+	if (source_add(b, &l->source, EPOLLIN | EPOLLET) < 0) {
+		free(l);
+		return NULL;
+	}
+	l->next = b->relays->listeners[id % BUCKETS];
+	b->relays->listeners[id % BUCKETS] = l;
+	return l;
+}
+
+static void fail(struct broker *b, uint64_t id, int error)
+{
+	struct broker_message m = { .type = BROKER_FAILED, .id = id, .error = error };
+	broker_tell(b, &m, NULL, 0);
+}
+
+void relays_open(struct broker *b, struct broker_packet *p)
+{
+	struct listener *l = find_listener(b->relays, p->m.listener);
+	if (!l && p->fd_count == 1) {
+		l = listener_new(b, p->m.listener, p->fds[0]);
+		if (l)
+			p->fd_count = 0; /* ours now */
+	}
+	int fd = socket(p->m.address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error = fd < 0 ? errno : 0;
+	struct relay *r = !l || fd < 0 || find(b->relays, p->m.id) ? NULL : relay_new(b, p->m.id);
+	if (!r) {
+		if (fd >= 0)
+			close(fd);
+		fail(b, p->m.id, error ? error : ENOBUFS);
+		return;
+	}
+	r->ends[SERVER].source.fd = fd;
+	r->address = p->m.address;
+	r->inspect = p->m.inspect;
+	r->name = strdup(p->text);
+	r->listener = l;
+	*l->last = r;
+	l->last = &r->next_waiting;
+	dial(r, &r->address);
+}
+
+void relays_unlisten(struct broker *b, uint32_t id)
+{
+	struct listener **at = &b->relays->listeners[id % BUCKETS];
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	struct listener *l = *at;
+	if (!l)
+		return;
+	*at = l->next;
+	while (l->first)
+		end_relay(l->first, ECONNABORTED);
+	source_close(&l->source);
+	broker_bury(b, &l->corpse);
+}
+
+void relays_cancel(struct broker *b, uint64_t id)
+{
+	struct relay *r = find(b->relays, id);
+	if (r && !r->ends[AGENT].connected)
+		end_relay(r, ECANCELED);
+}
+
+void relays_cut(struct broker *b, uint64_t id)
+{
+	struct relay *r = find(b->relays, id);
+	if (r)
+		end_relay(r, ECONNRESET);
+}
+
+void relays_verdict(struct broker *b, const struct broker_packet *p)
+{
+	struct relay *r = find(b->relays, p->m.id);
+	for (unsigned i = 0; r && r->inspector && i < r->ask_count; i++) {
+		if (r->asks[i] != p->m.ask)
+			continue;
+		r->ask_count--;
+		memmove(&r->asks[i], &r->asks[i + 1], (r->ask_count - i) * sizeof(r->asks[0]));
+		r->inspector->verdict(r->state, r, p->m.ask, p->m.error, p->text);
+		r->ways[RELAY_TO_SERVER].again = r->ways[RELAY_TO_CLIENT].again = true;
+		relay_queue(r);
+		return;
+	}
+}
+
+static void tell_bytes(struct relay *r)
+{
+	uint64_t out = r->ways[RELAY_TO_SERVER].bytes, in = r->ways[RELAY_TO_CLIENT].bytes;
+	struct broker_message m = {
+		.type = BROKER_BYTES, .id = r->id, .bytes_out = out, .bytes_in = in
+	};
+	if (out + in == r->told_bytes || r->id & BROKER_ID_PUBLISHED)
+		return;
+	r->told_bytes = out + in;
+	broker_tell(r->broker, &m, NULL, 0);
+}
+
+void relays_tick(struct broker *b)
+{
+	bool tell = b->now_ms - b->relays->told_ms >= BROKER_BYTES_MS;
+	if (tell)
+		b->relays->told_ms = b->now_ms;
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct relay *next;
+		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
+			next = r->next_same;
+			if (r->deadline_ms && b->now_ms >= r->deadline_ms)
+				end_relay(r, ECANCELED);
+			else if (tell)
+				tell_bytes(r);
+		}
+	}
+}
+
+/* A connection from the host: the outer end takes the agent's place, a socket inside the server's. */
+static void on_published(struct broker *b, struct source *s, uint32_t events)
+{
+	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
+	struct relays *rs = b->relays;
+	(void)events;
+	for (;;) {
+		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			return;
+		struct relay *r = rs->published < PUBLISHED_MAX
+					  ? relay_new(b, BROKER_ID_PUBLISHED | ++rs->last_published)
+					  : NULL;
+		rs->published += r != NULL;
+		if (!r || agent_connected(r, fd) < 0) {
+			reset_socket(fd);
+			if (!r)
+				close(fd);
+			else
+				end_relay(r, ENOBUFS);
+			continue;
+		}
+		r->address = (struct net_address){ .family = AF_INET,
+						   .port = l->inside,
+						   .bytes = { 127, 0, 0, 1 } };
+		struct broker_message m = { .type = BROKER_NEED_SOCKET,
+					    .id = r->id,
+					    .address = r->address };
+		broker_tell(b, &m, NULL, 0);
+	}
+}
+
+void relays_socket(struct broker *b, struct broker_packet *p)
+{
+	struct relay *r = find(b->relays, p->m.id);
+	if (!r || r->ends[SERVER].source.fd >= 0 || !(p->m.id & BROKER_ID_PUBLISHED))
+		return;
+	if (p->fd_count != 1) {
+		end_relay(r, p->m.error ? p->m.error : ENOBUFS);
+		return;
+	}
+	r->ends[SERVER].source.fd = p->fds[0];
+	p->fd_count = 0;
+	dial(r, &r->address);
+}
+
+int relays_publish(struct broker *b, const struct net_address *address, uint16_t inside)
+{
+	struct sockaddr_storage sa;
+	const int on = 1;
+	socklen_t len = net_address_sockaddr(address, &sa);
+	int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address->family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, SOMAXCONN) < 0) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	struct listener *l = listener_new(
+		b, UINT32_MAX - address->port * 2u - (len == sizeof(struct sockaddr_in)), fd);
+	if (!l) {
+		close(fd);
+		return -ENOMEM;
+	}
+	l->source.ready = on_published;
+	l->inside = inside;
+	return 0;
+}

@@ -1,0 +1,173 @@
+#include "net/broker/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PIPE_SIZE = 262144,
+	ROUNDS = 8, /* of one way, before others have their turn */
+};
+
+static int pipe_take(struct pipe_pool *pool, struct stream_way *w)
+{
+	if (pool->count) {
+		pool->count--;
+		w->pipe[0] = pool->spare[pool->count][0];
+		w->pipe[1] = pool->spare[pool->count][1];
+		return 0;
+	}
+	if (pipe2(w->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+		w->pipe[0] = w->pipe[1] = -1;
+		return -errno;
+	}
+	/* Beyond the user's share of pipe memory it stays small, which is slower and no more. */
+	fcntl(w->pipe[0], F_SETPIPE_SZ, PIPE_SIZE);
+	return 0;
+}
+
+static void pipe_give(struct pipe_pool *pool, struct stream_way *w)
+{
+	if (w->pipe[0] < 0)
+		return;
+	if (w->in_pipe == 0 && pool->count < sizeof(pool->spare) / sizeof(pool->spare[0])) {
+		pool->spare[pool->count][0] = w->pipe[0];
+		pool->spare[pool->count][1] = w->pipe[1];
+		pool->count++;
+	} else {
+		close(w->pipe[0]);
+		close(w->pipe[1]);
+	}
+	w->pipe[0] = w->pipe[1] = -1;
+	w->in_pipe = 0;
+}
+
+/* 1 moved, 0 not, -errno broken. */
+static int fill(struct stream_end *src, struct stream_way *w)
+{
+	if (!src->readable || src->eof || w->in_pipe >= PIPE_SIZE)
+		return 0;
+	ssize_t n = splice(src->source.fd, NULL, w->pipe[1], NULL, PIPE_SIZE - w->in_pipe,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		w->in_pipe += (size_t)n;
+		return 1;
+	}
+	if (n == 0) {
+		src->eof = true;
+		return 1;
+	}
+	if (errno == EINTR)
+		return 1;
+	if (errno != EAGAIN)
+		return -errno;
+	/* With bytes in the pipe it may be the pipe that is full: its slots, not its bytes. */
+	if (w->in_pipe == 0)
+		src->readable = false;
+	return 0;
+}
+
+static int drain(struct stream_end *dst, struct stream_way *w)
+{
+	if (!w->in_pipe || !dst->writable)
+		return 0;
+	ssize_t n = splice(w->pipe[0], NULL, dst->source.fd, NULL, w->in_pipe,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		w->in_pipe -= (size_t)n;
+		w->bytes += (uint64_t)n;
+		return 1;
+	}
+	if (n < 0 && errno == EINTR)
+		return 1;
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	dst->writable = false;
+	return 0;
+}
+
+/* The end of one way: what was read has been written, so the other side is told. */
+static int pass_eof(struct stream_end *src, struct stream_end *dst, const struct stream_way *w)
+{
+	if (!src->eof || dst->shut || w->in_pipe || w->ready.len || w->held.len)
+		return 0;
+	dst->shut = true;
+	if (shutdown(dst->source.fd, SHUT_WR) < 0 && errno != ENOTCONN)
+		return -errno;
+	return 0;
+}
+
+static int splice_way(struct relay *r, enum relay_direction d, struct pipe_pool *pool, bool *more)
+{
+	struct stream_end *src = &r->ends[d], *dst = &r->ends[!d];
+	struct stream_way *w = &r->ways[d];
+	int moved = 1;
+	for (unsigned round = 0; moved; round++) {
+		if (round == ROUNDS) {
+			*more = true;
+			break;
+		}
+		if (w->pipe[0] < 0) {
+			if (!src->readable || src->eof)
+				break;
+			int rc = pipe_take(pool, w);
+			if (rc < 0)
+				return rc;
+		}
+		int in = fill(src, w);
+		int out = in < 0 ? in : drain(dst, w);
+		if (out < 0)
+			return out;
+		moved = in | out;
+	}
+	if (w->in_pipe == 0)
+		pipe_give(pool, w);
+	return 0;
+}
+
+int stream_pump(struct relay *r, struct pipe_pool *pool)
+{
+	bool more = false;
+	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
+		struct stream_way *w = &r->ways[d];
+		int rc;
+		if (r->inspector && (!r->passing || w->held.len || w->ready.len))
+			rc = inspect_pump(r, (enum relay_direction)d);
+		else
+			rc = splice_way(r, (enum relay_direction)d, pool, &more);
+		if (rc == 0)
+			rc = pass_eof(&r->ends[d], &r->ends[!d], w);
+		if (rc < 0)
+			return rc;
+		more |= rc > 0;
+	}
+	if (r->ends[AGENT].shut && r->ends[SERVER].shut)
+		return STREAM_DONE;
+	return more ? STREAM_MORE : STREAM_WAITS;
+}
+
+int stream_event(struct stream_end *e, uint32_t events)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+	if (events & (EPOLLERR | EPOLLHUP) &&
+	    getsockopt(e->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
+		return -error;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		e->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP))
+		e->writable = true;
+	return 0;
+}
+
+void stream_finish(struct relay *r, struct pipe_pool *pool)
+{
+	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
+		pipe_give(pool, &r->ways[d]);
+		free(r->ways[d].held.bytes);
+		free(r->ways[d].ready.bytes);
+	}
+}

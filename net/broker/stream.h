@@ -1,0 +1,78 @@
+/* The bytes of a relayed connection: two ends, two ways. Private to relay.c, stream.c and inspect.c. */
+#pragma once
+
+#include "net/broker/private.h"
+
+struct listener;
+
+enum { AGENT, SERVER }; /* ends; the way RELAY_TO_SERVER leads from the first to the second */
+
+struct stream_end {
+	struct source source;
+	struct relay *relay;
+	bool connected;
+	bool readable, writable; /* as the last call or event told */
+	bool eof;                /* nothing more will be read */
+	bool shut;               /* nothing more will be written */
+};
+
+struct stream_buffer {
+	uint8_t *bytes; /* owned; NULL until needed */
+	size_t start, len, size;
+};
+
+struct stream_way {
+	int pipe[2]; /* lent by the pool while it holds bytes; -1 none */
+	size_t in_pipe;
+	uint64_t bytes;             /* that went on */
+	struct stream_buffer held;  /* read, not yet seen through by the inspector */
+	struct stream_buffer ready; /* to be written */
+	bool again;                 /* the inspector wants to look again */
+	bool told_eof;
+};
+
+struct relay {
+	struct corpse corpse; /* first: how it is freed */
+	uint64_t id;
+	struct relay *next_same;    /* in its bucket */
+	struct relay *next_waiting; /* for an agent's end, at its listener */
+	struct relay *next_run;
+	bool queued, over, dialled, passing;
+	struct listener *listener; /* NULL: published */
+	struct stream_end ends[2];
+	struct stream_way ways[RELAY_DIRECTIONS];
+	const struct relay_inspector *inspector; /* NULL none */
+	void *state;                             /* owned */
+	uint64_t asks[RELAY_ASKS_MAX];
+	unsigned ask_count;
+	int failed; /* errno with which the inspector ended it; 0 none */
+	struct broker *broker;
+	struct net_address address;
+	uint32_t inspect;
+	uint64_t deadline_ms; /* until the agent's end must be there; 0 none */
+	uint64_t told_bytes;
+	char *name; /* owned */
+};
+
+struct pipe_pool {
+	int spare[64][2];
+	unsigned count;
+};
+
+enum stream_state {
+	STREAM_WAITS, /* for an event */
+	STREAM_MORE,  /* stopped for fairness */
+	STREAM_DONE,  /* both ways have ended in order */
+};
+/* Moves what can be moved. enum stream_state, or -errno: the connection is broken. */
+int stream_pump(struct relay *r, struct pipe_pool *pool);
+/* What epoll said of an end. 0, -errno of the socket. */
+int stream_event(struct stream_end *e, uint32_t events);
+void stream_finish(struct relay *r, struct pipe_pool *pool);
+
+/* inspect.c: one way through the inspector. true: something moved. -errno broken. */
+int inspect_begin(struct relay *r);
+int inspect_pump(struct relay *r, enum relay_direction d);
+void inspect_finish(struct relay *r);
+/* Puts the relay into the run queue. relay.c */
+void relay_queue(struct relay *r);
