@@ -46,7 +46,7 @@ LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS += -pie -pthread $(LDFLAGS_$(MODE))
 
-floor_src = $(sort $(wildcard $(1)/*.c))
+floor_src = $(sort $(wildcard $(1)/*.c) $(if $(filter net,$(1)),$(wildcard net/wire/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 archive = $(B)/lib$(1).a
 # The archives of a floor and all below it, highest first, as the linker wants them.
@@ -58,7 +58,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .PHONY: all
-all: $(B)/vsandbox $(B)/vsandbox-net ## build the programs
+all: $(B)/vsandbox $(B)/vsandbox-net $(B)/vsandbox-inspect ## build the programs
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -78,10 +78,16 @@ $(B)/vsandbox: $(call upto,launcher)
 		$(filter-out $(call archive,launcher),$^) $(LIBS) -o $@
 
 # The broker of the network, beside the program: it alone links c-ares and parses what the network says.
-NET_OBJ := $(call obj,$(sort $(wildcard net/broker/*.c net/wire/*.c)))
+NET_OBJ := $(call obj,$(sort $(wildcard net/broker/*.c)))
 $(B)/vsandbox-net: $(NET_OBJ) $(call archive,net) $(call archive,base)
 	$(call say,ld,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcares $(LIBS) -o $@
+
+# The inspector of database connections: it alone links PostgreSQL's grammar.
+INSPECT_OBJ := $(call obj,$(sort $(wildcard net/inspect/*.c)))
+$(B)/vsandbox-inspect: $(INSPECT_OBJ) $(call upto,net)
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lpg_query $(LIBS) -o $@
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -123,6 +129,11 @@ $(PROBES): $(B)/%: %.c
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
 .PHONY: probes
 probes: $(PROBES)
+
+# Stands between database clients and servers as broker and monitor do.
+BETWEEN := $(B)/tests/wire/between
+$(BETWEEN): $(BETWEEN).o $(call upto,net)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
 KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))

@@ -205,21 +205,27 @@ static void login(struct mysql *my)
 	size_t len = my->held.len - MYSQL_HEAD;
 	uint32_t can;
 
-	if (len < 32)
-		return wire_close(&my->conn, "the client's protocol is too old to be inspected");
+	if (len < 32) {
+		wire_close(&my->conn, "the client's protocol is too old to be inspected");
+		return;
+	}
 	can = wire_le32(p);
 	if (can & CAN_TLS && my->conn.setup.tls == WIRE_TLS_WHOLE && len == 32) {
 		pass_held(my);
 		my->conn.opaque = true;
 		return;
 	}
-	if (!(can & CAN_PROTOCOL_41) || can & CAN_TLS)
-		return wire_close(&my->conn, "the client uses what the server does not offer");
+	if (!(can & CAN_PROTOCOL_41) || can & CAN_TLS) {
+		wire_close(&my->conn, "the client uses what the server does not offer");
+		return;
+	}
 	/* Clients set some of these whatever was offered. */
 	put_le32(p, can & ~hidden);
 	memset(p + 32 - 4, 0, 4);
-	if (!login_database(my, can, p + 32, p + len))
-		return wire_close(&my->conn, "malformed login");
+	if (!login_database(my, can, p + 32, p + len)) {
+		wire_close(&my->conn, "malformed login");
+		return;
+	}
 	pass_held(my);
 	my->state = AUTH_SERVER;
 }
@@ -283,11 +289,15 @@ static void prepare(struct mysql *my, const char *text, size_t len)
 {
 	size_t kept = len < MYSQL_TEXT_MAX ? len : MYSQL_TEXT_MAX;
 
-	if (my->count == MYSQL_STATEMENTS_MAX)
-		return refuse(my, "vsandbox: more prepared statements than are kept");
+	if (my->count == MYSQL_STATEMENTS_MAX) {
+		refuse(my, "vsandbox: more prepared statements than are kept");
+		return;
+	}
 	my->preparing = malloc(sizeof(*my->preparing) + kept + 1);
-	if (!my->preparing)
-		return wire_close(&my->conn, "out of memory");
+	if (!my->preparing) {
+		wire_close(&my->conn, "out of memory");
+		return;
+	}
 	*my->preparing = (struct mysql_statement){ .len = kept };
 	memcpy(my->preparing->text, text, kept);
 	my->preparing->text[kept] = '\0';
@@ -345,10 +355,14 @@ static void other_command(struct mysql *my, uint8_t type)
 {
 	const struct command_row *row = row_of(type);
 
-	if (!row) /* replication, another user, what newer versions bring */
-		return refuse(my, "vsandbox: a command that cannot be inspected");
-	if (row->flags)
-		return wire_ask(&my->conn, row->flags, row->text, strlen(row->text));
+	if (!row) { /* replication, another user, what newer versions bring */
+		refuse(my, "vsandbox: a command that cannot be inspected");
+		return;
+	}
+	if (row->flags) {
+		wire_ask(&my->conn, row->flags, row->text, strlen(row->text));
+		return;
+	}
 	expect(my, row->shape);
 }
 
@@ -362,27 +376,36 @@ static void command(struct mysql *my)
 
 	if (my->held.failed)
 		return;
-	if (wire_bytes_at(&my->held)[3] != 0)
-		return wire_close(&my->conn, "malformed command");
+	if (wire_bytes_at(&my->held)[3] != 0) {
+		wire_close(&my->conn, "malformed command");
+		return;
+	}
 	switch (*p) {
 	case COM_QUERY:
-		return wire_ask(&my->conn, statement_mysql(text, len), text, len);
+		wire_ask(&my->conn, statement_mysql(text, len), text, len);
+		return;
 	case COM_STMT_PREPARE:
-		return prepare(my, text, len);
+		prepare(my, text, len);
+		return;
 	case COM_STMT_EXECUTE:
-		return execute(my, p + 1, len);
+		execute(my, p + 1, len);
+		return;
 	case COM_STMT_CLOSE:
 		if (len >= 4)
 			forget(my, wire_le32(p + 1));
-		return expect(my, MYSQL_NONE);
+		expect(my, MYSQL_NONE);
+		return;
 	case COM_INIT_DB:
 		note_database(my, text, len);
-		return expect(my, MYSQL_ONE);
+		expect(my, MYSQL_ONE);
+		return;
 	case COM_RESET_CONNECTION:
 		forget_all(my);
-		return expect(my, MYSQL_ONE);
+		expect(my, MYSQL_ONE);
+		return;
 	default:
-		return other_command(my, *p);
+		other_command(my, *p);
+		return;
 	}
 }
 
@@ -392,8 +415,10 @@ static void mysql_answer(struct wire_conn *c, bool allowed, const char *why)
 	const uint8_t *p = wire_bytes_at(&my->held) + MYSQL_HEAD;
 	const struct command_row *row = row_of(*p);
 
-	if (!allowed)
-		return refuse(my, why);
+	if (!allowed) {
+		refuse(my, why);
+		return;
+	}
 	if (*p == COM_QUERY)
 		note_use(my, (const char *)p + 1);
 	expect(my, row ? row->shape : MYSQL_RESULT);
@@ -419,13 +444,15 @@ static void client_packet(struct mysql *my)
 {
 	switch (my->state) {
 	case LOGIN:
-		return login(my);
+		login(my);
+		return;
 	case AUTH_CLIENT:
 		pass_held(my);
 		my->state = AUTH_SERVER;
 		return;
 	case COMMAND:
-		return command(my);
+		command(my);
+		return;
 	case GREETING:
 	case AUTH_SERVER:
 	case REPLY:
@@ -435,24 +462,33 @@ static void client_packet(struct mysql *my)
 
 static void feed_client(struct mysql *my, const uint8_t **bytes, size_t *len)
 {
-	if (my->skip)
-		return client_skip(my, bytes, len);
+	if (my->skip) {
+		client_skip(my, bytes, len);
+		return;
+	}
 	if (!client_may_speak(my) || !wire_bytes_fill(&my->held, MYSQL_HEAD, bytes, len))
 		return;
 	uint32_t size = wire_le24(wire_bytes_at(&my->held));
-	if (my->state != COMMAND && size > MYSQL_START_MAX)
-		return wire_close(&my->conn, "malformed login");
+	if (my->state != COMMAND && size > MYSQL_START_MAX) {
+		wire_close(&my->conn, "malformed login");
+		return;
+	}
 	if (size == MYSQL_PACKET_MAX || my->too_long) { /* and more that belongs to it */
 		my->skip = size;
 		my->too_long = size == MYSQL_PACKET_MAX;
-		if (my->too_long)
-			return wire_bytes_clear(&my->held);
-		return refuse(my, "vsandbox: statement too long to be inspected");
+		if (my->too_long) {
+			wire_bytes_clear(&my->held);
+			return;
+		}
+		refuse(my, "vsandbox: statement too long to be inspected");
+		return;
 	}
 	if (!wire_bytes_fill(&my->held, MYSQL_HEAD + size, bytes, len))
 		return;
-	if (size == 0 && my->state == COMMAND)
-		return wire_close(&my->conn, "malformed command");
+	if (size == 0 && my->state == COMMAND) {
+		wire_close(&my->conn, "malformed command");
+		return;
+	}
 	client_packet(my);
 }
 
@@ -485,8 +521,10 @@ static void server_packet(struct mysql *my, uint8_t *p, size_t len, uint32_t siz
 	case GREETING:
 		if (size && *p == 0xff)
 			return;
-		if (!greeting_hide(my, p, len))
-			return wire_close(&my->conn, "not MySQL's protocol");
+		if (!greeting_hide(my, p, len)) {
+			wire_close(&my->conn, "not MySQL's protocol");
+			return;
+		}
 		my->state = LOGIN;
 		return;
 	case AUTH_SERVER:
@@ -498,17 +536,21 @@ static void server_packet(struct mysql *my, uint8_t *p, size_t len, uint32_t siz
 		return;
 	case REPLY:
 		progress = mysql_reply_packet(&my->answer, p, len, size);
-		if (progress == MYSQL_MALFORMED)
-			return wire_close(&my->conn, "malformed answer of the server");
+		if (progress == MYSQL_MALFORMED) {
+			wire_close(&my->conn, "malformed answer of the server");
+			return;
+		}
 		if (progress == MYSQL_OVER)
 			answer_over(my);
 		return;
 	case COMMAND: /* a last word before it hangs up */
 		if (len && *p == 0xff)
 			return;
-		return wire_close(&my->conn, "the server answers what was not asked");
+		wire_close(&my->conn, "the server answers what was not asked");
+		return;
 	case LOGIN:
-		return wire_close(&my->conn, "the server speaks out of turn");
+		wire_close(&my->conn, "the server speaks out of turn");
+		return;
 	}
 }
 
@@ -529,8 +571,10 @@ static void feed_server(struct mysql *my, const uint8_t **bytes, size_t *len)
 	uint32_t shown = size;
 	if (my->state == REPLY || my->continued)
 		shown = size < MYSQL_REPLY_SHOWN ? size : MYSQL_REPLY_SHOWN;
-	if (shown > MYSQL_START_MAX)
-		return wire_close(&my->conn, "malformed packet of the server");
+	if (shown > MYSQL_START_MAX) {
+		wire_close(&my->conn, "malformed packet of the server");
+		return;
+	}
 	if (!wire_bytes_fill(&my->reply, MYSQL_HEAD + shown, bytes, len))
 		return;
 	if (!my->continued)

@@ -148,19 +148,27 @@ static void start_up(struct pg *pg, const char *p, const char *end)
 	while (p < end && *p) {
 		const char *value = p + strlen(p) + 1;
 
-		if (value >= end)
-			return die(pg, "08P01", "malformed start-up message");
+		if (value >= end) {
+			die(pg, "08P01", "malformed start-up message");
+			return;
+		}
 		char *into = strcmp(p, "database") == 0 ? pg->conn.database
 			     : strcmp(p, "user") == 0   ? user
 							: NULL;
-		if (into && (*into || !copy_name(into, value)))
-			return die(pg, "08P01", "start-up parameter given twice, or too long");
-		if (strcmp(p, "replication") == 0 && truth(value))
-			return die(pg, "0A000", "vsandbox: replication cannot be inspected");
+		if (into && (*into || !copy_name(into, value))) {
+			die(pg, "08P01", "start-up parameter given twice, or too long");
+			return;
+		}
+		if (strcmp(p, "replication") == 0 && truth(value)) {
+			die(pg, "0A000", "vsandbox: replication cannot be inspected");
+			return;
+		}
 		p = value + strlen(value) + 1;
 	}
-	if (p != end - 1 || !*user)
-		return die(pg, "08P01", "malformed start-up message");
+	if (p != end - 1 || !*user) {
+		die(pg, "08P01", "malformed start-up message");
+		return;
+	}
 	if (!*pg->conn.database)
 		memcpy(pg->conn.database, user, sizeof(user));
 	wire_bytes_put(to(pg, WIRE_SERVER), wire_bytes_at(&pg->held), pg->held.len);
@@ -194,8 +202,10 @@ static void feed_start(struct pg *pg, const uint8_t **bytes, size_t *len)
 		return;
 	uint32_t size = wire_be32(wire_bytes_at(&pg->held));
 
-	if (size < 8 || size > PG_START_MAX)
-		return wire_close(&pg->conn, "not PostgreSQL's protocol");
+	if (size < 8 || size > PG_START_MAX) {
+		wire_close(&pg->conn, "not PostgreSQL's protocol");
+		return;
+	}
 	if (!wire_bytes_fill(&pg->held, size, bytes, len))
 		return;
 	start_message(pg);
@@ -284,8 +294,10 @@ static void note_prepares(struct pg *pg, const char *text, size_t len,
 			  const struct wire_statement *st)
 {
 	for (unsigned i = 0; i < st->prepares_count; i++)
-		if (!pg_names_prepare(&pg->names, st->prepares[i], text, len, st->flags))
-			return wire_close(&pg->conn, "more prepared statements than are kept");
+		if (!pg_names_prepare(&pg->names, st->prepares[i], text, len, st->flags)) {
+			wire_close(&pg->conn, "more prepared statements than are kept");
+			return;
+		}
 }
 
 static void ask_query(struct pg *pg)
@@ -309,8 +321,10 @@ static void ask_bind(struct pg *pg, const char *name)
 		wire_bytes_put(&pg->text, name, strlen(name));
 	}
 	wire_bytes_put(&pg->text, "", 1);
-	if (pg->text.failed)
-		return wire_close(&pg->conn, "out of memory");
+	if (pg->text.failed) {
+		wire_close(&pg->conn, "out of memory");
+		return;
+	}
 	wire_ask(&pg->conn, flags, (const char *)wire_bytes_at(&pg->text), pg->text.len - 1);
 }
 
@@ -321,16 +335,22 @@ static void parse(struct pg *pg)
 	const char *text = name + strnlen(name, (size_t)(end - name)) + 1;
 	struct wire_statement st;
 
-	if (text >= end || !memchr(text, '\0', (size_t)(end - text)))
-		return die(pg, "08P01", "malformed Parse message");
+	if (text >= end || !memchr(text, '\0', (size_t)(end - text))) {
+		die(pg, "08P01", "malformed Parse message");
+		return;
+	}
 	size_t len = strlen(text);
 	classify(pg, text, len, &st);
 	st.flags = resolve(pg, &st);
-	if (strlen(name) >= STATEMENT_NAME_SIZE)
-		return refuse_message(pg, pg->held.len, "vsandbox: statement name too long");
-	if (!pg_names_parse(&pg->names, name, text, len, st.flags, pg->sent))
-		return refuse_message(pg, pg->held.len,
-				      "vsandbox: more prepared statements than are kept");
+	if (strlen(name) >= STATEMENT_NAME_SIZE) {
+		refuse_message(pg, pg->held.len, "vsandbox: statement name too long");
+		return;
+	}
+	if (!pg_names_parse(&pg->names, name, text, len, st.flags, pg->sent)) {
+		refuse_message(pg, pg->held.len,
+			       "vsandbox: more prepared statements than are kept");
+		return;
+	}
 	note_prepares(pg, text, len, &st);
 	wire_bytes_put(to(pg, WIRE_SERVER), wire_bytes_at(&pg->held), pg->held.len);
 	wire_bytes_clear(&pg->held);
@@ -342,10 +362,14 @@ static void close_message(struct pg *pg)
 	const char *body = (const char *)wire_bytes_at(&pg->held) + PG_HEAD;
 	size_t len = pg->held.len - PG_HEAD;
 
-	if (len < 2 || !memchr(body + 1, '\0', len - 1))
-		return die(pg, "08P01", "malformed Close message");
-	if (!pg_names_close(&pg->names, *body == 'S' ? body + 1 : NULL, pg->sent))
-		return wire_close(&pg->conn, "more open Close messages than are kept");
+	if (len < 2 || !memchr(body + 1, '\0', len - 1)) {
+		die(pg, "08P01", "malformed Close message");
+		return;
+	}
+	if (!pg_names_close(&pg->names, *body == 'S' ? body + 1 : NULL, pg->sent)) {
+		wire_close(&pg->conn, "more open Close messages than are kept");
+		return;
+	}
 	wire_bytes_put(to(pg, WIRE_SERVER), wire_bytes_at(&pg->held), pg->held.len);
 	wire_bytes_clear(&pg->held);
 	pg->open = true;
@@ -370,8 +394,10 @@ static void pg_answer(struct wire_conn *c, bool allowed, const char *why)
 	uint64_t size = held_size(pg);
 	char type = (char)*wire_bytes_at(&pg->held);
 
-	if (!allowed)
-		return refuse_message(pg, size, why);
+	if (!allowed) {
+		refuse_message(pg, size, why);
+		return;
+	}
 	if (type == 'Q')
 		note_prepares(pg, (const char *)wire_bytes_at(&pg->held) + PG_HEAD,
 			      pg->held.len - PG_HEAD - 1, &pg->asked);
@@ -390,23 +416,33 @@ static void whole_message(struct pg *pg, uint64_t size, const uint8_t **bytes, s
 {
 	char type = (char)*wire_bytes_at(&pg->held);
 
-	if (size > WIRE_HELD_MAX)
-		return refuse_message(pg, size, "vsandbox: statement too long to be inspected");
+	if (size > WIRE_HELD_MAX) {
+		refuse_message(pg, size, "vsandbox: statement too long to be inspected");
+		return;
+	}
 	if (!wire_bytes_fill(&pg->held, (size_t)size, bytes, len))
 		return;
 	const uint8_t *body = wire_bytes_at(&pg->held) + PG_HEAD;
 	/* Whether its strings are what they seem may hang on statements still under way. */
 	if (outstanding(pg) && memchr(body, '\\', pg->held.len - PG_HEAD))
 		return;
-	if (type == 'C')
-		return close_message(pg);
-	if (type == 'P')
-		return parse(pg);
-	if (type == 'F') /* by the number of the function: large objects, and who knows what */
-		return wire_ask(&pg->conn, STATEMENT_UNKNOWN, "FunctionCall", 12);
+	if (type == 'C') {
+		close_message(pg);
+		return;
+	}
+	if (type == 'P') {
+		parse(pg);
+		return;
+	}
+	if (type == 'F') { /* by the number of the function: large objects, and who knows what */
+		wire_ask(&pg->conn, STATEMENT_UNKNOWN, "FunctionCall", 12);
+		return;
+	}
 	if (pg->held.len == PG_HEAD ||
-	    strnlen((const char *)body, pg->held.len - PG_HEAD) != pg->held.len - PG_HEAD - 1)
-		return die(pg, "08P01", "malformed Query message");
+	    strnlen((const char *)body, pg->held.len - PG_HEAD) != pg->held.len - PG_HEAD - 1) {
+		die(pg, "08P01", "malformed Query message");
+		return;
+	}
 	ask_query(pg);
 }
 
@@ -420,10 +456,14 @@ static void bind_message(struct pg *pg, uint64_t size, const uint8_t **bytes, si
 	const char *portal = (const char *)wire_bytes_at(&pg->held) + PG_HEAD;
 	const char *end = portal + (most - PG_HEAD);
 	const char *name = portal + strnlen(portal, (size_t)(end - portal)) + 1;
-	if (name >= end || !memchr(name, '\0', (size_t)(end - name)))
-		return refuse_message(pg, size, "vsandbox: statement name too long");
-	if (strlen(name) >= STATEMENT_NAME_SIZE)
-		return refuse_message(pg, size, "vsandbox: statement name too long");
+	if (name >= end || !memchr(name, '\0', (size_t)(end - name))) {
+		refuse_message(pg, size, "vsandbox: statement name too long");
+		return;
+	}
+	if (strlen(name) >= STATEMENT_NAME_SIZE) {
+		refuse_message(pg, size, "vsandbox: statement name too long");
+		return;
+	}
 	ask_bind(pg, name);
 }
 
@@ -441,45 +481,59 @@ static void command(struct pg *pg, const uint8_t **bytes, size_t *len)
 	char type = (char)*wire_bytes_at(&pg->held);
 	uint64_t size = held_size(pg);
 
-	if (size < PG_HEAD)
-		return die(pg, "08P01", "malformed message");
+	if (size < PG_HEAD) {
+		die(pg, "08P01", "malformed message");
+		return;
+	}
 	if (pg->refused && type != 'S' && type != 'X' && strchr("PBDECHdcf", type)) {
 		pg->skip = size - pg->held.len;
-		return wire_bytes_clear(&pg->held);
+		wire_bytes_clear(&pg->held);
+		return;
 	}
 	if (strchr("QFPBCS", type) && stalled(pg))
 		return;
 	switch (type) {
 	case 'Q':
 	case 'F':
-		if (pg->open)
-			return die(pg, "08P01", "vsandbox: simple query before Sync");
-		return whole_message(pg, size, bytes, len);
+		if (pg->open) {
+			die(pg, "08P01", "vsandbox: simple query before Sync");
+			return;
+		}
+		whole_message(pg, size, bytes, len);
+		return;
 	case 'P':
 	case 'C':
-		return whole_message(pg, size, bytes, len);
+		whole_message(pg, size, bytes, len);
+		return;
 	case 'B':
-		return bind_message(pg, size, bytes, len);
+		bind_message(pg, size, bytes, len);
+		return;
 	case 'S':
-		return sync_message(pg, size);
+		sync_message(pg, size);
+		return;
 	case 'E':
 		pg->copy_ended = false;
 		pg->open = true;
-		return go_on(pg, size);
+		go_on(pg, size);
+		return;
 	case 'D':
 		pg->open = true;
-		return go_on(pg, size);
+		go_on(pg, size);
+		return;
 	case 'c':
 	case 'f':
 		pg->copy_in = false;
 		pg->copy_ended = true;
-		return go_on(pg, size);
+		go_on(pg, size);
+		return;
 	case 'd':
 	case 'H':
 	case 'X':
-		return go_on(pg, size);
+		go_on(pg, size);
+		return;
 	default:
-		return die(pg, "08P01", "unknown message type");
+		die(pg, "08P01", "unknown message type");
+		return;
 	}
 }
 
@@ -505,15 +559,19 @@ static void feed_ready(struct pg *pg, const uint8_t **bytes, size_t *len)
 /* Passwords and SASL; the server says how many. */
 static void feed_auth(struct pg *pg, const uint8_t **bytes, size_t *len)
 {
-	if (pg->pass)
-		return feed_ready(pg, bytes, len);
+	if (pg->pass) {
+		feed_ready(pg, bytes, len);
+		return;
+	}
 	if (pg->held.len == 0 && *len && **bytes != 'p' && **bytes != 'X')
 		return; /* waits for the server to be ready */
 	if (wire_bytes_fill(&pg->held, PG_HEAD, bytes, len)) {
 		uint64_t size = held_size(pg);
 
-		if (size < PG_HEAD || size > PG_ERROR_MAX)
-			return die(pg, "08P01", "malformed message");
+		if (size < PG_HEAD || size > PG_ERROR_MAX) {
+			die(pg, "08P01", "malformed message");
+			return;
+		}
 		go_on(pg, size);
 	}
 }
@@ -522,13 +580,16 @@ static void feed_client(struct pg *pg, const uint8_t **bytes, size_t *len)
 {
 	switch (pg->state) {
 	case CLIENT_START:
-		return feed_start(pg, bytes, len);
+		feed_start(pg, bytes, len);
+		return;
 	case CLIENT_TLS_ASKED:
 		return; /* the server answers first */
 	case CLIENT_AUTH:
-		return feed_auth(pg, bytes, len);
+		feed_auth(pg, bytes, len);
+		return;
 	case CLIENT_READY:
-		return feed_ready(pg, bytes, len);
+		feed_ready(pg, bytes, len);
+		return;
 	}
 }
 
@@ -554,8 +615,10 @@ static void server_ready(struct pg *pg)
 		pg->state = CLIENT_READY;
 		return;
 	}
-	if (pg->ready == pg->sent)
-		return wire_close(&pg->conn, "the server answers what was not asked");
+	if (pg->ready == pg->sent) {
+		wire_close(&pg->conn, "the server answers what was not asked");
+		return;
+	}
 	pg->ready++;
 	pg->copy_in = false;
 	pg_names_ready(&pg->names, pg->ready);
@@ -574,8 +637,10 @@ static void server_copies(struct pg *pg)
 	uint64_t n = outstanding(pg);
 	char kind = n ? (char)pg->kind[pg->ready % PG_GROUPS_MAX] : 'E';
 
-	if (n > 1 || (n == 1 && pg->open))
-		return wire_close(&pg->conn, "statements sent behind a COPY");
+	if (n > 1 || (n == 1 && pg->open)) {
+		wire_close(&pg->conn, "statements sent behind a COPY");
+		return;
+	}
 	if (kind == 'S') {
 		pg->sent--;
 		pg->open = true;
@@ -591,8 +656,10 @@ static void server_setting(struct pg *pg)
 	const char *end = (const char *)wire_bytes_at(&pg->reply) + pg->reply.len;
 	const char *value = name + strnlen(name, (size_t)(end - name)) + 1;
 
-	if (value >= end || !memchr(value, '\0', (size_t)(end - value)))
-		return wire_close(&pg->conn, "malformed ParameterStatus");
+	if (value >= end || !memchr(value, '\0', (size_t)(end - value))) {
+		wire_close(&pg->conn, "malformed ParameterStatus");
+		return;
+	}
 	if (strcmp(name, "standard_conforming_strings") == 0)
 		pg->plain_strings = strcmp(value, "on") == 0;
 	if (strcmp(name, "client_encoding") == 0) {
@@ -603,15 +670,18 @@ static void server_setting(struct pg *pg)
 	}
 }
 
+/* What is pipelined behind may have named statements again, which are kept. */
 static void server_tag(struct pg *pg)
 {
 	static const char *const all[] = { "DEALLOCATE ALL", "DISCARD ALL", NULL };
 	const char *tag = (const char *)wire_bytes_at(&pg->reply) + PG_HEAD;
+	size_t len = pg->reply.len - PG_HEAD;
 
+	if (outstanding(pg) > 1 || pg->open)
+		return;
 	for (unsigned i = 0; all[i]; i++)
-		if (pg->reply.len - PG_HEAD == strlen(all[i]) + 1 && strcmp(tag, all[i]) == 0)
-			return outstanding(pg) <= 1 && !pg->open ? pg_names_forget(&pg->names)
-								 : (void)0;
+		if (len == strlen(all[i]) + 1 && memcmp(tag, all[i], len) == 0)
+			pg_names_forget(&pg->names);
 }
 
 /* A message of the server that is looked into. False: it is not to go on. */
@@ -653,26 +723,37 @@ static void server_message(struct pg *pg, const uint8_t **bytes, size_t *len)
 	char type = (char)*head;
 	uint32_t size = wire_be32(head + 1);
 
-	if (size < 4)
-		return wire_close(&pg->conn, "malformed message of the server");
+	if (size < 4) {
+		wire_close(&pg->conn, "malformed message of the server");
+		return;
+	}
 	if (looked_into(pg, type, size)) {
-		if (size > PG_ERROR_MAX)
-			return wire_close(&pg->conn, "message of the server too long");
+		if (size > PG_ERROR_MAX) {
+			wire_close(&pg->conn, "message of the server too long");
+			return;
+		}
 		if (!wire_bytes_fill(&pg->reply, (size_t)size + 1, bytes, len))
 			return;
 		if (server_whole(pg, type))
 			wire_bytes_put(to(pg, WIRE_CLIENT), wire_bytes_at(&pg->reply),
 				       pg->reply.len);
-		return wire_bytes_clear(&pg->reply);
+		wire_bytes_clear(&pg->reply);
+		return;
 	}
-	if (type == '1' && !pg_names_parsed(&pg->names))
-		return wire_close(&pg->conn, "ParseComplete for no Parse");
-	if (type == '3' && !pg_names_closed(&pg->names))
-		return wire_close(&pg->conn, "CloseComplete for no Close");
+	if (type == '1' && !pg_names_parsed(&pg->names)) {
+		wire_close(&pg->conn, "ParseComplete for no Parse");
+		return;
+	}
+	if (type == '3' && !pg_names_closed(&pg->names)) {
+		wire_close(&pg->conn, "CloseComplete for no Close");
+		return;
+	}
 	if (type == 'G')
 		server_copies(pg);
-	if (type == 'W') /* COPY in both directions is the replication protocol's */
-		return wire_close(&pg->conn, "the server speaks the replication protocol");
+	if (type == 'W') { /* COPY in both directions is the replication protocol's */
+		wire_close(&pg->conn, "the server speaks the replication protocol");
+		return;
+	}
 	wire_bytes_put(to(pg, WIRE_CLIENT), head, pg->reply.len);
 	pg->server_pass = size - 4;
 	wire_bytes_clear(&pg->reply);
@@ -699,10 +780,14 @@ static void server_tls(struct pg *pg, const uint8_t **bytes, size_t *len)
 
 static void feed_server(struct pg *pg, const uint8_t **bytes, size_t *len)
 {
-	if (pg->state == CLIENT_TLS_ASKED)
-		return server_tls(pg, bytes, len);
-	if (pg->state == CLIENT_START)
-		return wire_close(&pg->conn, "the server speaks first: not PostgreSQL's protocol");
+	if (pg->state == CLIENT_TLS_ASKED) {
+		server_tls(pg, bytes, len);
+		return;
+	}
+	if (pg->state == CLIENT_START) {
+		wire_close(&pg->conn, "the server speaks first: not PostgreSQL's protocol");
+		return;
+	}
 	if (pg->server_pass) {
 		size_t n = pg->server_pass < *len ? (size_t)pg->server_pass : *len;
 

@@ -24,13 +24,13 @@ struct pg_op {
 	bool of_statement; /* a Close of a statement, not of a portal */
 };
 
-static struct pg_name **bucket(const struct pg_names *n, const char *name)
+static unsigned bucket_of(const char *name)
 {
 	uint32_t h = 2166136261u;
 
 	for (; *name; name++)
 		h = (h ^ (unsigned char)*name) * 16777619u;
-	return (struct pg_name **)&n->buckets[h % PG_NAMES_BUCKETS];
+	return h % PG_NAMES_BUCKETS;
 }
 
 static void unlink_name(struct pg_names *n, struct pg_name **at)
@@ -47,7 +47,7 @@ static void unlink_name(struct pg_names *n, struct pg_name **at)
 /* The confirmed ones of @name that are older than @born. */
 static void remove_older(struct pg_names *n, const char *name, uint64_t born)
 {
-	for (struct pg_name **at = bucket(n, name); *at;) {
+	for (struct pg_name **at = &n->buckets[bucket_of(name)]; *at;) {
 		if ((*at)->confirmed && (*at)->born < born && strcmp((*at)->name, name) == 0)
 			unlink_name(n, at);
 		else
@@ -57,16 +57,18 @@ static void remove_older(struct pg_names *n, const char *name, uint64_t born)
 
 static void remove_one(struct pg_names *n, const struct pg_name *e)
 {
-	for (struct pg_name **at = bucket(n, e->name); *at; at = &(*at)->next) {
-		if (*at == e)
-			return unlink_name(n, at);
+	for (struct pg_name **at = &n->buckets[bucket_of(e->name)]; *at; at = &(*at)->next) {
+		if (*at == e) {
+			unlink_name(n, at);
+			return;
+		}
 	}
 }
 
 static struct pg_name *add(struct pg_names *n, const char *name, const char *text, size_t len,
 			   uint32_t flags)
 {
-	struct pg_name **at = bucket(n, name);
+	struct pg_name **at = &n->buckets[bucket_of(name)];
 
 	if (len > PG_NAMES_TEXT_MAX) {
 		len = PG_NAMES_TEXT_MAX;
@@ -196,7 +198,7 @@ uint32_t pg_names_flags(const struct pg_names *n, const char *name)
 {
 	uint32_t flags = 0;
 
-	for (const struct pg_name *e = *bucket(n, name); e; e = e->next)
+	for (const struct pg_name *e = n->buckets[bucket_of(name)]; e; e = e->next)
 		if (strcmp(e->name, name) == 0)
 			flags |= e->flags;
 	return flags ? flags : STATEMENT_UNKNOWN;
@@ -206,7 +208,7 @@ bool pg_names_text(const struct pg_names *n, const char *name, struct wire_bytes
 {
 	bool found = false;
 
-	for (const struct pg_name *e = *bucket(n, name); e; e = e->next) {
+	for (const struct pg_name *e = n->buckets[bucket_of(name)]; e; e = e->next) {
 		if (strcmp(e->name, name) != 0)
 			continue;
 		if (found)

@@ -104,12 +104,18 @@ static void command_complete(struct redis *r)
 {
 	uint32_t flags = redis_words_flags(&r->words) | (r->cut ? STATEMENT_CUT : 0);
 
-	if (r->oversize)
-		return refuse(r, "vsandbox: command too long to be inspected");
-	if (r->words.count == 0) /* an empty line; the server ignores it */
-		return command_reset(r);
-	if (redis_words_unseen(&r->words)) /* the connection would be another protocol */
-		return refuse(r, "vsandbox: replication cannot be inspected");
+	if (r->oversize) {
+		refuse(r, "vsandbox: command too long to be inspected");
+		return;
+	}
+	if (r->words.count == 0) { /* an empty line; the server ignores it */
+		command_reset(r);
+		return;
+	}
+	if (redis_words_unseen(&r->words)) { /* the connection would be another protocol */
+		refuse(r, "vsandbox: replication cannot be inspected");
+		return;
+	}
 	wire_ask(&r->conn, flags, r->text, r->text_len);
 }
 
@@ -117,8 +123,10 @@ static void redis_answer(struct wire_conn *c, bool allowed, const char *why)
 {
 	struct redis *r = (struct redis *)c;
 
-	if (!allowed)
-		return refuse(r, why);
+	if (!allowed) {
+		refuse(r, why);
+		return;
+	}
 	wire_bytes_put(&c->out[WIRE_SERVER], wire_bytes_at(&r->held), r->held.len);
 	command_reset(r);
 }
@@ -184,15 +192,21 @@ static void inline_command(struct redis *r, size_t len)
 		}
 		while (i < len && p[i] > ' ')
 			i++;
-		if (i == start)
-			return wire_close(&r->conn, "malformed inline command");
+		if (i == start) {
+			wire_close(&r->conn, "malformed inline command");
+			return;
+		}
 		argument(r, p + start, i - start);
 	}
-	if (memchr(p, '"', len) || memchr(p, '\'', len) || memchr(p, '\0', len))
-		return refuse(r, "vsandbox: inline command with quotes");
+	if (memchr(p, '"', len) || memchr(p, '\'', len) || memchr(p, '\0', len)) {
+		refuse(r, "vsandbox: inline command with quotes");
+		return;
+	}
 	/* What a browser was made to send; the server hangs up too. */
-	if (redis_words_http(&r->words))
-		return wire_close(&r->conn, "HTTP where Redis was expected");
+	if (redis_words_http(&r->words)) {
+		wire_close(&r->conn, "HTTP where Redis was expected");
+		return;
+	}
 	command_complete(r);
 }
 
@@ -205,12 +219,18 @@ static void head(struct redis *r, const uint8_t **bytes, size_t *len)
 	if (n == 0)
 		return;
 	const uint8_t *p = wire_bytes_at(&r->held);
-	if (*p != '*')
-		return inline_command(r, n);
-	if (!number(p + 1, n - 1, &args) || args > REDIS_ARGS_MAX)
-		return wire_close(&r->conn, "malformed command");
-	if (args <= 0)
-		return command_reset(r);
+	if (*p != '*') {
+		inline_command(r, n);
+		return;
+	}
+	if (!number(p + 1, n - 1, &args) || args > REDIS_ARGS_MAX) {
+		wire_close(&r->conn, "malformed command");
+		return;
+	}
+	if (args <= 0) {
+		command_reset(r);
+		return;
+	}
 	r->at = n;
 	r->args_left = (uint64_t)args;
 	r->arg_len = -1;
@@ -263,14 +283,18 @@ static void argument_read(struct redis *r, const uint8_t **bytes, size_t *len)
 {
 	if (r->arg_len < 0 && !argument_head(r, bytes, len))
 		return;
-	if (r->drop)
-		return argument_dropped(r, bytes, len);
+	if (r->drop) {
+		argument_dropped(r, bytes, len);
+		return;
+	}
 	size_t want = (size_t)r->arg_len + 2;
 	if (!wire_bytes_fill(&r->held, r->at + want, bytes, len))
 		return;
 	const uint8_t *p = wire_bytes_at(&r->held) + r->at;
-	if (p[want - 2] != '\r' || p[want - 1] != '\n')
-		return wire_close(&r->conn, "malformed command");
+	if (p[want - 2] != '\r' || p[want - 1] != '\n') {
+		wire_close(&r->conn, "malformed command");
+		return;
+	}
 	argument(r, p, want - 2);
 	r->at += want;
 	argument_end(r);
@@ -291,12 +315,16 @@ static void aggregate(struct redis *r, char type, int64_t count)
 
 	if (type == '|') /* attributes precede a reply, they are none */
 		elements++;
-	if (elements == 0)
-		return element_end(r);
+	if (elements == 0) {
+		element_end(r);
+		return;
+	}
 	if (type == '|' && r->depth == 0)
 		elements--;
-	if (r->depth == REDIS_DEPTH_MAX)
-		return wire_close(&r->conn, "reply nested too deeply");
+	if (r->depth == REDIS_DEPTH_MAX) {
+		wire_close(&r->conn, "reply nested too deeply");
+		return;
+	}
 	if (elements)
 		r->left[++r->depth] = elements;
 }
@@ -327,8 +355,10 @@ static void reply_line(struct redis *r)
 	char type = (char)*p;
 	int64_t count = 0;
 
-	if (strchr("$=!*%~>|", type) && type && !number(p + 1, len - 1, &count))
-		return wire_close(&r->conn, "malformed reply");
+	if (strchr("$=!*%~>|", type) && type && !number(p + 1, len - 1, &count)) {
+		wire_close(&r->conn, "malformed reply");
+		return;
+	}
 	if (type == '-' && r->depth == 0 && r->refused && replace_error(r))
 		return;
 	wire_bytes_put(&r->conn.out[WIRE_CLIENT], p, len);
@@ -340,12 +370,15 @@ static void reply_line(struct redis *r)
 	case '#':
 	case ',':
 	case '(':
-		return element_end(r);
+		element_end(r);
+		return;
 	case '$':
 	case '=':
 	case '!':
-		if (count < 0)
-			return element_end(r);
+		if (count < 0) {
+			element_end(r);
+			return;
+		}
 		r->bulk = (uint64_t)count + 2;
 		return;
 	case '*':
@@ -353,9 +386,11 @@ static void reply_line(struct redis *r)
 	case '~':
 	case '>':
 	case '|':
-		return aggregate(r, type, count < 0 ? 0 : count);
+		aggregate(r, type, count < 0 ? 0 : count);
+		return;
 	default:
-		return wire_close(&r->conn, "malformed reply");
+		wire_close(&r->conn, "malformed reply");
+		return;
 	}
 }
 
@@ -374,8 +409,10 @@ static void feed_server(struct redis *r, const uint8_t **bytes, size_t *len)
 	}
 	const uint8_t *lf = memchr(*bytes, '\n', *len);
 	size_t n = lf ? (size_t)(lf + 1 - *bytes) : *len;
-	if (r->line.len + n > REDIS_LINE_MAX)
-		return wire_close(&r->conn, "line of a reply too long");
+	if (r->line.len + n > REDIS_LINE_MAX) {
+		wire_close(&r->conn, "line of a reply too long");
+		return;
+	}
 	wire_bytes_put(&r->line, *bytes, n);
 	*bytes += n;
 	*len -= n;

@@ -67,3 +67,29 @@ void wire_why(char *out, size_t size, const char *why)
 		out[n] = why[n] >= ' ' && why[n] <= '~' ? why[n] : '?';
 	out[n] = '\0';
 }
+
+static size_t opaque_feed(struct wire_conn *c, enum wire_side from, const uint8_t *bytes,
+			  size_t len)
+{
+	c->opaque = true;
+	return wire_feed(c, from, bytes, len);
+}
+
+static void opaque_answer(struct wire_conn *c, bool allowed, const char *why)
+{
+	(void)allowed;
+	wire_close(c, why); /* it asks nothing */
+}
+
+static void opaque_finish(struct wire_conn *c)
+{
+	(void)c;
+}
+
+const struct wire_protocol wire_opaque = {
+	.name = "opaque",
+	.size = sizeof(struct wire_conn),
+	.feed = opaque_feed,
+	.answer = opaque_answer,
+	.finish = opaque_finish,
+};

@@ -72,6 +72,8 @@ struct wire_conn {
 };
 
 extern const struct wire_protocol wire_pg, wire_mysql, wire_redis;
+/* What cannot be inspected: passed on unseen. */
+extern const struct wire_protocol wire_opaque;
 
 /* A connection's machine on the heap; NULL without memory. */
 struct wire_conn *wire_new(const struct wire_protocol *protocol, const struct wire_setup *setup);
