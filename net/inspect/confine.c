@@ -68,6 +68,9 @@ static int filter(void)
 	for (size_t i = 0; r == 0 && i < sizeof(memory) / sizeof(memory[0]); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, memory[i], 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* The allocator wants to know of overcommitment, and does without. */
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

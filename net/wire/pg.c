@@ -62,6 +62,9 @@ struct pg {
 	uint64_t sent, ready;        /* ended by the client; answered by ReadyForQuery */
 	uint8_t kind[PG_GROUPS_MAX]; /* message that ended the group, by its number */
 	bool open;                   /* messages since the last end */
+	uint32_t due;                /* … not answered yet */
+	bool flushed;                /* … and the server was asked to */
+	bool failed;                 /* it has refused one: it skips the rest, up to Sync */
 	bool bound;                  /* … and one of them was a Bind */
 	bool refused;                /* … and one was refused: the rest is dropped, up to Sync */
 	bool copy_in, copy_ended;
@@ -218,7 +221,16 @@ static void group_end(struct pg *pg, char type)
 {
 	pg->kind[pg->sent % PG_GROUPS_MAX] = (uint8_t)type;
 	pg->sent++;
-	pg->open = pg->bound = pg->refused = false;
+	pg->open = pg->bound = pg->refused = pg->failed = pg->flushed = false;
+	pg->due = 0;
+}
+
+/* A message of a group that goes on, and that the server answers with one of its own. */
+static void group_add(struct pg *pg)
+{
+	pg->open = true;
+	pg->flushed = false;
+	pg->due++;
 }
 
 static uint64_t outstanding(const struct pg *pg)
@@ -250,7 +262,8 @@ static void refuse(struct pg *pg, char type, const char *why)
 	int n = snprintf(body + 1, sizeof(body) - 1, refused_describe,
 			 (unsigned long long)pg->conn.setup.nonce);
 	put_message(to(pg, WIRE_SERVER), 'D', body, (size_t)n + 2);
-	pg->open = pg->refused = true;
+	group_add(pg);
+	pg->refused = true;
 }
 
 /* Drops the message that begins in held, of @size bytes in all, and refuses it. */
@@ -354,7 +367,7 @@ static void parse(struct pg *pg)
 	note_prepares(pg, text, len, &st);
 	wire_bytes_put(to(pg, WIRE_SERVER), wire_bytes_at(&pg->held), pg->held.len);
 	wire_bytes_clear(&pg->held);
-	pg->open = true;
+	group_add(pg);
 }
 
 static void close_message(struct pg *pg)
@@ -372,7 +385,7 @@ static void close_message(struct pg *pg)
 	}
 	wire_bytes_put(to(pg, WIRE_SERVER), wire_bytes_at(&pg->held), pg->held.len);
 	wire_bytes_clear(&pg->held);
-	pg->open = true;
+	group_add(pg);
 }
 
 /* Lets the message in held go on, and what is still to come of its @size bytes. */
@@ -403,10 +416,12 @@ static void pg_answer(struct wire_conn *c, bool allowed, const char *why)
 			      pg->held.len - PG_HEAD - 1, &pg->asked);
 	pg->copy_ended = false;
 	go_on(pg, size);
-	if (type == 'B')
-		pg->open = pg->bound = true;
-	else
+	if (type == 'B') {
+		group_add(pg);
+		pg->bound = true;
+	} else {
 		group_end(pg, type);
+	}
 }
 
 /* Commands */
@@ -476,6 +491,26 @@ static void sync_message(struct pg *pg, uint64_t size)
 		group_end(pg, 'S');
 }
 
+/*
+ * A Query that ends a group without Sync: the server runs it when all before went
+ * well, and skips it when not. So it waits until that is known. False: not yet, or
+ * the message was skipped.
+ */
+static bool group_settled(struct pg *pg, uint64_t size)
+{
+	if (pg->failed) {
+		pg->skip = size - pg->held.len;
+		wire_bytes_clear(&pg->held);
+		return false;
+	}
+	if (!outstanding(pg) && !pg->due)
+		return true;
+	if (!pg->flushed)
+		put_message(to(pg, WIRE_SERVER), 'H', NULL, 0);
+	pg->flushed = true;
+	return false;
+}
+
 static void command(struct pg *pg, const uint8_t **bytes, size_t *len)
 {
 	char type = (char)*wire_bytes_at(&pg->held);
@@ -495,11 +530,8 @@ static void command(struct pg *pg, const uint8_t **bytes, size_t *len)
 	switch (type) {
 	case 'Q':
 	case 'F':
-		if (pg->open) {
-			die(pg, "08P01", "vsandbox: simple query before Sync");
-			return;
-		}
-		whole_message(pg, size, bytes, len);
+		if (!pg->open || group_settled(pg, size))
+			whole_message(pg, size, bytes, len);
 		return;
 	case 'P':
 	case 'C':
@@ -513,11 +545,11 @@ static void command(struct pg *pg, const uint8_t **bytes, size_t *len)
 		return;
 	case 'E':
 		pg->copy_ended = false;
-		pg->open = true;
+		group_add(pg);
 		go_on(pg, size);
 		return;
 	case 'D':
-		pg->open = true;
+		group_add(pg);
 		go_on(pg, size);
 		return;
 	case 'c':
@@ -693,6 +725,7 @@ static bool server_whole(struct pg *pg, char type)
 		return !pg->conn.closing;
 	case 'E':
 		pg->copy_in = false;
+		pg->failed = !outstanding(pg) && pg->open;
 		return !replace_error(pg);
 	case 'S':
 		server_setting(pg);
@@ -717,6 +750,13 @@ static bool looked_into(const struct pg *pg, char type, uint32_t size)
 	}
 }
 
+/* The one message that ends the server's answer to a Parse, Bind, Close, Describe or Execute. */
+static void count_answer(struct pg *pg, char type)
+{
+	if (pg->due && !outstanding(pg) && type && strchr("123TnCsI", type))
+		pg->due--;
+}
+
 static void server_message(struct pg *pg, const uint8_t **bytes, size_t *len)
 {
 	const uint8_t *head = wire_bytes_at(&pg->reply);
@@ -734,12 +774,14 @@ static void server_message(struct pg *pg, const uint8_t **bytes, size_t *len)
 		}
 		if (!wire_bytes_fill(&pg->reply, (size_t)size + 1, bytes, len))
 			return;
+		count_answer(pg, type);
 		if (server_whole(pg, type))
 			wire_bytes_put(to(pg, WIRE_CLIENT), wire_bytes_at(&pg->reply),
 				       pg->reply.len);
 		wire_bytes_clear(&pg->reply);
 		return;
 	}
+	count_answer(pg, type);
 	if (type == '1' && !pg_names_parsed(&pg->names)) {
 		wire_close(&pg->conn, "ParseComplete for no Parse");
 		return;

@@ -220,13 +220,19 @@ static void client_first(const uint8_t *p, size_t len, uint16_t port, struct sni
 		{ SNIFF_HTTP2, begins(p, len, "PRI * HTTP/2.0\r\n") },
 		{ SNIFF_SSH, begins(p, len, "SSH-") },
 		{ SNIFF_POSTGRESQL, is_postgresql(p, len) },
-		{ SNIFF_HTTP1, port == PORT_REDIS ? NO : is_http1(p, len) },
+		{ SNIFF_HTTP1, is_http1(p, len) },
 		{ SNIFF_REDIS, is_redis(p, len, port) },
 		{ SNIFF_MONGODB, is_mongodb(p, len, ret) },
 	};
 
+	const enum sniff_protocol only = port == PORT_POSTGRESQL ? SNIFF_POSTGRESQL
+					 : port == PORT_REDIS    ? SNIFF_REDIS
+								 : SNIFF_UNKNOWN;
+
 	ret->protocol = SNIFF_UNKNOWN;
 	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++) {
+		if (only != SNIFF_UNKNOWN && found[i].protocol != only)
+			continue;
 		if (found[i].match == YES) {
 			ret->protocol = found[i].protocol;
 			return;
