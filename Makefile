@@ -123,7 +123,7 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,bench)
+PROBES := $(call probes,tests/escape) $(call probes,tests/fidelity) $(call probes,tests/net) $(call probes,bench)
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@

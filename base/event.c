@@ -638,8 +638,8 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	if (e->kind == EVENT_CONNECTION_END) {
 		json_u64(out, "bytes_out", e->bytes_out);
 		json_u64(out, "bytes_in", e->bytes_in);
-		if (e->result < 0)
-			json_errno(out, "result_errno", e->result == INT32_MIN ? 0 : -e->result);
+		if (e->result < 0 && e->result != EVENT_RESULT_PENDING)
+			json_errno(out, "result_errno", -e->result);
 	}
 	json_text(out, "text", e->text);
 	if (e->ambient_count > 0 || e->kind == EVENT_SESSION_END)

@@ -24,7 +24,7 @@ enum how {
 	HOW_OPEN,    /* notified; the monitor opens and injects the descriptor */
 	HOW_EXEC,    /* notified; seized, continued, verified before the first instruction */
 	HOW_CONNECT, /* notified; decided on the copied address */
-	HOW_SEND, /* notified where it names an address and the network is the host's; else allowed */
+	HOW_SEND, /* notified where it can name an address and there is something to address */
 	HOW_CREDS, /* notified, continued: changes only what the monitor caches of the task */
 	HOW_COUNT,
 };

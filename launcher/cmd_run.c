@@ -10,6 +10,7 @@
 #include "launcher/dump.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/netplan.h"
 #include "launcher/program.h"
 #include "launcher/run.h"
 #include "launcher/state.h"
@@ -52,6 +53,8 @@ enum {
 	RUN_ROOTFS,
 	RUN_HOST_PORT,
 	RUN_PUBLISH,
+	RUN_ALLOW_UNIX,
+	RUN_RESOLVER,
 	RUN_APPROVAL_TIMEOUT,
 };
 
@@ -76,7 +79,7 @@ const struct option_spec run_options[] = {
 	[RUN_ON_EXIT] = { "on-exit", 0, "keep|discard", "what happens to the changes at the end" },
 	[RUN_WORKSPACE] = { "workspace", 0, "overlay|direct|read-only",
 			    "how the current directory is shown" },
-	[RUN_NET] = { "net", 0, "none|host", "the network inside" },
+	[RUN_NET] = { "net", 0, "none|allowlist|host", "the network inside" },
 	[RUN_ENV] = { "env", 0, "K[=V]", "set a variable, or pass it on; repeatable" },
 	[RUN_CLEAN_ENV] = { "clean-env", 0, NULL,
 			    "pass only PATH, HOME, TERM, the locale and the like" },
@@ -98,9 +101,14 @@ const struct option_spec run_options[] = {
 	[RUN_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[RUN_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
 	[RUN_ROOTFS] = { "rootfs", 0, "DIR", "", "runs use the host's file tree under an overlay" },
-	[RUN_HOST_PORT] = { "host-port", 0, "P", "",
-			    "use --net host to reach services of this host" },
-	[RUN_PUBLISH] = { "publish", 0, "P", "", "use --net host to be reachable" },
+	[RUN_HOST_PORT] = { "host-port", 0, "P",
+			    "let the sandbox reach port P of this host's loopback; repeatable" },
+	[RUN_PUBLISH] = { "publish", 0, "P[:Q]",
+			  "make port Q inside port P of this host's loopback; repeatable" },
+	[RUN_ALLOW_UNIX] = { "allow-unix", 0, "PATH",
+			     "let the sandbox connect to this socket of the host; repeatable" },
+	[RUN_RESOLVER] = { "resolver", 0, "ADDR[:PORT]",
+			   "ask this name server instead of the host's; repeatable" },
 	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "S", "",
 				   "nothing is held for approval yet" },
 	{ NULL },
@@ -124,6 +132,9 @@ static const struct {
 	{ RUN_CPU, POLICY_FLAG_CPU },
 	{ RUN_PIDS, POLICY_FLAG_PIDS },
 	{ RUN_TIMEOUT, POLICY_FLAG_TIMEOUT },
+	{ RUN_HOST_PORT, POLICY_FLAG_HOST_PORT },
+	{ RUN_PUBLISH, POLICY_FLAG_PUBLISH },
+	{ RUN_ALLOW_UNIX, POLICY_FLAG_ALLOW_UNIX },
 };
 
 static int apply_policy_flags(struct run *run, const struct options *o, struct err *err)
@@ -158,8 +169,6 @@ static int refuse_unbuilt(const struct policy *p, struct err *err)
 		return err_set(err, ENOSYS,
 			       "on-exit %s is not built yet; use --on-exit keep or discard",
 			       policy_on_exit_name(p->on_exit));
-	if (p->host_port_count)
-		return err_set(err, ENOSYS, "%s: host_ports are not built yet", p->origin.file);
 	return 0;
 }
 
@@ -213,9 +222,11 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 		fcntl(run->status_fd, F_SETFD, FD_CLOEXEC); /* it is ours, not the agent's */
 	}
 	for (unsigned i = 0; i < o->count; i++) {
-		if (o->given[i].id != RUN_ALLOW_DEGRADED)
-			continue;
-		int r = parse_layer(o->given[i].value, &run->degraded_ok, err);
+		int r = 0;
+		if (o->given[i].id == RUN_ALLOW_DEGRADED)
+			r = parse_layer(o->given[i].value, &run->degraded_ok, err);
+		else if (o->given[i].id == RUN_RESOLVER)
+			r = netplan_add_resolver(run, o->given[i].value, err);
 		if (r < 0)
 			return r;
 	}
@@ -248,10 +259,6 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;
-	if (run->net == NET_ALLOWLIST) { /* less than asked for: closed is the safe side */
-		run->net = NET_NONE;
-		run->net_lowered = true;
-	}
 	return 0;
 }
 
@@ -267,9 +274,8 @@ static void print_plan(const struct run *run)
 	}
 	fputs("]", stdout);
 	json_member(stdout, false, "net", policy_net_name(run->net));
-	printf(",\"net_lowered\":%s,\"read_events\":%s,\"allow_ptrace\":%s,\"allow_degraded\":[",
-	       run->net_lowered ? "true" : "false", run->read_events ? "true" : "false",
-	       run->allow_ptrace ? "true" : "false");
+	printf(",\"read_events\":%s,\"allow_ptrace\":%s,\"allow_degraded\":[",
+	       run->read_events ? "true" : "false", run->allow_ptrace ? "true" : "false");
 	const char *comma = "";
 	for (int i = 0; i < LAYER_COUNT; i++) {
 		if (!(run->degraded_ok & 1u << i))

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "launcher/digest.h"
+#include "launcher/effects.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -87,6 +88,8 @@ static void print_text(const struct session *s)
 			line_counts("decisions", o);
 		if (json_object_object_get_ex(s->end, "types", &o))
 			line_counts("actions", o);
+		if (json_object_object_get_ex(s->end, "external_effects", &o))
+			effects_print(stdout, "reached    ", o);
 	}
 	struct digest d = { 0 };
 	if (digest_collect(s->dirfd, &d) == 0)

@@ -28,6 +28,7 @@
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/netplan.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
@@ -465,14 +466,21 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.allow_ptrace = run->allow_ptrace,
 		.read_events = run->read_events,
 	};
+	struct netplan net;
+	r = netplan_start(run, &net, err);
+	if (r < 0)
+		return r;
+	box.resolv_conf = net.resolv_conf;
 	struct monitor_plan plan = {
 		.box = &box,
+		.network = net.plan.channel_fd >= 0 ? &net.plan : NULL,
 		.history = run->history,
 		.agent = run->agent,
 		.agents_dirfd = run->agents_dirfd,
 		.ring_wake_fd = g->ring_fd,
 	};
 	r = fork_monitor(g, mask, &plan, err);
+	netplan_finish(&net);
 	if (r < 0)
 		return r;
 	/* While the monitor builds the box; after the fork, so that only we hold the log's lock. */

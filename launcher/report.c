@@ -77,12 +77,10 @@ static void banner(const struct report *r, const char *degraded)
 		[WORKSPACE_DIRECT] = "direct: writes to the workspace are real",
 		[WORKSPACE_READ_ONLY] = "read-only",
 	};
-	log_info(
-		"agent %s, session %s, policy %s, mode %s, workspace %s, net %s%s, monitors %s%s%s",
-		run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
-		workspace[run->policy->workspace], policy_net_name(run->net),
-		run->net_lowered ? " (allowlist is not built yet)" : "", monitors,
-		degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
+	log_info("agent %s, session %s, policy %s, mode %s, workspace %s, net %s, monitors %s%s%s",
+		 run->agent, r->session->id, run->policy->name, policy_mode_name(run->policy->mode),
+		 workspace[run->policy->workspace], policy_net_name(run->net), monitors,
+		 degraded && *degraded ? ", DEGRADED: without " : "", list_or(degraded, ""));
 	if (run->policy->mode == MODE_OBSERVE)
 		log_warn("mode observe: what the policy denies is let through and logged as an "
 			 "alert");
@@ -208,6 +206,7 @@ void report_event(const struct event *e, void *report)
 		buf_term(&b, e->text, strlen(e->text));
 		log_warn("%s", text);
 	}
+	effects_note(&r->effects, e);
 	if (e->kind != EVENT_ACTION)
 		return;
 	r->by_verdict[e->decision.verdict]++;
@@ -245,6 +244,8 @@ static void write_counts(FILE *f, const struct report *r)
 	fprintf(f, "},\"events\":%llu,\"ambient\":%llu,\"external\":%llu",
 		(unsigned long long)r->events, (unsigned long long)r->ambient,
 		(unsigned long long)r->outside);
+	fputs(",\"external_effects\":", f);
+	effects_json(f, &r->effects);
 }
 
 static void write_status(FILE *f, int exit_code, int wait_status, const char *reason)
@@ -302,7 +303,7 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 			status_line(r, line, len, true);
 	}
 	uint64_t changes = sum(d.count, 0, CHANGE_KIND_COUNT);
-	if (wants_text && (denied || changes)) {
+	if (wants_text && (denied || changes || r->effects.count)) {
 		log_info("%llu actions: %llu allowed, %llu alerted, %llu denied; changes: %llu "
 			 "added, "
 			 "%llu modified, %llu deleted",
@@ -317,6 +318,7 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 			log_info("%llu actions reached outside this machine's files and cannot be "
 				 "undone",
 				 (unsigned long long)r->outside);
+		effects_list(&r->effects, STDERR_FILENO);
 		if (run->policy->on_exit == ON_EXIT_DISCARD && changes)
 			log_info("the changes are discarded, as asked");
 		else if (changes)
@@ -324,4 +326,5 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 				 r->session->id);
 	}
 	digest_finish(&d);
+	effects_finish(&r->effects);
 }

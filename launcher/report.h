@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/event.h"
+#include "launcher/effects.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 
@@ -21,7 +22,8 @@ struct report {
 	uint64_t denied_by_type[ACTION_TYPE_COUNT];
 	uint64_t events, ambient;
 	uint64_t outside; /* allowed network and API actions: they cannot be undone */
-	bool changed;     /* an action that may have changed files was allowed */
+	struct effects effects;
+	bool changed; /* an action that may have changed files was allowed */
 	/* rate limit of denial lines: a bucket of REPORT_BURST, REPORT_PER_SECOND refill */
 	uint64_t refilled_ns;
 	unsigned tokens;

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "policies/policy.h"
 #include "sandbox/box.h"
+#include "sandbox/network.h"
 #include "scoring/history.h"
 
 enum { AGENT_NAME_SIZE = 65 };
@@ -19,8 +20,9 @@ struct run {
 	char cwd[4096];
 	char *const *argv;
 	uint32_t degraded_ok; /* bit per enum box_layer */
-	enum policy_net net;  /* as carried out */
-	bool net_lowered;     /* the policy asked for an allowlist, which is not built yet */
+	enum policy_net net;
+	struct net_address resolvers[NETWORK_RESOLVERS_MAX]; /* --resolver */
+	unsigned resolver_count;                             /* 0: those of the host */
 	bool allow_ptrace, read_events, json, dry_run;
 	int status_fd; /* -1 none */
 };

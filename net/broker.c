@@ -7,27 +7,17 @@
 #include <unistd.h>
 
 static const char *const type_names[BROKER_TYPE_COUNT] = {
-	[BROKER_SETUP] = "setup",
-	[BROKER_PUBLISH] = "publish",
-	[BROKER_OPEN] = "open",
-	[BROKER_UNLISTEN] = "unlisten",
-	[BROKER_CANCEL] = "cancel",
-	[BROKER_VERDICT] = "verdict",
-	[BROKER_PERMITTED] = "permitted",
-	[BROKER_SOCKET] = "socket",
-	[BROKER_CUT] = "cut",
-	[BROKER_READY] = "ready",
-	[BROKER_UNABLE] = "unable",
-	[BROKER_DIALLED] = "dialled",
-	[BROKER_FAILED] = "failed",
-	[BROKER_ACCEPTED] = "accepted",
-	[BROKER_CLASSIFIED] = "classified",
-	[BROKER_STATEMENT] = "statement",
-	[BROKER_BYTES] = "bytes",
-	[BROKER_CLOSED] = "closed",
-	[BROKER_RESOLVE] = "resolve",
-	[BROKER_ADDRESSES] = "addresses",
-	[BROKER_NEED_SOCKET] = "need_socket",
+	[BROKER_SETUP] = "setup",         [BROKER_PUBLISH] = "publish",
+	[BROKER_OPEN] = "open",           [BROKER_UNLISTEN] = "unlisten",
+	[BROKER_CANCEL] = "cancel",       [BROKER_VERDICT] = "verdict",
+	[BROKER_PERMITTED] = "permitted", [BROKER_SOCKET] = "socket",
+	[BROKER_FINISH] = "finish",       [BROKER_CUT] = "cut",
+	[BROKER_READY] = "ready",         [BROKER_UNABLE] = "unable",
+	[BROKER_DIALLED] = "dialled",     [BROKER_FAILED] = "failed",
+	[BROKER_ACCEPTED] = "accepted",   [BROKER_CLASSIFIED] = "classified",
+	[BROKER_STATEMENT] = "statement", [BROKER_BYTES] = "bytes",
+	[BROKER_CLOSED] = "closed",       [BROKER_RESOLVE] = "resolve",
+	[BROKER_ADDRESSES] = "addresses", [BROKER_NEED_SOCKET] = "need_socket",
 };
 
 const char *broker_type_name(uint32_t type)
@@ -113,7 +103,7 @@ static void take_fds(struct broker_packet *p, struct msghdr *msg)
 	}
 }
 
-int broker_receive(int fd, struct broker_packet *ret)
+int broker_receive(int fd, int flags, struct broker_packet *ret)
 {
 	union {
 		struct cmsghdr header;
@@ -128,7 +118,7 @@ int broker_receive(int fd, struct broker_packet *ret)
 	ret->fd_count = 0;
 	ssize_t n;
 	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		n = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;

@@ -45,7 +45,8 @@ enum {
 
 enum broker_type {
 	/* monitor -> broker */
-	BROKER_SETUP = 1, /* addresses: the host's resolvers; fds: DNS sockets (BROKER_DNS_*) */
+	BROKER_SETUP = 1, /* addresses: the host's resolvers; fds: DNS sockets (BROKER_DNS_*;
+			     without IPv6 the first two), none: no resolver */
 	BROKER_PUBLISH,   /* address: to listen at, on the host; op: port inside */
 	BROKER_OPEN, /* id, listener, address, inspect; text: name; fd: a new listener's socket */
 	BROKER_UNLISTEN,  /* listener: nothing is accepted there any more */
@@ -54,6 +55,7 @@ enum broker_type {
 			      RESOLVE: addresses known without asking anybody */
 	BROKER_PERMITTED, /* ask: of ADDRESSES; addresses: those that may be answered */
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
+	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
 	BROKER_CUT,       /* id: end the connection now, with a reset */
 	/* broker -> monitor */
 	BROKER_READY,       /* set up; nothing is refused for want of a port */
@@ -122,10 +124,10 @@ const char *broker_type_name(uint32_t type);
 int broker_send(int fd, struct broker_message *m, const char *text, size_t text_len, const int *fds,
 		unsigned fd_count);
 /*
- * One packet. 1, 0 at the end, -errno: -EAGAIN nothing there, -EPROTO not well formed (the
+ * One packet; @flags as recvmsg(2). 1, 0 at the end, -errno: -EAGAIN nothing there, -EPROTO not well formed (the
  * descriptors are closed). What @ret owned before is forgotten.
  */
-int broker_receive(int fd, struct broker_packet *ret);
+int broker_receive(int fd, int flags, struct broker_packet *ret);
 /* Whether head and length agree; pure. */
 bool broker_valid(const struct broker_message *m, size_t packet_len);
 /* Closes descriptors nobody took. */

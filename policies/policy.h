@@ -174,6 +174,9 @@ struct policy_match {
 };
 void policy_match(const struct policy *p, const struct action *a, struct policy_match *ret);
 
+/* Does allow_hosts name this address itself, alone or by a prefix, whatever the port? */
+bool policy_names_address(const struct policy *p, const char *address);
+
 const char *policy_mode_name(enum policy_mode mode);
 const char *policy_net_name(enum policy_net net);
 const char *policy_on_exit_name(enum policy_on_exit on_exit);

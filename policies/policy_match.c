@@ -308,3 +308,18 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 	}
 	match_rules(p, a, &n, m);
 }
+
+bool policy_names_address(const struct policy *p, const char *address)
+{
+	struct pattern_host host;
+	pattern_host_init(&host, address, strlen(address), 0);
+	for (unsigned i = 0; i < p->allow_hosts.count; i++) {
+		const struct pattern *pattern = &p->allow_hosts.items[i].pattern;
+		host.port = pattern->port;
+		/* All addresses at once name none. */
+		if (pattern->family && pattern->prefix_len &&
+		    pattern_matches_host_subject(pattern, &host))
+			return true;
+	}
+	return false;
+}

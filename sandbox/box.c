@@ -366,6 +366,8 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 			-1, 0);
 	if (s.filter == MAP_FAILED)
 		return err_sys(err, errno, "box: no memory for the filter");
+	if (rc == 0 && plan->net != NET_HOST)
+		rc = box_net_inherited(err);
 	if (rc == 0 && !plan->read_events)
 		rc = reads_check(plan->policy, err);
 	if (rc == 0)
@@ -389,11 +391,11 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 
 int box_enter(const struct box_plan *plan, struct box *b, struct err *err)
 {
-	(void)plan;
+	int network = plan->net == NET_HOST ? 0 : CLONE_NEWNET;
 	/* by the agent's task: init is no longer readable, which setns asks for */
-	if (setns(b->agent_pidfd, CLONE_NEWUSER | CLONE_NEWNS) < 0)
+	if (setns(b->agent_pidfd, CLONE_NEWUSER | CLONE_NEWNS | network) < 0)
 		return err_sys(err, errno, "monitor: cannot enter the sandbox's namespaces");
-	int rc = capabilities_of_monitor(b->overlay.rootful, err);
+	int rc = capabilities_of_monitor(b->overlay.rootful, plan->net, err);
 	if (rc < 0)
 		return rc;
 	if (chdir("/") < 0)

@@ -39,8 +39,9 @@ struct box_plan {
 		state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
 	uint32_t degraded_ok; /* bit per box_layer: --allow-degraded */
 	enum policy_net net;
-	bool allow_ptrace; /* --allow-ptrace: debuggers inside work */
-	bool read_events;  /* false: plain read opens are allowed in the filter */
+	const char *resolv_conf; /* text of /etc/resolv.conf inside; NULL: the host's */
+	bool allow_ptrace;       /* --allow-ptrace: debuggers inside work */
+	bool read_events;        /* false: plain read opens are allowed in the filter */
 };
 
 struct box {

@@ -21,6 +21,7 @@ struct builder {
 	char root[PATH_MAX];       /* the new root, as seen before the pivot */
 	int root_fd;               /* O_PATH of it once it is mounted */
 	int empty_dir, empty_file; /* O_PATH: what covers */
+	int resolv_file;           /* O_PATH of /etc/resolv.conf inside; -1: the host's */
 };
 
 /*
@@ -149,7 +150,14 @@ static int make_stage(struct builder *b)
 	b->empty_file = openat(mnt, "nothing", O_PATH | O_CLOEXEC);
 	if (b->empty_dir < 0 || b->empty_file < 0)
 		return err_sys(b->err, errno, "mounts: cannot fill the stage");
-	return 0;
+	const char *text = b->s->plan->resolv_conf;
+	if (!text)
+		return 0;
+	cleanup_fd int out = openat(mnt, "resolv.conf", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (out < 0 || write(out, text, strlen(text)) != (ssize_t)strlen(text))
+		return err_sys(b->err, errno, "mounts: cannot fill the stage");
+	b->resolv_file = openat(mnt, "resolv.conf", O_PATH | O_CLOEXEC);
+	return b->resolv_file < 0 ? err_sys(b->err, errno, "mounts: cannot fill the stage") : 0;
 }
 
 /* /proc: numbers of this pid namespace only. Root inside mustn't reach the host's kernel through it. */
@@ -366,6 +374,63 @@ static int mount_run(struct builder *b)
 	return 0;
 }
 
+/* Programs are told of the resolver where they look: on the loopback device. */
+static int mount_resolv_conf(struct builder *b)
+{
+	if (b->resolv_file < 0)
+		return 0;
+	int rc = bind_fd(b, b->resolv_file, 0, inert | MOUNT_ATTR_RDONLY, "/etc/resolv.conf");
+	/* without the file it is what the C library takes for granted */
+	return rc < 0 && rc != -ENOENT ? err_sys(b->err, -rc, "mounts: /etc/resolv.conf") : 0;
+}
+
+/* A place for a socket below /run, which is new and empty. */
+static int make_run_place(const struct builder *b, const char *path)
+{
+	cleanup_fd int run_fd = open_inside(b, "/run", O_DIRECTORY);
+	if (strncmp(path, "/run/", 5) != 0)
+		return -ENOENT;
+	cleanup_fd int dir = run_fd < 0 ? -1 : openat(run_fd, ".", O_RDONLY | O_CLOEXEC);
+	int rc = dir < 0 ? -ENOENT : make_parents(dir, path + 5);
+	if (rc < 0)
+		return rc;
+	cleanup_fd int file = openat(dir, path + 5, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	return file < 0 ? -errno : 0;
+}
+
+/*
+ * Sockets of the host that the policy grants. The very inode is mounted, so what is connected
+ * to is what was there at the start; nothing else of its directory comes along.
+ */
+static int mount_sockets(struct builder *b)
+{
+	const struct policy_patterns *list = &b->s->plan->policy->allow_unix;
+	for (unsigned i = 0; i < list->count; i++) {
+		char path[PATH_MAX], real[PATH_MAX];
+		struct stat st;
+		if (!pattern_as_mount(&list->items[i].pattern, path, sizeof(path)))
+			return err_set(b->err, EINVAL,
+				       "allow_unix: \"%s\" is a pattern: each socket is named by "
+				       "its path",
+				       list->items[i].pattern.text);
+		cleanup_fd int fd =
+			realpath(path, real) ? open(real, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return err_sys(b->err, errno, "allow_unix: %s", path);
+		if (!S_ISSOCK(st.st_mode))
+			return err_set(b->err, ENOTSOCK, "allow_unix: %s is no socket", path);
+		int rc = bind_fd(b, fd, 0, inert, real);
+		if (rc == -ENOENT) {
+			rc = make_run_place(b, real);
+			if (rc == 0)
+				rc = bind_fd(b, fd, 0, inert, real);
+		}
+		if (rc < 0)
+			return err_sys(b->err, -rc, "allow_unix: cannot show %s inside", path);
+	}
+	return 0;
+}
+
 static int cover_all(struct builder *b, const struct policy_patterns *patterns)
 {
 	char path[PATH_MAX];
@@ -412,7 +477,12 @@ static int pivot(struct builder *b)
 
 int box_mounts_build(struct box_setup *s, struct err *err)
 {
-	struct builder b = { .s = s, .err = err, .root_fd = -1, .empty_dir = -1, .empty_file = -1 };
+	struct builder b = { .s = s,
+			     .err = err,
+			     .root_fd = -1,
+			     .empty_dir = -1,
+			     .empty_file = -1,
+			     .resolv_file = -1 };
 	if (snprintf(b.root, sizeof(b.root), "%s/root", s->stage) >= (int)sizeof(b.root))
 		return err_set(err, ENAMETOOLONG, "mounts: the session's path is too long");
 	mode_t mask = umask(0);
@@ -424,13 +494,15 @@ int box_mounts_build(struct box_setup *s, struct err *err)
 		if (b.root_fd < 0)
 			rc = err_sys(err, errno, "mounts: the new root");
 	}
-	int (*const steps[])(struct builder *) = { mount_proc, mount_sys,    mount_dev,
-						   mount_run,  cover_hidden, pivot };
+	int (*const steps[])(
+		struct builder *) = { mount_proc,        mount_sys,    mount_dev,     mount_run,
+				      mount_resolv_conf, cover_hidden, mount_sockets, pivot };
 	for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
 		rc = steps[i](&b);
 	umask(mask);
 	scope_close(&b.root_fd);
 	scope_close(&b.empty_dir);
 	scope_close(&b.empty_file);
+	scope_close(&b.resolv_file);
 	return rc;
 }

@@ -58,8 +58,10 @@ _Noreturn void box_gate_fail(const struct box_setup *s, int rc, const struct err
 /* box_mounts.c: builds the new root and moves into it. */
 int box_mounts_build(struct box_setup *s, struct err *err);
 
-/* box_net.c: the loopback device of a new network namespace. */
-int box_net_up(struct err *err);
+/* box_net.c: the loopback device of a new network namespace; with an allowlist every address is its. */
+int box_net_up(const struct box_plan *plan, struct err *err);
+/* Mustn't be handed to the agent: sockets of the host's network on stdin, stdout or stderr. */
+int box_net_inherited(struct err *err);
 
 /* box_limits.c */
 int box_limits_create(const struct box_plan *plan, struct box *b, struct err *err);
@@ -73,4 +75,4 @@ int landlock_fence(const struct box_plan *plan, uint32_t *degraded, struct err *
 /* capabilities.c */
 int capabilities_of_agent(bool rootful, struct err *err);
 int capabilities_of_init(bool rootful, struct err *err);
-int capabilities_of_monitor(bool rootful, struct err *err);
+int capabilities_of_monitor(bool rootful, enum policy_net net, struct err *err);

@@ -65,8 +65,12 @@ int capabilities_of_init(bool rootful, struct err *err)
 	return rc < 0 ? rc : set_caps(caps, "init", err);
 }
 
-int capabilities_of_monitor(bool rootful, struct err *err)
+int capabilities_of_monitor(bool rootful, enum policy_net net, struct err *err)
 {
 	/* Should read what it judges, and mustn't be able to do more than the agent where it acts for it. */
-	return set_caps((rootful ? root_caps : 0) | CAP_BIT(CAP_SYS_PTRACE), "the monitor", err);
+	uint64_t caps = (rootful ? root_caps : 0) | CAP_BIT(CAP_SYS_PTRACE);
+	/* Should be able to listen where any server would; ports of the host are not in this network. */
+	if (net != NET_HOST)
+		caps |= CAP_BIT(CAP_NET_BIND_SERVICE);
+	return set_caps(caps, "the monitor", err);
 }

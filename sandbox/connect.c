@@ -1,10 +1,7 @@
 /*
- * Network calls. With a network namespace of its own (the default) nothing that is
- * not approved can be reached whatever is raced into an address: the verdict is made on
- * a copy, and CONTINUE meets an empty network. With the host's network the call
- * is made here, on a duplicate of the caller's socket, with the copied address.
+ * Network calls with the host's network: each is made here, on a duplicate of the
+ * caller's socket, with the copied address. With a network of the sandbox's own, reach.c.
  */
-#include <arpa/inet.h>
 #include <asm/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/reach.h"
 #include "sandbox/watch.h"
 
 enum {
@@ -43,74 +41,6 @@ static int read_address(struct worker *w, uint64_t addr, int len, union address 
 	if (len < 0 || (size_t)len > sizeof(ret->storage))
 		return -EINVAL;
 	return tracee_read(w->task->tid, addr, ret, (size_t)len);
-}
-
-/* IPv4-mapped IPv6 is IPv4; "this host" addresses reach loopback. */
-static void canonical(union address *a)
-{
-	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-		return;
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = a->in6.sin6_port };
-	memcpy(&v4.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
-	a->in = v4;
-}
-
-static bool is_loopback(const union address *a)
-{
-	if (a->sa.sa_family == AF_INET) {
-		uint32_t ip = ntohl(a->in.sin_addr.s_addr);
-		return ip >> 24 == 127 || ip == INADDR_ANY;
-	}
-	return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) ||
-	       IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
-/* Ports that speak a database's protocol: seen as such even before statements are. */
-static const char *database_scheme(uint16_t port)
-{
-	switch (port) {
-	case 5432:
-		return "postgresql";
-	case 3306:
-		return "mysql";
-	case 6379:
-		return "redis";
-	case 27017:
-		return "mongodb";
-	case 1433:
-		return "mssql";
-	case 1521:
-		return "oracle";
-	default:
-		return NULL;
-	}
-}
-
-/* Fills the action for an internet address; the texts live in the worker. */
-static void describe(struct worker *w, const union address *a, enum action_op op)
-{
-	bool v4 = a->sa.sa_family == AF_INET;
-	uint16_t port = ntohs(v4 ? a->in.sin_port : a->in6.sin6_port);
-	const void *raw = v4 ? (const void *)&a->in.sin_addr : (const void *)&a->in6.sin6_addr;
-	if (!inet_ntop(a->sa.sa_family, raw, w->text, sizeof(w->text)))
-		strcpy(w->text, "?");
-	struct action *act = &w->action;
-	const char *scheme = database_scheme(port);
-	act->op = op;
-	act->type = ACTION_NETWORK_REQUEST;
-	act->address = w->text;
-	act->port = port;
-	act->provenance = PROVENANCE_UNKNOWN;
-	act->size_bytes = -1;
-	act->protocol = op == OP_SEND ? "udp" : "tcp";
-	char *resource = w->path[1];
-	snprintf(resource, sizeof(w->path[1]), v4 ? "%.64s:%u" : "[%.64s]:%u", w->text, port);
-	act->resource = resource;
-	if (scheme && op == OP_CONNECT) {
-		act->type = ACTION_DATABASE_QUERY;
-		snprintf(resource, sizeof(w->path[1]), v4 ? "%s://%.64s:%u" : "%s://[%.64s]:%u",
-			 scheme, w->text, port);
-	}
 }
 
 /* Waits, no longer leading, until the socket can go on. 0, RESTART, -ENOENT. */
@@ -226,32 +156,19 @@ void carry_connect(struct worker *w)
 		worker_answer(w, r);
 		return;
 	}
-	bool host = watch->plan->box->net == NET_HOST;
-	bool internet = a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6;
-	union address shown = a;
-	canonical(&shown);
-	/*
-	 * A network namespace of its own: UNIX names are those of the sandbox's mounts, its loopback never
-	 * leaves, and whatever is raced into the address meets an empty network. The box enforces it.
-	 */
-	if (!host && (!internet || is_loopback(&shown))) {
-		listener_continue(&watch->listener, w->n.notif.id);
+	if (watch->plan->box->net != NET_HOST) {
+		reach_connect(w, &a.sa, (size_t)len);
 		return;
 	}
+	struct net_address to;
 	enum action_op op = w->row->op;
 	r = listener_valid(&watch->listener, w->n.notif.id);
-	if (r == 0 && internet) {
-		describe(w, &shown, op);
+	if (r == 0 && net_address_parse(&a.sa, (size_t)len, &to) == 0) {
+		reach_describe(w, &to, NULL, op);
 		r = watch_decide(w);
 	}
 	if (r < 0) {
 		worker_answer(w, r);
-		return;
-	}
-	if (!host) {
-		/* An empty network namespace: the kernel says "no route" to whatever is there by now. */
-		listener_continue(&watch->listener, w->n.notif.id);
-		watch_done(w, EVENT_RESULT_PENDING);
 		return;
 	}
 	r = call_here(w, op, &a, (socklen_t)len);
@@ -416,8 +333,21 @@ static ssize_t send_here(struct worker *w, int fd, struct message *m)
 	}
 }
 
+/* Where a datagram goes. AF_UNSPEC is AF_INET to sendto(2) of a UDP socket. false: nowhere named. */
+static bool destination(const struct message *m, struct net_address *ret)
+{
+	union address a = m->name;
+	if (a.sa.sa_family == AF_UNSPEC && m->name_len >= sizeof(a.in))
+		a.sa.sa_family = AF_INET;
+	return m->name_len && net_address_parse(&a.sa, m->name_len, ret) == 0;
+}
+
 void carry_send(struct worker *w)
 {
+	if (w->watch->plan->box->net != NET_HOST) {
+		reach_send(w);
+		return;
+	}
 	cleanup_free char *data = malloc(SEND_MAX);
 	struct message m = { .data = data };
 	int r = data ? read_message(w, &m) : -ENOMEM;
@@ -425,10 +355,9 @@ void carry_send(struct worker *w)
 		worker_answer(w, r);
 		return;
 	}
-	union address shown = m.name;
-	canonical(&shown);
-	if (m.name_len && (shown.sa.sa_family == AF_INET || shown.sa.sa_family == AF_INET6)) {
-		describe(w, &shown, OP_SEND);
+	struct net_address to;
+	if (destination(&m, &to)) {
+		reach_describe(w, &to, NULL, OP_SEND);
 		w->action.size_bytes = (int64_t)m.data_len;
 		r = listener_valid(&w->watch->listener, w->n.notif.id);
 		if (r == 0)

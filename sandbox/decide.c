@@ -66,6 +66,7 @@ int watch_decide(struct worker *w)
 	struct decision *d = &e->decision;
 
 	identify(w);
+	pthread_mutex_lock(&watch->log_lock);
 	judge(watch->policy, watch->state, watch->history, &w->action, d);
 	/* Modes that hold or undo are refused at start until they exist; here they deny. */
 	bool denied = d->verdict >= VERDICT_PAUSE;
@@ -73,17 +74,19 @@ int watch_decide(struct worker *w)
 		d->deny_errno = EACCES;
 	if (d->ambient && !denied) {
 		watch->ambient_count++;
+		pthread_mutex_unlock(&watch->log_lock);
 		return 0;
 	}
-	if (!reported(watch->policy, &w->action) && !denied)
+	if (!reported(watch->policy, &w->action) && !denied) {
+		pthread_mutex_unlock(&watch->log_lock);
 		return 0;
+	}
 	history_note(watch->history, &w->action, !denied);
 
 	e->kind = EVENT_ACTION;
 	e->syscall = w->row->name;
 	e->action = w->action;
 	e->result = denied ? -d->deny_errno : EVENT_RESULT_PENDING;
-	pthread_mutex_lock(&watch->log_lock);
 	w->record = eventlog_begin(&watch->log, e);
 	while (!w->record && eventlog_wait(&watch->log)) /* the reader is behind, not stuck */
 		w->record = eventlog_begin(&watch->log, e);
@@ -103,7 +106,9 @@ int watch_decide_also(struct worker *w, const struct action *also)
 	struct decision d;
 	w->action = *also;
 	identify(w);
+	pthread_mutex_lock(&w->watch->log_lock);
 	judge(w->watch->policy, w->watch->state, w->watch->history, &w->action, &d);
+	pthread_mutex_unlock(&w->watch->log_lock);
 	if (d.verdict >= VERDICT_PAUSE) {
 		int r = watch_decide(w);
 		if (r < 0)
@@ -124,6 +129,68 @@ void watch_done(struct worker *w, int64_t result)
 	eventlog_publish(&w->watch->log);
 	pthread_mutex_unlock(&w->watch->log_lock);
 	w->record = NULL;
+}
+
+bool watch_allows(struct worker *w)
+{
+	struct decision d;
+	identify(w);
+	pthread_mutex_lock(&w->watch->log_lock);
+	judge(w->watch->policy, w->watch->state, w->watch->history, &w->action, &d);
+	pthread_mutex_unlock(&w->watch->log_lock);
+	return d.verdict < VERDICT_PAUSE;
+}
+
+int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size)
+{
+	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING };
+	stamp(&e);
+	a->mono_ns = e.mono_ns;
+	a->wall_ns = e.wall_ns;
+	a->utc_offset_min = watch->utc_offset_min;
+	pthread_mutex_lock(&watch->log_lock);
+	judge(watch->policy, watch->state, watch->history, a, &e.decision);
+	bool denied = e.decision.verdict >= VERDICT_PAUSE;
+	if (denied && e.decision.deny_errno <= 0)
+		e.decision.deny_errno = EPERM;
+	int r = denied ? -e.decision.deny_errno : 0;
+	if (denied)
+		e.result = r;
+	if (denied || reported(watch->policy, a)) {
+		history_note(watch->history, a, !denied);
+		e.action = *a;
+		unsigned char *record = eventlog_begin(&watch->log, &e);
+		while (!record && eventlog_wait(&watch->log))
+			record = eventlog_begin(&watch->log, &e);
+		if (record)
+			eventlog_publish(&watch->log);
+		else if (!denied)
+			r = -ENOSPC; /* nothing happens that is not written */
+	}
+	pthread_mutex_unlock(&watch->log_lock);
+	if (why)
+		snprintf(why, size, "%s",
+			 !denied           ? ""
+			 : e.decision.rule ? e.decision.rule
+					   : reason_name(e.decision.reason));
+	return r;
+}
+
+void watch_connection_end(struct watch *watch, const struct action *a, int error,
+			  uint64_t bytes_out, uint64_t bytes_in)
+{
+	struct event e = { .kind = EVENT_CONNECTION_END,
+			   .action = *a,
+			   .result = -error,
+			   .bytes_out = bytes_out,
+			   .bytes_in = bytes_in };
+	if (!watch->policy->monitors.network)
+		return;
+	stamp(&e);
+	pthread_mutex_lock(&watch->log_lock);
+	if (eventlog_begin(&watch->log, &e))
+		eventlog_publish(&watch->log);
+	pthread_mutex_unlock(&watch->log_lock);
 }
 
 static void publish_text(struct watch *watch, enum event_kind kind, const char *text)

@@ -64,8 +64,8 @@ static void emit_load(struct prelude *p, size_t offset)
 static enum how effective(const struct box_plan *plan, uint32_t nr, const struct syscall_row *row,
 			  enum how how)
 {
-	if (how == HOW_SEND && plan->net != NET_HOST)
-		return HOW_ALLOW; /* a private network namespace: nothing outside to address */
+	if (how == HOW_SEND && plan->net == NET_NONE)
+		return HOW_ALLOW; /* nothing outside to address, nothing to open */
 	if (how == HOW_CONNECT && row->op == OP_BIND && plan->net != NET_HOST)
 		return HOW_ALLOW; /* ports of a namespace of its own */
 	if (how == HOW_ERRNO && plan->allow_ptrace &&

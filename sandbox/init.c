@@ -138,7 +138,7 @@ _Noreturn void box_init_main(struct box_setup *s)
 	die_with_parent(s);
 	int rc = map_ids(s, &err);
 	if (rc == 0 && s->plan->net != NET_HOST)
-		rc = box_net_up(&err);
+		rc = box_net_up(s->plan, &err);
 	if (rc == 0)
 		rc = box_mounts_build(s, &err);
 	if (rc < 0)

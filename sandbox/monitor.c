@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/network.h"
 #include "sandbox/sampler.h"
 #include "sandbox/watch.h"
 
@@ -361,6 +362,8 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
+	if (r == 0 && plan->network)
+		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
 		r = start_worker(watch);
 	if (r < 0) {
@@ -382,6 +385,7 @@ int monitor_main(const struct monitor_plan *plan)
 	box_end(&box);
 	if (!lead_at_end(watch))
 		box_kill(&box);
+	network_finish(watch->network);
 	tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)

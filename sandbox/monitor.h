@@ -36,6 +36,8 @@ struct monitor_message {
 	char text[MONITOR_MESSAGE_TEXT];
 };
 
+struct network_plan; /* sandbox/network.h */
+
 struct monitor_plan {
 	const struct box_plan *box;
 	struct history *history; /* borrowed; saved by the monitor at the end to agents_dirfd */
@@ -43,6 +45,7 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
+	const struct network_plan *network; /* NULL: there is no broker */
 };
 
 /*

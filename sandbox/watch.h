@@ -35,6 +35,7 @@ struct watch {
 	struct created created;
 	struct eventlog_writer log;
 	struct history *history;
+	struct network *network; /* NULL: nothing outside can be reached */
 	enum agent_state state;
 	uint64_t ambient_count;
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
@@ -42,8 +43,9 @@ struct watch {
 	int16_t utc_offset_min;
 
 	pthread_mutex_t leader;
-	pthread_mutex_t log_lock; /* held from an event's beginning to its publication */
-	unsigned followers;       /* waiting for `leader`; written under it or atomically */
+	pthread_mutex_t
+		log_lock;   /* history and log: held from a verdict to its event's publication */
+	unsigned followers; /* waiting for `leader`; written under it or atomically */
 	unsigned workers;
 	bool closing;                    /* the listener has hung up */
 	pid_t execed[WATCH_WORKERS_MAX]; /* under log_lock; 0 free */
@@ -80,6 +82,19 @@ int watch_decide(struct worker *w);
  * it is not denied, which leaves no trace; else as watch_decide, with @also as the event.
  */
 int watch_decide_also(struct worker *w, const struct action *also);
+
+/* Would w->action be let through? Leaves no trace. */
+bool watch_allows(struct worker *w);
+
+/*
+ * Decides on something that no system call shows: a name, a statement. Complete but for the time;
+ * its event is published. 0, or -errno; @why (NULL: not wanted) gets the rule that refused.
+ */
+int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size);
+
+/* What was let through as @a is over. @error positive, 0 in order. */
+void watch_connection_end(struct watch *watch, const struct action *a, int error,
+			  uint64_t bytes_out, uint64_t bytes_in);
 
 /* The action of watch_decide was carried out with this result (0 or positive, -errno,
  * EVENT_RESULT_PENDING): publishes its event. Nothing for ambient actions. */

@@ -205,6 +205,12 @@ void flows_close(struct broker *b, uint64_t id)
 	}
 }
 
+void flows_finish(struct broker *b)
+{
+	while (b->flows->first)
+		drop_destination(b, &b->flows->first, 0);
+}
+
 void flows_tick(struct broker *b)
 {
 	for (struct destination **at = &b->flows->first; *at;) {

@@ -116,6 +116,10 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 		relays_cut(b, p->m.id);
 		flows_close(b, p->m.id);
 		break;
+	case BROKER_FINISH:
+		relays_finish(b);
+		flows_finish(b);
+		break;
 	case BROKER_VERDICT:
 		if (p->m.id)
 			relays_verdict(b, p);
@@ -155,7 +159,7 @@ static void on_channel(struct broker *b, struct source *s, uint32_t events)
 	(void)events;
 	broker_flush(b);
 	while (!b->over) {
-		int r = broker_receive(s->fd, &p);
+		int r = broker_receive(s->fd, MSG_DONTWAIT, &p);
 		if (r == -EAGAIN)
 			return;
 		if (r <= 0)
@@ -177,11 +181,15 @@ static int set_up(struct broker *b)
 	static struct broker_packet p;
 	bool ready = false;
 	while (!ready) {
-		int r = broker_receive(b->channel.fd, &p);
+		int r = broker_receive(b->channel.fd, 0, &p);
 		if (r <= 0)
 			return -1;
 		if (p.m.type == BROKER_PUBLISH) {
 			r = relays_publish(b, &p.m.address, (uint16_t)p.m.op);
+			/* A host without IPv6 has no such loopback to publish on. */
+			if (p.m.address.family == AF_INET6 &&
+			    (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
+				r = 0;
 			if (r < 0) {
 				char text[NET_ADDRESS_TEXT + 64] = "cannot listen at ", at[64];
 				unable(b, -r, strcat(text, net_address_text(&p.m.address, at)));

@@ -61,6 +61,8 @@ void relays_open(struct broker *b, struct broker_packet *p);
 void relays_unlisten(struct broker *b, uint32_t listener);
 void relays_cancel(struct broker *b, uint64_t id);
 void relays_cut(struct broker *b, uint64_t id);
+/* The agents have ended: no connection is waited for; those that are there end when all is sent. */
+void relays_finish(struct broker *b);
 void relays_verdict(struct broker *b, const struct broker_packet *p);
 /* What stopped before it had to wait goes on. Returns whether there is more. */
 bool relays_run(struct broker *b);
@@ -75,6 +77,7 @@ void relays_socket(struct broker *b, struct broker_packet *p);
 struct flows *flows_new(void);
 void flows_open(struct broker *b, struct broker_packet *p);
 void flows_close(struct broker *b, uint64_t id);
+void flows_finish(struct broker *b);
 void flows_tick(struct broker *b);
 
 /* resolver.c: DNS. @p is the SETUP packet. 0, -errno. */

@@ -38,6 +38,7 @@ struct relays {
 	struct listener *listeners[BUCKETS];
 	struct relay *run, **run_end;
 	struct pipe_pool pool;
+	bool finishing;
 	uint64_t last_published, told_ms;
 	unsigned published;
 };
@@ -150,7 +151,7 @@ static void move_on(struct relay *r)
 	int state = r->failed ? -r->failed : stream_pump(r, &r->broker->relays->pool);
 	if (state < 0)
 		end_relay(r, -state);
-	else if (state == STREAM_DONE)
+	else if (state == STREAM_DONE || (r->broker->relays->finishing && r->ends[SERVER].shut))
 		end_relay(r, 0);
 	else if (state == STREAM_MORE)
 		relay_queue(r);
@@ -403,6 +404,21 @@ void relays_verdict(struct broker *b, const struct broker_packet *p)
 		r->ways[RELAY_TO_SERVER].again = r->ways[RELAY_TO_CLIENT].again = true;
 		relay_queue(r);
 		return;
+	}
+}
+
+void relays_finish(struct broker *b)
+{
+	b->relays->finishing = true;
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct relay *next;
+		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
+			next = r->next_same;
+			if (r->ends[AGENT].connected && r->ends[SERVER].connected)
+				relay_queue(r);
+			else
+				end_relay(r, ECANCELED);
+		}
 	}
 }
 

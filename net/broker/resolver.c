@@ -433,7 +433,8 @@ int resolver_start(struct broker *b, struct broker_packet *p)
 					.sock_state_cb_data = r };
 	static char dns_only[] = "b";
 	options.lookups = dns_only;
-	if (!r || p->fd_count != BROKER_DNS_COUNT || !p->m.address_count)
+	if (!r || (p->fd_count != BROKER_DNS_COUNT && p->fd_count != BROKER_DNS_UDP6) ||
+	    !p->m.address_count)
 		return -EINVAL;
 	r->broker = b;
 	b->resolver = r;
@@ -443,7 +444,7 @@ int resolver_start(struct broker *b, struct broker_packet *p)
 				      ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB |
 				      ARES_OPT_LOOKUPS) != ARES_SUCCESS)
 		return -ENOMEM;
-	for (unsigned i = 0; i < BROKER_DNS_COUNT; i++) {
+	for (unsigned i = 0; i < p->fd_count; i++) {
 		bool tcp = i == BROKER_DNS_TCP4 || i == BROKER_DNS_TCP6;
 		r->dns[i] =
 			(struct source){ .ready = tcp ? on_accept : on_datagram, .fd = p->fds[i] };

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -193,6 +194,19 @@ static void a_private_network_is_not_asked_about_sends(void **state)
 			 SECCOMP_RET_USER_NOTIF);
 	assert_int_equal(ask(&p, (uint32_t)syscall_number("ptrace"), args),
 			 SECCOMP_RET_ERRNO | EPERM);
+	filter_free(&p);
+	/* With an allowlist a datagram's destination is to be opened first. */
+	struct box_plan allowlist = plan_of(NET_ALLOWLIST, true, false);
+	assert_int_equal(filter_build(&allowlist, &p, NULL), 0);
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendmsg"), args),
+			 SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_ALLOW);
+	args[4] = 4096;
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_USER_NOTIF);
+	args[3] = MSG_FASTOPEN;
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args),
+			 SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
 	filter_free(&p);
 	struct box_plan debug = plan_of(NET_NONE, true, true);
 	assert_int_equal(filter_build(&debug, &p, NULL), 0);

@@ -129,7 +129,7 @@ static const struct pinned pinned[] = {
 	{ "a public key", FILE_ACTION(OP_READ, "/w/keys/id_rsa.pub", EXISTING), 0, .10f },
 	{ "a hook's sample", FILE_ACTION(OP_CREATE, "/w/.git/hooks/pre-commit.sample", CREATED), .15f, .35f },
 	{ "asks for a host's name", NAME_ACTION("registry.npmjs.org"), 0, .20f },
-	{ "asks for a long name of words", NAME_ACTION("static-assets-for-the-production-of-our-customers.eu-central.example.com"), 0, .35f },
+	{ "asks for a long name of words", NAME_ACTION("static-assets-for-the-production-of-our-customers.eu-central.example.com"), 0, .45f },
 	{ "asks for a cloud machine's name", NAME_ACTION("ec2-203-0-113-25.eu-central-1.compute.amazonaws.com"), 0, .35f },
 	{ "asks for a name that carries hex", NAME_ACTION("6c6f63616c2066696c652063.6f6e74656e742c2070617274.2031206f662039.t.example.com"), .70f, 1 },
 	{ "asks for a name that carries base32", NAME_ACTION("nrxwgylmebtgs3dfebrw63tumvxhil.banqyxe5bageqg6zramjsa.t.example.com"), .70f, 1 },

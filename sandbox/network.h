@@ -1,0 +1,69 @@
+/*
+ * The monitor's end of the broker: what the sandbox may reach is opened here, and nowhere else.
+ *
+ * Theory of operation. Every address is local inside, and nothing listens there but the
+ * agent's own servers. A destination that was decided gets a socket bound to exactly its address and
+ * port, made here, in the sandbox's network namespace, and handed to the broker, which dials and
+ * relays. So connect(2) may go on with whatever address is in the caller's memory by then.
+ *
+ * A held connect(2) is no thread's: it lies in a table with its deadline until the
+ * broker tells how the dialling went. One thread reads the broker, answers, and judges what
+ * only the network shows: names and statements.
+ *
+ * When the broker is gone everything is refused with ENETDOWN, and the log says so.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "net/address.h"
+#include "net/broker.h"
+#include "sandbox/watch.h"
+
+enum {
+	NETWORK_HOLD_MS = 50, /* a non-blocking connect waits so long for a quick refusal */
+	NETWORK_RESOLVERS_MAX = 3,
+	NETWORK_NAMES_MAX = 8, /* names of one address that are tried */
+};
+
+/* Made by the gateway before the fork; borrowed. */
+struct network_plan {
+	int channel_fd; /* to the broker */
+	struct net_address resolvers[NETWORK_RESOLVERS_MAX];
+	unsigned resolver_count;
+	char *hosts; /* text of the host's /etc/hosts; NULL none */
+};
+
+struct network;
+
+/* After box_enter: sets the broker up and starts the thread. @watch must outlive it. */
+int network_start(struct watch *watch, const struct network_plan *plan, struct network **ret,
+		  struct err *err);
+
+/* Everything inside has ended: waits shortly for the last connections' ends to be in the log. */
+void network_finish(struct network *n);
+
+/* Is there a resolver on port 53 of every address inside? */
+bool network_resolves(const struct network *n);
+
+/* Names that led to @address, the last first; copied into @ret. */
+unsigned network_names(struct network *n, const struct net_address *address,
+		       char ret[NETWORK_NAMES_MAX][256]);
+
+enum network_answer {
+	NETWORK_HELD = 1, /* the notification will be answered; it is no longer the caller's */
+	NETWORK_OPEN = 2, /* what was asked for is there: let the call go on */
+};
+/*
+ * Opens @to for the notification of @w, whose action was decided and is described in w->action.
+ * enum network_answer, or -errno to answer.
+ */
+int network_open(struct network *n, struct worker *w, const struct net_address *to,
+		 enum broker_transport transport, bool blocking);
+/* The same for datagrams, without holding anything: what is sent waits for the broker. 0, -errno. */
+int network_prepare(struct network *n, struct worker *w, const struct net_address *to);
+/* Is the datagram destination open already? */
+bool network_is_open(struct network *n, const struct net_address *to);
+/* Is this the cookie of the sandbox's own network namespace? */
+bool network_owns(const struct network *n, int socket_fd);

@@ -1,0 +1,324 @@
+/*
+ * Calls in a network of the sandbox's own. The verdict is made on a copy of the
+ * address, then the call goes on with whatever is in memory by then: CONTINUE is safe because the box
+ * enforces the same rule. Nothing can be met there but the agent's own sockets and those
+ * the monitor opened, and a connection that meets one of these without a verdict is reset.
+ */
+#include "sandbox/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <asm/unistd.h>
+
+#include "base/scope.h"
+#include "sandbox/network.h"
+
+enum {
+	DNS_PORT = 53,
+	MESSAGES_MAX =
+		64, /* of a sendmmsg whose addresses are looked at; others reach nothing new */
+};
+
+/* Ports that speak a database's protocol: seen as such even before statements are. */
+static const char *database_scheme(uint16_t port)
+{
+	switch (port) {
+	case 5432:
+		return "postgresql";
+	case 3306:
+		return "mysql";
+	case 6379:
+		return "redis";
+	case 27017:
+		return "mongodb";
+	case 1433:
+		return "mssql";
+	case 1521:
+		return "oracle";
+	default:
+		return NULL;
+	}
+}
+
+void reach_describe(struct worker *w, const struct net_address *to, const char *name,
+		    enum action_op op)
+{
+	struct action *act = &w->action;
+	const char *scheme = op == OP_CONNECT ? database_scheme(to->port) : NULL;
+	char host[NET_ADDRESS_TEXT + 2], *resource = w->path[1];
+	net_address_host(to, w->text);
+	snprintf(host, sizeof(host), to->family == AF_INET6 ? "[%.63s]" : "%.63s", w->text);
+	act->op = op;
+	act->type = scheme ? ACTION_DATABASE_QUERY : ACTION_NETWORK_REQUEST;
+	act->address = w->text;
+	act->port = to->port;
+	act->provenance = PROVENANCE_UNKNOWN;
+	act->size_bytes = -1;
+	act->protocol = op == OP_SEND ? "udp" : "tcp";
+	act->resolved = name != NULL;
+	act->resource = resource;
+	snprintf(resource, sizeof(w->path[1]), "%s%s%s:%u", scheme ? scheme : "",
+		 scheme ? "://" : "", name ? name : host, to->port);
+}
+
+/* Describes @to by the name that led there; where several did, by the last that may be reached. */
+static void describe_named(struct worker *w, const struct net_address *to, enum action_op op)
+{
+	char names[NETWORK_NAMES_MAX][256];
+	struct network *n = w->watch->network;
+	unsigned count = n ? network_names(n, to, names) : 0;
+	if (net_class_of(to) == NET_CLASS_LOOPBACK) {
+		reach_describe(w, to, "localhost", op);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		reach_describe(w, to, names[i], op);
+		if (watch_allows(w))
+			return;
+	}
+	reach_describe(w, to, count ? names[0] : NULL, op);
+}
+
+static bool is_host_port(const struct policy *p, uint16_t port)
+{
+	for (unsigned i = 0; i < p->host_port_count; i++)
+		if (p->host_ports[i] == port)
+			return true;
+	return false;
+}
+
+/*
+ * Does it end inside whatever the policy says: the agent's own loopback, or the resolver?
+ * "This host" is loopback, as to the kernel.
+ */
+static bool stays_inside(const struct watch *watch, struct net_address *to)
+{
+	enum net_class class = net_class_of(to);
+	if (class == NET_CLASS_UNSPECIFIED && (to->family == AF_INET6 || !to->bytes[0])) {
+		memset(to->bytes, 0, sizeof(to->bytes));
+		to->bytes[to->family == AF_INET ? 0 : 15] = to->family == AF_INET ? 127 : 1;
+		if (to->family == AF_INET)
+			to->bytes[3] = 1;
+		class = NET_CLASS_LOOPBACK;
+	}
+	if (class == NET_CLASS_LOOPBACK)
+		return !watch->network || !is_host_port(watch->policy, to->port);
+	return to->port == DNS_PORT && watch->network && network_resolves(watch->network);
+}
+
+static void go_on(struct worker *w)
+{
+	listener_continue(&w->watch->listener, w->n.notif.id);
+}
+
+/* What the caller's socket is. -errno to answer. */
+struct caller {
+	int type, flags;
+	bool idle; /* a stream that is not connected and not about to be */
+};
+static int look_at_socket(struct worker *w, struct caller *ret)
+{
+	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(ret->type);
+	if (fd < 0)
+		return -EBADF;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &ret->type, &len) < 0)
+		return -errno;
+	/* A socket of another network would take the call out of the box. */
+	if (w->watch->network && !network_owns(w->watch->network, fd))
+		return -EPERM;
+	ret->flags = fcntl(fd, F_GETFL);
+	len = sizeof(info);
+	ret->idle = ret->type != SOCK_STREAM ||
+		    (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+		     info.tcpi_state == TCP_CLOSE);
+	return 0;
+}
+
+/* Decides on @to and opens it. Answers the notification, unless it is held. */
+static void reach(struct worker *w, const struct net_address *to, enum action_op op,
+		  enum broker_transport transport, bool blocking)
+{
+	struct network *n = w->watch->network;
+	describe_named(w, to, op);
+	if (transport == BROKER_UDP)
+		w->action.protocol = "udp";
+	int r = watch_decide(w);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	watch_done(w, EVENT_RESULT_PENDING);
+	if (!n) { /* nothing is open in this network: the kernel says so */
+		go_on(w);
+		return;
+	}
+	r = network_open(n, w, to, transport, blocking);
+	if (r == NETWORK_OPEN)
+		go_on(w);
+	else if (r < 0)
+		worker_answer(w, r);
+}
+
+/* A socket of the host that was granted by path: what is connected to is on record. */
+static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
+{
+	struct watch *watch = w->watch;
+	struct sockaddr_un un = { 0 };
+	char path[sizeof(un.sun_path) + 1] = "";
+	if (len > sizeof(un) || len <= sizeof(sa_family_t) || !watch->policy->allow_unix.count) {
+		go_on(w);
+		return;
+	}
+	memcpy(&un, sa, len);
+	memcpy(path, un.sun_path, len - sizeof(sa_family_t));
+	struct place *p = &w->place[0];
+	bool granted = false;
+	if (path[0] && place_resolve(&watch->env, w->task, AT_FDCWD, path, PLACE_FOLLOW, p) == 0 &&
+	    p->exists)
+		for (unsigned i = 0; i < watch->policy->allow_unix.count; i++)
+			granted |= pattern_matches(&watch->policy->allow_unix.items[i].pattern,
+						   p->path);
+	if (!granted) { /* a socket of the sandbox's own, or none */
+		go_on(w);
+		return;
+	}
+	w->action = (struct action){ .type = ACTION_NETWORK_REQUEST,
+				     .op = OP_CONNECT,
+				     .resource = p->path,
+				     .protocol = "unix",
+				     .size_bytes = -1 };
+	int r = watch_decide(w);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	watch_done(w, EVENT_RESULT_PENDING);
+	go_on(w);
+}
+
+void reach_connect(struct worker *w, const struct sockaddr *sa, size_t len)
+{
+	struct net_address to;
+	struct caller caller;
+	int r = net_address_parse(sa, len, &to);
+	if (r < 0) { /* other families; what the kernel refuses */
+		if (len >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX)
+			reach_unix(w, sa, len);
+		else
+			go_on(w);
+		return;
+	}
+	if (stays_inside(w->watch, &to)) {
+		go_on(w);
+		return;
+	}
+	r = listener_valid(&w->watch->listener, w->n.notif.id);
+	if (r == 0)
+		r = look_at_socket(w, &caller);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	if (!caller.idle) { /* EISCONN, EALREADY: no new connection comes of it */
+		go_on(w);
+		return;
+	}
+	reach(w, &to, OP_CONNECT, caller.type == SOCK_STREAM ? BROKER_TCP : BROKER_UDP,
+	      !(caller.flags & O_NONBLOCK));
+}
+
+/* The address of one message header in the caller's memory. false: none, or none of the internet. */
+static bool message_address(struct worker *w, const struct msghdr *h, struct net_address *ret)
+{
+	struct sockaddr_storage sa = { 0 };
+	if (!h->msg_name || !h->msg_namelen || h->msg_namelen > sizeof(sa))
+		return false;
+	if (tracee_read(w->task->tid, (uint64_t)(uintptr_t)h->msg_name, &sa, h->msg_namelen) < 0)
+		return false;
+	/* AF_UNSPEC is AF_INET to a UDP socket. */
+	if (sa.ss_family == AF_UNSPEC && h->msg_namelen >= sizeof(struct sockaddr_in))
+		sa.ss_family = AF_INET;
+	return net_address_parse((const struct sockaddr *)&sa, h->msg_namelen, ret) == 0;
+}
+
+/* Destinations named that are not open yet. Their number, or -EFAULT. */
+static int new_destinations(struct worker *w, struct net_address to[static MESSAGES_MAX])
+{
+	const __u64 *args = w->n.notif.data.args;
+	unsigned messages = 1, count = 0;
+	uint64_t at = args[1];
+	struct mmsghdr h = { 0 };
+	if (w->n.notif.data.nr == __NR_sendto) {
+		union {
+			uint64_t address;
+			void *pointer;
+		} name = { .address = args[4] };
+		h.msg_hdr.msg_name = name.pointer;
+		h.msg_hdr.msg_namelen = (socklen_t)worker_int(w, 5);
+	} else if (w->n.notif.data.nr == __NR_sendmmsg) {
+		unsigned given = (unsigned)worker_int(w, 2);
+		messages = given < MESSAGES_MAX ? given : MESSAGES_MAX;
+	}
+	for (unsigned i = 0; i < messages; i++, at += sizeof(h)) {
+		struct net_address *a = &to[count];
+		size_t len = messages > 1 ? sizeof(h) : sizeof(h.msg_hdr);
+		if (w->n.notif.data.nr != __NR_sendto && tracee_read(w->task->tid, at, &h, len) < 0)
+			return -EFAULT;
+		if (!message_address(w, &h.msg_hdr, a) || stays_inside(w->watch, a) ||
+		    (w->watch->network && network_is_open(w->watch->network, a)))
+			continue;
+		bool known = false;
+		for (unsigned k = 0; k < count; k++)
+			known |= net_address_equal(&to[k], a);
+		count += !known;
+	}
+	return (int)count;
+}
+
+void reach_send(struct worker *w)
+{
+	struct net_address to[MESSAGES_MAX];
+	struct caller caller;
+	int count = new_destinations(w, to);
+	if (count <= 0) {
+		/* Memory that cannot be read names nothing that is not open already. */
+		go_on(w);
+		return;
+	}
+	int r = listener_valid(&w->watch->listener, w->n.notif.id);
+	if (r == 0)
+		r = look_at_socket(w, &caller);
+	if (r < 0) {
+		worker_answer(w, r);
+		return;
+	}
+	if (caller.type == SOCK_STREAM) { /* its destination is its peer */
+		go_on(w);
+		return;
+	}
+	/* One call in a hundred thousand names several: all but the last are opened without waiting. */
+	for (int i = 0; i + 1 < count; i++) {
+		describe_named(w, &to[i], OP_SEND);
+		r = watch_decide(w);
+		if (r == 0) {
+			watch_done(w, EVENT_RESULT_PENDING);
+			if (w->watch->network)
+				r = network_prepare(w->watch->network, w, &to[i]);
+		}
+		if (r < 0) {
+			worker_answer(w, r);
+			return;
+		}
+	}
+	reach(w, &to[count - 1], OP_SEND, BROKER_UDP, !(caller.flags & O_NONBLOCK));
+}

@@ -1,0 +1,287 @@
+"""What programs do with sockets, one claim a name; prints what the suite compares."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+
+GOOD, EVIL = "203.0.113.10", "203.0.113.66"
+
+
+def name_of(error):
+    return errno.errorcode.get(error, "ok" if error == 0 else str(error))
+
+
+def attempt(address, family=socket.AF_INET, timeout=None):
+    with socket.socket(family) as s:
+        s.settimeout(timeout)
+        try:
+            s.connect(address)
+        except OSError as e:
+            return name_of(e.errno)
+        return "ok"
+
+
+def connected(port=7007, host="good.example"):
+    return socket.create_connection((host, port))
+
+
+def read_all(s):
+    data = bytearray()
+    while part := s.recv(1 << 16):
+        data += part
+    return bytes(data)
+
+
+def refused():
+    allow()
+    print(attempt((GOOD, 9)), attempt((GOOD, 9), timeout=5))
+
+
+def allow():
+    """The address counts as its name once that was resolved."""
+    return socket.getaddrinfo("good.example", 80)
+
+
+def unreachable():
+    print(attempt(("203.0.113.99", 80)))
+
+
+def noroute():
+    # Inside there is a route to everything; outside there is none to this.
+    print(attempt(("10.9.9.9", 80)))
+
+
+def denied():
+    print(
+        attempt((EVIL, 80)),
+        attempt(("2001:db8:1::66", 80), socket.AF_INET6),
+        attempt(("::ffff:" + EVIL, 80), socket.AF_INET6),
+    )
+
+
+def nonblocking():
+    allow()
+    s = socket.socket()
+    s.setblocking(False)
+    r = s.connect_ex((GOOD, 7007))
+    select.select([], [s], [], 5)
+    print(name_of(r), s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+def epoll():
+    allow()
+    s = socket.socket()
+    s.setblocking(False)
+    e = select.epoll()
+    e.register(s, select.EPOLLOUT | select.EPOLLET)
+    e.poll(0)
+    s.connect_ex((GOOD, 7007))
+    print("out" if any(ev & select.EPOLLOUT and not ev & select.EPOLLERR for _, ev in e.poll(5)) else "nothing")
+
+
+def names():
+    s = connected(host="four.good.example")
+    print(*s.getpeername(), s.getsockname()[0])
+
+
+def dup():
+    allow()
+    s = socket.socket()
+    d = s.dup()
+    s.connect((GOOD, 7007))
+    d.send(b"x")
+    print("ok" if s.recv(1) == b"x" else "other")
+
+
+def twice():
+    s = connected(host="four.good.example")
+    print(name_of(s.connect_ex((GOOD, 7007))))
+
+
+def loopback():
+    server = socket.create_server(("0.0.0.0", 4000))
+    r = attempt(("127.0.0.1", 4000))
+    server.close()
+    print(r, attempt(("127.0.0.1", 8097)))
+
+
+def halfclose():
+    data = os.urandom(3000000)
+    s = connected(7008)
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+    got = read_all(s).split()
+    print("same" if got == [b"%d" % len(data), hashlib.sha256(data).hexdigest().encode()] else got)
+
+
+def echo():
+    data = os.urandom(20000000)
+    s = socket.create_connection((GOOD, 7007)) if len(sys.argv) > 2 else connected(host="four.good.example")
+    threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR))).start()
+    print("same" if read_all(s) == data else "different")
+
+
+def slam():
+    s = connected(7009)
+    s.send(b"x")
+    try:
+        print("got", len(s.recv(10)))
+    except OSError as e:
+        print(name_of(e.errno))
+
+
+def told():
+    time.sleep(0.3)
+    print(read_all(connected(7011)).decode())
+
+
+def reset():
+    s = connected(7010)
+    s.send(b"x")
+    time.sleep(0.2)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+    told()
+
+
+def eof():
+    s = connected(7010)
+    s.send(b"x")
+    s.close()
+    told()
+
+
+def many():
+    async def one(i):
+        r, w = await asyncio.open_connection(GOOD, 7007)
+        w.write(b"%d" % i)
+        await w.drain()
+        ok = await r.read(10) == b"%d" % i
+        await asyncio.sleep(0.5)
+        w.close()
+        return ok
+
+    async def all_of():
+        return sum(await asyncio.gather(*(one(i) for i in range(600))))
+
+    allow()
+    print(asyncio.run(all_of()))
+
+
+def taken():
+    server = socket.create_server(("0.0.0.0", 7007))
+    allow()
+    print(attempt((GOOD, 7007)))
+    server.close()
+
+
+def asyncio_():
+    async def get():
+        r, w = await asyncio.open_connection("good.example", 80)
+        w.write(b"GET / HTTP/1.0\r\n\r\n")
+        return (await r.read()).split(b"\r\n\r\n")[1].decode().strip()
+
+    print(asyncio.run(get()))
+
+
+def datagrams(family=socket.AF_INET):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    allow()
+    return s
+
+
+def udp_sendto():
+    s = datagrams()
+    s.sendto(b"one", (GOOD, 7007))
+    data, peer = s.recvfrom(10)
+    print(data.decode(), *peer)
+
+
+def udp_connected():
+    s = datagrams()
+    s.connect((GOOD, 7007))
+    s.send(b"two")
+    print(s.recv(10).decode())
+
+
+def udp_messages():
+    s = datagrams()
+    s.sendmsg([b"three"], [], 0, (GOOD, 7007))
+    first = s.recv(10).decode()
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    sa = struct.pack("!HH4s8x", 0, 7007, socket.inet_aton(GOOD))
+    sa = struct.pack("=H", socket.AF_INET) + sa[2:]
+    text = b"four"
+    iov = struct.pack("QQ", ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value, len(text))
+    keep = [ctypes.create_string_buffer(sa, 16), ctypes.create_string_buffer(iov, 16)]
+    hdr = struct.pack(
+        "QIxxxxQQQQixxxxIxxxx", ctypes.addressof(keep[0]), 16, ctypes.addressof(keep[1]), 1, 0, 0, 0, 0
+    )
+    buf = ctypes.create_string_buffer(hdr, len(hdr))
+    libc.sendmmsg(s.fileno(), buf, 1, 0)
+    print(first, s.recv(10).decode())
+
+
+def udp6():
+    s = datagrams(socket.AF_INET6)
+    s.sendto(b"six", ("2001:db8:1::10", 7007))
+    print(s.recv(10).decode())
+
+
+def udp_denied():
+    s, results = datagrams(), []
+    for do in (lambda: s.sendto(b"x", (EVIL, 7007)), lambda: s.connect((EVIL, 7007))):
+        try:
+            do()
+            results.append("ok")
+        except OSError as e:
+            results.append(name_of(e.errno))
+    print(*results)
+
+
+def garbage():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(1)
+    rcodes = set()
+    for data in (b"", b"x", os.urandom(12), b"\0" * 12, b"\0\1\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1", b"\0\2\1\0\0\1" + b"\xff" * 900):
+        s.sendto(data, ("127.0.0.1", 53))
+    try:
+        while True:
+            rcodes.add(s.recv(512)[3] & 15)
+    except OSError:
+        pass
+    t = socket.create_connection(("127.0.0.1", 53))
+    t.send(b"\xff\xff" + b"x" * 100)
+    t.close()
+    ok = rcodes <= {1, 4} and 1 in rcodes
+    print("formerr" if ok else rcodes, socket.gethostbyname("four.good.example"))
+
+
+def unix():
+    s = socket.socket(socket.AF_UNIX)
+    r = s.connect_ex(sys.argv[2])
+    print(s.recv(20).decode() if r == 0 else name_of(r))
+
+
+def orphan():
+    s = connected(host="four.good.example")
+    print("connected", flush=True)
+    try:
+        end = "lost" if s.recv(1) == b"" else "data"
+    except OSError:
+        end = "lost"
+    time.sleep(0.2)
+    print(end, attempt((GOOD, 7007)))
+
+
+globals()["asyncio_" if sys.argv[1] == "asyncio" else sys.argv[1]]()

@@ -1,0 +1,228 @@
+#!/bin/sh
+# The allowlisted network with real programs and servers: names, connections, datagrams, ports,
+# sockets, and what the log says of them. TAP.
+#
+#   VSANDBOX=... tests/net/run.sh [--uid N]
+set -u
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
+# shellcheck source=tests/net/internet.sh
+. tests/net/internet.sh
+VSANDBOX=${VSANDBOX:-$PWD/build/release/vsandbox}
+uid=0
+[ "${1:-}" != --uid ] || uid=$2
+if [ "$(id -u)" -ne 0 ]; then
+	tap_skip 'the allowlisted network' 'network namespaces of the suite need root'
+	tap_done
+	exit
+fi
+work=$(mktemp -d) || exit 1
+chmod 755 "$work"
+end() {
+	internet_down
+	rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 1' INT TERM
+internet_up || {
+	tap_not_ok 'the internet of the suite is up'
+	tap_note_file "$work/servers.log"
+	tap_done
+	exit 1
+}
+mkdir -m 777 "$work/home"
+# The host's names: one is allowed, one is not. /etc/hosts is another file in this suite's mounts only.
+printf '127.0.0.1 localhost\n::1 localhost\n203.0.113.10 from-file.good.example\n203.0.113.66 from-file.evil.example\n' >"$work/hosts"
+cp tests/net/client.py "$work/client.py"
+
+as_user() {
+	if [ "$uid" -eq 0 ]; then
+		host env HOME="$work/home" XDG_STATE_HOME="$work/home/state" PATH="$PATH" "$@"
+	else
+		host setpriv --reuid "$uid" --regid "$uid" --clear-groups \
+			env HOME="$work/home" XDG_STATE_HOME="$work/home/state" PATH=/usr/bin:/bin:/usr/sbin "$@"
+	fi
+}
+
+# box OPTIONS -- COMMAND: under the policy of the suite; what it says of denials goes to err.
+box() {
+	(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -p "$work/policy.json" --net allowlist \
+		--resolver 198.51.100.53 "$@" 2>"$work/err")
+}
+
+cat >"$work/policy.json" <<'JSON'
+{
+	"name": "suite",
+	"max_actions_per_minute": 1000000,
+	"network": {
+		"mode": "allowlist",
+		"allow_hosts": [
+			"good.example", "*.good.example", "box.internal", "203.0.113.99", "192.0.2.1", "10.9.9.9",
+			"from-file.good.example", "203.0.113.10:7009"
+		]
+	}
+}
+JSON
+
+# is CLAIM WANT COMMAND...: what the command prints inside.
+is() {
+	claim=$1 want=$2
+	shift 2
+	tap_is "$claim" "$(box -q -- "$@" 2>&1)" "$want"
+}
+
+inside() {
+	is "$1" "$2" python3 "$work/client.py" "$3"
+}
+
+# Names.
+is 'a name has its addresses' '203.0.113.10' dig +short four.good.example
+is 'both families are answered' '2001:db8:1::10' dig +short AAAA good.example
+is 'aliases are followed' 'good.example.
+203.0.113.10' dig +short alias.good.example
+is 'other records pass' '"a-text"' dig +short TXT good.example
+is 'over TCP as well' '203.0.113.10' dig +tcp +short four.good.example
+is 'whatever server is asked, ours answers' '203.0.113.10' dig +short @8.8.8.8 four.good.example
+is 'IPv6 servers too' '203.0.113.10' dig +short @2001:4860:4860::8888 four.good.example
+box -q -- dig evil.example >"$work/out"
+tap_is 'another name does not exist, and says why' \
+	"$(grep -cE 'status: NXDOMAIN|EDE: 18 \(Prohibited\)' "$work/out")" 2
+tap_is 'and nobody outside was asked for it' "$(grep -c evil "$work/dns.log")" 0
+box -q -- dig +noedns +ignore evil.example >"$work/out"
+tap_is 'without EDNS it is a plain NXDOMAIN' "$(grep -c 'status: NXDOMAIN' "$work/out")" 1
+is 'a public name does not lead to a metadata address' '' dig +short rebind.good.example
+is 'nor to a private one' '' dig +short private.good.example
+is 'what is public of a mixed answer stays' '203.0.113.10' dig +short mixed.good.example
+is 'a name of the site may be private' '10.0.0.5' dig +short box.internal
+tap_is 'an address named by the policy may be answered' \
+	"$(box -q --allow-hosts 10.0.0.0/8 -- dig +short private.good.example)" 10.0.0.5
+is 'an address that was resolved has its name' 'four.good.example.' \
+	sh -c 'dig +short four.good.example >/dev/null; dig +short -x 203.0.113.10'
+is 'one that was not has none' '' dig +short -x 203.0.113.66
+is 'localhost is answered' '127.0.0.1' dig +short localhost
+box -q -- dig +tries=1 ANY good.example >"$work/out"
+tap_is 'ANY is not implemented' "$(grep -c 'status: NOTIMP' "$work/out")" 1
+inside 'garbage is answered with FORMERR or not at all, and the resolver lives' 'formerr 203.0.113.10' garbage
+# shellcheck disable=SC2016
+(cd "$work/home" && host unshare -m --propagation private sh -c '
+	mount --bind "$1/hosts" /etc/hosts; shift; exec "$@"' sh "$work" \
+	"$VSANDBOX" run -q -p "$work/policy.json" --net allowlist --resolver 198.51.100.53 -- \
+	sh -c 'dig +short from-file.good.example; dig +short from-file.evil.example; curl -sS http://from-file.good.example/' \
+	>"$work/out" 2>&1)
+tap_is 'names of the host file count when they are allowed' "$(cat "$work/out")" '203.0.113.10
+hello'
+
+# Programs.
+is 'curl' hello curl -sS http://good.example/
+is 'curl over IPv6' hello curl -sS -6 http://good.example/
+is 'python urllib' hello python3 -c 'import urllib.request as u; print(u.urlopen("http://good.example/").read().decode().strip())'
+is 'python asyncio' 'hello' python3 "$work/client.py" asyncio
+is 'node fetch' hello node -e 'fetch("http://good.example/").then(r => r.text()).then(t => console.log(t.trim()))'
+is 'nc' hello sh -c 'printf "GET / HTTP/1.0\r\n\r\n" | nc -q 5 good.example 80 | tail -n 1'
+is 'git over http' 'ok' sh -c 'git clone -q http://good.example/repo.git c 2>/dev/null && echo ok'
+is 'redis-cli' PONG redis-cli -h good.example ping
+
+# connect(2) itself.
+inside 'a refusal is exact' 'ECONNREFUSED ECONNREFUSED' refused
+inside 'so is an unreachable host' 'EHOSTUNREACH' unreachable
+inside 'so is a missing route' 'ENETUNREACH' noroute
+inside 'what is not allowed is EPERM, of either family, mapped or not' 'EPERM EPERM EPERM' denied
+inside 'a non-blocking connect is in progress, then connected' 'EINPROGRESS 0' nonblocking
+inside 'epoll registered before connect' 'out' epoll
+inside 'the peer is the address that was asked for' "203.0.113.10 7007 10.255.255.254" names
+inside 'a duplicate of the socket is connected as well' 'ok' dup
+inside 'connected twice is EISCONN' 'EISCONN' twice
+inside 'the loopback inside is its own' 'ok ECONNREFUSED' loopback
+inside 'half-close goes both ways' 'same' halfclose
+inside 'twenty megabytes come back unchanged' 'same' echo
+inside 'a reset of the server is a reset here' 'ECONNRESET' slam
+inside 'a reset here is a reset at the server' 'reset' reset
+inside 'an end here is an end at the server' 'eof' eof
+inside 'six hundred connections at once' '600' many
+inside 'a server inside on the same port is said, not met' 'EADDRNOTAVAIL' taken
+rm -f /tmp/vsandbox-count-7008
+box -q -- sh -c 'head -c 9000000 /dev/zero | nc -N good.example 7008 >/dev/null & sleep 0.3; kill $! ; true'
+tap_is 'a connection of an ended program has ended' "$(within 5 test -s /tmp/vsandbox-count-7008 && echo yes)" yes
+rm -f /tmp/vsandbox-count-7008
+
+# Datagrams.
+inside 'sendto' 'one 203.0.113.10 7007' udp_sendto
+inside 'connected' 'two' udp_connected
+inside 'sendmsg and sendmmsg' 'three four' udp_messages
+inside 'IPv6' 'six' udp6
+inside 'not allowed' 'EPERM EPERM' udp_denied
+
+# Ports.
+host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099 >/dev/null 2>&1 &
+PIDS="$PIDS $!"
+within 5 host nc -z 127.0.0.1 8099
+tap_is 'a port of the host is reached when it is given' \
+	"$(box -q --host-port 8099 -- curl -sS http://localhost:8099/index.html)" hello
+tap_is 'also where there is no other network' "$(cd "$work/home" && as_user timeout 30 "$VSANDBOX" run -q \
+	-p "$work/policy.json" --net none --host-port 8099 -- curl -sS http://127.0.0.1:8099/index.html)" hello
+tap_is 'and not when it is not' "$(box -q -- curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8099/)" 000
+box -q --publish 8098:8000 -- sh -c 'exec python3 -m http.server --bind 127.0.0.1 8000' >/dev/null 2>&1 &
+published=$!
+tap_is 'a published port is reached from the host' \
+	"$(within 10 host curl -sf http://127.0.0.1:8098/ && host curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8098/)" 200
+tap_is 'on its loopback only' "$(host curl -s -m 2 -o /dev/null -w '%{http_code}' http://192.0.2.2:8098/)" 000
+as_user "$VSANDBOX" kill --all >/dev/null 2>&1 || kill "$published"
+wait "$published"
+box --publish 8099 -- true
+tap_is 'a port that is taken stops the start' "$?" 125
+tap_is 'and is named' "$(grep -c '127.0.0.1:8099' "$work/err")" 1
+
+# Sockets of the host.
+host python3 -c 'import os, socket, sys
+l = []
+for p in sys.argv[1:]:
+    s = socket.socket(socket.AF_UNIX); s.bind(p); os.chmod(p, 0o777); s.listen(); l.append(s)
+while True:
+    c, _ = l[0].accept(); c.send(b"granted"); c.close()' "$work/home/a.sock" "$work/home/b.sock" &
+PIDS="$PIDS $!"
+within 5 test -S "$work/home/b.sock"
+tap_is 'a socket that is granted answers' \
+	"$(box -q --allow-unix "$work/home/a.sock" -- python3 "$work/client.py" unix "$work/home/a.sock")" granted
+tap_is 'its neighbour does not' \
+	"$(box -q --allow-unix "$work/home/a.sock" -- python3 "$work/client.py" unix "$work/home/b.sock")" ECONNREFUSED
+# shellcheck disable=SC2016
+tap_is 'the grant is in the log' "$(as_user sh -c 'cat "$XDG_STATE_HOME"/vsandbox/sessions/*/events.jsonl' |
+	grep -c '"protocol":"unix"')" 1
+box --allow-unix "$work/policy.json" -- true
+tap_is 'what is no socket is not granted' "$? $(grep -c 'is no socket' "$work/err")" '125 1'
+
+# The log.
+box --allow-hosts 203.0.113.10:7007 -- python3 "$work/client.py" echo raw >/dev/null
+tap_is 'the digest lists what was reached' \
+	"$(grep -c '203.0.113.10:7007: 1 connection, 20.0 MB sent, 20.0 MB received' "$work/err")" 1
+tap_is 'so does show' "$(cd "$work/home" && as_user "$VSANDBOX" show | grep -c 'reached .*7007: 1 connection, 20.0 MB')" 1
+tap_is 'the chain of the log is whole' "$(cd "$work/home" && as_user "$VSANDBOX" audit verify >/dev/null 2>&1; echo $?)" 0
+
+# The broker.
+box -q -- sleep 3.21 &
+sleeper=$!
+within 5 pgrep -xf 'sleep 3.21'
+gateway=$(pgrep -f "vsandbox run .*sleep 3.21" | head -n 1)
+broker=
+for p in $(pgrep -x vsandbox-net); do
+	[ "$(ip netns identify "$p")" != "$HOST" ] || broker=$p
+done
+tap_is 'the broker holds no power' \
+	"$(sed -nE 's/^(CapEff|Seccomp|NoNewPrivs):\t/\1 /p' "/proc/$broker/status" | tr '\n' ' ')" \
+	'CapEff 0000000000000000 NoNewPrivs 1 Seccomp 2 '
+tap_is 'as root it is nobody' "$(awk '/^Uid/ { print $2 }' "/proc/$broker/status")" \
+	"$([ "$uid" -eq 0 ] && echo 65534 || echo "$uid")"
+wait "$sleeper"
+within 5 test ! -e "/proc/$broker"
+tap_is 'it ends with the session' "$([ -e "/proc/$broker" ] && echo lives)" ''
+box -- python3 "$work/client.py" orphan >"$work/out" 2>&1 &
+orphan=$!
+within 5 grep -q connected "$work/out"
+for p in $(pgrep -x vsandbox-net); do
+	[ "$(ip netns identify "$p")" != "$HOST" ] || kill -9 "$p"
+done
+wait "$orphan"
+tap_is 'when it dies connections fail, and so does every later connect' "$(tail -n 1 "$work/out")" 'lost ENETDOWN'
+tap_is 'and the user is told' "$(grep -c 'the network broker died' "$work/err")" 1
+: "$gateway"
+tap_done

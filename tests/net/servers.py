@@ -1,0 +1,86 @@
+"""Small servers of the suite's internet: echo and a sink over TCP and UDP, ends that misbehave."""
+
+import asyncio
+import hashlib
+import socket
+import struct
+
+GOOD = ["203.0.113.10", "2001:db8:1::10"]
+
+
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+    writer.close()
+
+
+async def count(reader, writer):
+    """All until the end of file, then its length and digest: needs half-close both ways."""
+    digest, size = hashlib.sha256(), 0
+    while data := await reader.read(1 << 20):
+        digest.update(data)
+        size += len(data)
+    with open("/tmp/vsandbox-count-%d" % writer.get_extra_info("sockname")[1], "w") as f:
+        f.write("%d %s" % (size, digest.hexdigest()))
+    writer.write(b"%d %s\n" % (size, digest.hexdigest().encode()))
+    await writer.drain()
+    writer.close()
+
+
+async def slam(reader, writer):
+    """Resets after the first byte."""
+    await reader.read(1)
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def witness(reader, writer):
+    """Says on another connection how the last one here ended."""
+    try:
+        while await reader.read(65536):
+            pass
+        witness.last = b"eof"
+    except ConnectionResetError:
+        witness.last = b"reset"
+    writer.close()
+
+
+witness.last = b"none"
+
+
+async def last(reader, writer):
+    writer.write(witness.last)
+    writer.close()
+
+
+async def sink(reader, writer):
+    await reader.read(1)
+    writer.close()
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data, addr)
+
+
+class Silent(asyncio.DatagramProtocol):
+    pass
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    for host in GOOD:
+        for port, handler in ((7007, echo), (7008, count), (7009, slam), (7010, witness), (7011, last), (6601, sink)):
+            await asyncio.start_server(handler, host, port, backlog=4096, limit=1 << 20)
+        await loop.create_datagram_endpoint(Datagrams, (host, 7007))
+        await loop.create_datagram_endpoint(Silent, (host, 6601))
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
