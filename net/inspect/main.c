@@ -34,7 +34,7 @@ static void on_channel(struct inspect_loop *l)
 	static struct broker_packet p; /* large for a stack */
 
 	while (!l->over) {
-		int r = broker_receive(l->channel_fd, &p);
+		int r = broker_receive(l->channel_fd, 0, &p);
 
 		if (r == -EAGAIN)
 			break;

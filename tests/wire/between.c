@@ -163,7 +163,7 @@ static void answer_packet(int channel, const struct policy *policy, struct histo
 	struct broker_message answer;
 	char why[200];
 
-	if (broker_receive(channel, &p) <= 0) {
+	if (broker_receive(channel, 0, &p) <= 0) {
 		fprintf(stderr, "the inspector is gone\n");
 		exit(1);
 	}

@@ -81,7 +81,9 @@ claim 'psql: DO is refused' refused pg "$pg_read" -c "do 'begin null; end'"
 claim 'psql: SELECT INTO is refused' refused pg "$pg_read" -c 'select 1 into y'
 claim 'psql: COPY TO PROGRAM is refused' refused pg "$pg_read" -c "copy t to program 'cat'"
 claim 'psql: a function that writes is refused' refused pg "$pg_read" -c 'select lo_create(0)'
-claim 'psql: \gx, \d and variables work' pg "$pg_read" -c '\d' -c '\set a 1' -c 'select :a \gx'
+claim 'psql: \gx, \d and variables work' eval "printf '%s\\n' '\\d' '\\d t' '\\set a 1' 'select :a \\gx' '\\df' |
+	psql -X -v ON_ERROR_STOP=1 -d postgres -p $pg_read"
+claim 'psql: what does not parse is refused, since the server might' refused pg "$pg_read" -c 'selec 1'
 PGSSLMODE=require
 export PGSSLMODE
 claim 'psql: sslmode=require fails where TLS is refused' eval "! pg $pg_read -c 'select 1'"
@@ -104,7 +106,7 @@ claim 'pg_dump is complete' grep -q 'PostgreSQL database dump complete' "$work/d
 maria() {
 	mariadb --no-defaults -h 127.0.0.1 -u u -psecret -P "$@"
 }
-claim 'mariadb: a query' maria "$mariadb_read" d -e 'select 1; show tables; status'
+claim 'mariadb: a query' maria "$mariadb_read" d -e 'select 1; show tables; \\s'
 claim 'mariadb: a write is refused' refused maria "$mariadb_read" d -e 'create table x (a int)'
 claim 'mariadb: TLS is not offered' eval "! maria $mariadb_read --ssl-verify-server-cert -e 'select 1'"
 claim 'mariadb: compression is not offered, and not missed' maria "$mariadb_read" -C -e 'select 1'
