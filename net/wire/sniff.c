@@ -165,7 +165,8 @@ static enum match is_mongodb(const uint8_t *p, size_t len, struct sniff *ret)
 	enum { HEAD = 16, CODE_QUERY = 2004, CODE_COMPRESSED = 2012, CODE_MSG = 2013 };
 
 	if (len < HEAD)
-		return len >= 12 && wire_le32(p + 8) != 0 ? NO : PART;
+		/* Text is not kept waiting: as a length it is far too large. */
+		return (len >= 4 && p[3] > 2) || (len >= 12 && wire_le32(p + 8) != 0) ? NO : PART;
 	uint32_t size = wire_le32(p), code = wire_le32(p + 12);
 	if (size < HEAD + 5 || size > 48000000 || wire_le32(p + 8) != 0 ||
 	    (code != CODE_MSG && code != CODE_QUERY && code != CODE_COMPRESSED))
