@@ -93,8 +93,11 @@ $(B)/vsandbox-inspect: $(INSPECT_OBJ) $(call upto,net)
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
 floor_of = $(firstword $(subst _, ,$(notdir $(1))))
+# … and with what it names here, of programs that are no floor.
+UNIT_WITH_net_pg_tree := $(B)/net/inspect/pg_tree.o
+$(B)/tests/unit/net_pg_tree: LIBS += -lpg_query
 define unit_rule
-$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
+$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(UNIT_WITH_$(1)) $(call upto,$(call floor_of,$(1)))
 	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
@@ -176,13 +179,15 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
-	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity
+	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity BETWEEN=$(CURDIR)/$(BETWEEN) \
+	INSPECT=$(CURDIR)/$(B)/vsandbox-inspect
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
 )lint $(MAKE) -s lint-tap
 $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
-)escape $(CHECK) $(1) tests/escape/run.sh
+)wire $(CHECK) tests/wire/run.sh
+escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
 fidelity $(CHECK) tests/fidelity/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
@@ -193,7 +198,7 @@ endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
 export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev)
 export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe)
-CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES)
+CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 25 min)
@@ -234,6 +239,7 @@ demo: ## build, then the main job on the example agent under strict
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
 	install -D -m 755 $(B)/vsandbox-net $(DESTDIR)$(LIBEXEC)/vsandbox-net
+	install -D -m 755 $(B)/vsandbox-inspect $(DESTDIR)$(LIBEXEC)/vsandbox-inspect
 	for p in $(wildcard policies/*.json policies/common/*.json policies/schema/*.json); do \
 		install -D -m 644 $$p $(DESTDIR)$(DATADIR)/$$p; \
 	done
@@ -241,7 +247,8 @@ install: all ## install below DESTDIR PREFIX
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox $(DESTDIR)$(LIBEXEC)/vsandbox-net
+	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox $(DESTDIR)$(LIBEXEC)/vsandbox-net \
+		$(DESTDIR)$(LIBEXEC)/vsandbox-inspect
 	rm -rf $(DESTDIR)$(DATADIR)
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
