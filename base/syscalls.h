@@ -24,8 +24,8 @@ enum how {
 	HOW_OPEN,    /* notified; the monitor opens and injects the descriptor */
 	HOW_EXEC,    /* notified; seized, continued, verified before the first instruction */
 	HOW_CONNECT, /* notified; decided on the copied address */
-	HOW_SEND, /* notified where it can name an address and there is something to address */
-	HOW_CREDS, /* notified, continued: changes only what the monitor caches of the task */
+	HOW_SEND,    /* notified where it can name an address and there is something to address */
+	HOW_CREDS,   /* notified, continued: changes only what the monitor caches of the task */
 	HOW_COUNT,
 };
 

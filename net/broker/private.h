@@ -38,12 +38,12 @@ struct broker {
 	struct source channel;
 	struct backlog *backlog, **backlog_end; /* packets the channel had no room for; owned */
 	struct corpse *corpses;
-	struct relays *relays;     /* owned */
-	struct flows *flows;       /* owned */
-	struct resolver *resolver; /* owned; NULL: no DNS */
+	struct relays *relays;       /* owned */
+	struct flows *flows;         /* owned */
+	struct resolver *resolver;   /* owned; NULL: no DNS */
 	struct inspector *inspector; /* owned; NULL: no database rules */
-	uint64_t now_ms;           /* monotonic, of this batch */
-	bool over;                 /* the monitor is gone */
+	uint64_t now_ms;             /* monotonic, of this batch */
+	bool over;                   /* the monitor is gone */
 };
 
 /* loop.c; @events as epoll_ctl(2) takes them, EPOLLET included */

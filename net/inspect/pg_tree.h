@@ -6,7 +6,7 @@
 #include "net/wire/statement.h"
 
 enum {
-	PG_TREE_TEXT_MAX = 64 * 1024,      /* a longer text is told by its words, as unknown: what a
+	PG_TREE_TEXT_MAX = 32 * 1024,      /* a longer text is told by its words, as unknown: what a
 					      statement nested to the end costs grows by the square */
 	PG_TREE_STACK = 256 * 1024 * 1024, /* what the caller's thread needs for the deepest text */
 };

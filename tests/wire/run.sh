@@ -2,6 +2,9 @@
 # Real databases and real clients with the inspector in between, as TAP.
 #
 #   BETWEEN=... INSPECT=... tests/wire/run.sh
+#
+# The ports of the servers and before them are declared by name.
+# shellcheck disable=SC2154
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/lib/tap.sh
@@ -57,7 +60,6 @@ for n in pg mariadb redis; do
 		declare "${n}_$mode=$(free_port)"
 	done
 done
-# shellcheck disable=SC2154
 claim 'the inspector starts' start_between read tests/wire/read.json refuse \
 	"$pg_read:$pg_port:5432" "$mariadb_read:$mariadb_port:3306" "$redis_read:$redis_port:6379"
 claim 'the inspector starts for writes' start_between write tests/wire/write.json refuse \
@@ -106,7 +108,7 @@ claim 'pg_dump is complete' grep -q 'PostgreSQL database dump complete' "$work/d
 maria() {
 	mariadb --no-defaults -h 127.0.0.1 -u u -psecret -P "$@"
 }
-claim 'mariadb: a query' maria "$mariadb_read" d -e 'select 1; show tables; \\s'
+claim 'mariadb: a query' maria "$mariadb_read" d -e 'select 1; show tables; \s'
 claim 'mariadb: a write is refused' refused maria "$mariadb_read" d -e 'create table x (a int)'
 claim 'mariadb: TLS is not offered' eval "! maria $mariadb_read --ssl-verify-server-cert -e 'select 1'"
 claim 'mariadb: compression is not offered, and not missed' maria "$mariadb_read" -C -e 'select 1'

@@ -1,6 +1,6 @@
 # Real database servers on the loopback, in $work, owned by nobody who matters. Sourced.
 # Each start_* sets NAME_port and adds its pid to $server_pids; servers_stop ends them by pid.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # initdb wants a user with a name; the packages made this one.
 server_uid=$(id -u postgres)
 server_gid=$(id -g postgres)
