@@ -143,7 +143,7 @@ static bool copy_name(char *out, const char *value)
 	return true;
 }
 
-/* The parameters, "name\0value\0" …, "\0". @p is NUL-terminated at @end. */
+/* The parameters, "name\0value\0" …, "\0": a NUL stands before @end. */
 static void start_up(struct pg *pg, const char *p, const char *end)
 {
 	char user[WIRE_NAME_SIZE] = "";
@@ -194,6 +194,8 @@ static void start_message(struct pg *pg)
 		wire_close(&pg->conn, NULL);
 	} else if (code >> 16 != CODE_V3) {
 		die(pg, "0A000", "vsandbox: only version 3 of the protocol can be inspected");
+	} else if (pg->held.len == 8 || m[pg->held.len - 1] != '\0') {
+		die(pg, "08P01", "malformed start-up message");
 	} else {
 		start_up(pg, (const char *)m + 8, (const char *)m + pg->held.len);
 	}

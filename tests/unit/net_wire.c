@@ -328,6 +328,7 @@ static void pg_malformed_streams_end_the_connection(void **state)
 		 "vsandbox: only version 3 of the protocol can be inspected", NULL, "FATAL");
 	pg_check(STEPS(C("\0\0\0\x13\0\3\0\0user\0u\0x\0y\0")), "", "malformed start-up message",
 		 NULL, NULL);
+	pg_check(STEPS(C("\0\0\0\x0d\0\3\0\0userx")), "", "malformed start-up message", NULL, NULL);
 	pg_check(STEPS(C("\0\0\0\x17\0\3\0\0user\0u\0user\0v\0\0")), "",
 		 "start-up parameter given twice, or too long", NULL, NULL);
 	pg_check(STEPS(PG_LOGIN, C("Q\0\0\0\x09"
