@@ -153,10 +153,10 @@ static void pass_held(struct mysql *my)
 /* What would take statements out of sight is not offered. False: not the protocol. */
 static bool greeting_hide(struct mysql *my, uint8_t *p, size_t len)
 {
-	uint8_t *version_end = memchr(p + 1, '\0', len - 1);
+	uint8_t *version_end = len ? memchr(p + 1, '\0', len - 1) : NULL;
 	uint32_t hide = hidden | (my->conn.setup.tls == WIRE_TLS_REFUSE ? CAN_TLS : 0);
 
-	if (*p != 10 || !version_end || p + len - version_end < 1 + 4 + 8 + 1 + 7 + 1 + 10)
+	if (!version_end || *p != 10 || p + len - version_end < 1 + 4 + 8 + 1 + 7 + 1 + 10)
 		return false;
 	uint8_t *low = version_end + 1 + 4 + 8 + 1, *high = low + 5;
 	uint32_t can = (uint32_t)wire_le16(low) | (uint32_t)wire_le16(high) << 16;

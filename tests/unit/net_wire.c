@@ -467,6 +467,8 @@ static void mysql_statements_are_asked_about_one_at_a_time(void **state)
 static void mysql_malformed_streams_end_the_connection(void **state)
 {
 	(void)state;
+	check(&(struct conversation){ &wire_mysql, STEPS(S("\0\0\0\0")),
+				      .closed = "not MySQL's protocol" });
 	check(&(struct conversation){ &wire_mysql, STEPS(S("\2\0\0\0\x0a\0")),
 				      .closed = "not MySQL's protocol" });
 	check(&(struct conversation){ &wire_mysql, STEPS(S(MY_GREETING), C("\2\0\0\1ab")),
