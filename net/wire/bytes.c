@@ -65,7 +65,7 @@ void wire_bytes_take(struct wire_bytes *b, size_t len)
 
 bool wire_bytes_fill(struct wire_bytes *b, size_t want, const uint8_t **bytes, size_t *len)
 {
-	if (b->len < want) {
+	if (b->len < want && *len) {
 		size_t n = want - b->len < *len ? want - b->len : *len;
 
 		wire_bytes_put(b, *bytes, n);

@@ -18,7 +18,7 @@ void wire_bytes_clear(struct wire_bytes *b);
 
 static inline const uint8_t *wire_bytes_at(const struct wire_bytes *b)
 {
-	return b->data + b->start;
+	return b->start ? b->data + b->start : b->data;
 }
 
 /*
