@@ -1,7 +1,7 @@
 #!/bin/bash
 # Real databases and real clients with the inspector in between, as TAP.
 #
-#   BETWEEN=... INSPECT=... tests/wire/run.sh
+#   VSANDBOX=... BETWEEN=... INSPECT=... tests/wire/run.sh
 #
 # The ports of the servers and before them are declared by name.
 # shellcheck disable=SC2154
@@ -118,6 +118,23 @@ claim 'mariadb-dump reads a database' mariadb-dump --no-defaults -h 127.0.0.1 -u
 claim 'redis-cli: PING' eval "redis-cli -p $redis_read ping | grep -q PONG"
 claim 'redis-cli: SET is refused' eval "redis-cli -p $redis_read set a b | grep -q NOPERM"
 claim 'redis-benchmark: 16 in a pipeline' redis-benchmark -p "$redis_read" -t get -n 2000 -P 16 -q
+
+# The whole way: a sandbox, its broker, the inspector, the monitor.
+cat >"$work/box.json" <<EOF
+{ "name": "wire-box", "extends": ["dev"],
+  "rules": [ { "name": "no writes", "action_type": "database_write", "resource_pattern": "*", "effect": "block" } ],
+  "network": { "mode": "allowlist", "host_ports": [ $pg_port, $mariadb_port, $redis_port ] } }
+EOF
+inside() {
+	timeout 60 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/box.json" -- "$@"
+}
+claim 'sandbox: psql reads' inside psql -X -p "$pg_port" -d postgres -c 'select 42'
+claim 'sandbox: a write is refused by the rule' eval \
+	"inside psql -X -p $pg_port -d postgres -c 'create table no (a int)' 2>&1 | grep -q 'ERROR: *no writes'"
+claim 'sandbox: … and did not happen' eval "! pg $pg_port -c 'table no'"
+claim 'sandbox: mariadb too' eval \
+	"inside mariadb --no-defaults -h 127.0.0.1 -P $mariadb_port -u u -psecret -e 'drop database e' 2>&1 | grep -q 1142"
+claim 'sandbox: redis too' eval "inside redis-cli -p $redis_port flushall | grep -q NOPERM"
 
 # What was asked stands in the log with its type and its database.
 claim 'the log names the database' grep -q 'allow database_query postgresql://db.test:5432/postgres' \
