@@ -6,14 +6,18 @@ server_uid=$(id -u postgres)
 server_gid=$(id -g postgres)
 server_pids=()
 
-# as_server COMMAND...: as the servers' user, with nothing of ours open
-as_server() {
+# become_server COMMAND...: as the servers' user; for a subshell, whose pid is then the server's
+become_server() {
 	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid "$server_uid" --regid "$server_gid" --clear-groups \
+		exec setpriv --reuid "$server_uid" --regid "$server_gid" --clear-groups \
 			env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
 	else
-		env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
+		exec env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
 	fi
+}
+
+as_server() {
+	(become_server "$@")
 }
 
 # free_port: one nobody listens at now
@@ -48,7 +52,7 @@ start_pg() {
 		--pwfile="$work/pg-password" -E UTF8 --no-sync >"$work/pg-init.log" 2>&1 || return 1
 	as_server openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test \
 		-keyout "$work/pg/data/server.key" -out "$work/pg/data/server.crt" 2>/dev/null
-	as_server "$bin/postgres" -D "$work/pg/data" -p "$pg_port" -c listen_addresses=127.0.0.1 \
+	become_server "$bin/postgres" -D "$work/pg/data" -p "$pg_port" -c listen_addresses=127.0.0.1 \
 		-c unix_socket_directories="$work/pg" -c fsync=off -c ssl=on \
 		-c log_min_messages=warning >"$work/pg.log" 2>&1 &
 	server_pids+=($!)
@@ -62,7 +66,7 @@ start_mariadb() {
 	as_server mariadb-install-db --no-defaults --datadir="$work/mariadb/data" \
 		--auth-root-authentication-method=normal --skip-test-db >"$work/mariadb-init.log" 2>&1 ||
 		return 1
-	as_server mariadbd --no-defaults --datadir="$work/mariadb/data" --port="$mariadb_port" \
+	become_server mariadbd --no-defaults --datadir="$work/mariadb/data" --port="$mariadb_port" \
 		--bind-address=127.0.0.1 --socket="$work/mariadb/s" --pid-file="$work/mariadb/pid" \
 		--local-infile=1 >"$work/mariadb.log" 2>&1 &
 	server_pids+=($!)
@@ -75,7 +79,7 @@ start_mariadb() {
 start_redis() {
 	redis_port=$(free_port)
 	server_dir redis
-	as_server redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$work/redis" --save '' \
+	become_server redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$work/redis" --save '' \
 		--enable-debug-command yes >"$work/redis.log" 2>&1 &
 	server_pids+=($!)
 	wait_for 15 redis-cli -p "$redis_port" ping
@@ -94,12 +98,14 @@ start_between() {
 	wait_for 10 grep -q ready "$work/$name.out"
 }
 
+# Nothing survives: PostgreSQL would wait for its clients.
 servers_stop() {
 	local pid
 	for pid in "${server_pids[@]}"; do
-		kill "$pid" 2>/dev/null
+		kill -TERM "$pid" 2>/dev/null
 	done
 	for pid in "${server_pids[@]}"; do
+		wait_for 5 eval "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
 }
