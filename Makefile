@@ -47,7 +47,7 @@ LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS += -pie -pthread $(LDFLAGS_$(MODE))
 
-floor_src = $(sort $(wildcard $(1)/*.c))
+floor_src = $(sort $(wildcard $(1)/*.c) $(if $(filter net,$(1)),$(wildcard net/wire/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 archive = $(B)/lib$(1).a
 # The archives of a floor and all below it, highest first, as the linker wants them.
@@ -60,15 +60,19 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive net patch serve
+SIBLINGS := archive inspect net patch serve
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
 sibling_libs_archive := -larchive -lzstd
 # The broker of the network: it alone parses what the network says.
-sibling_src_net := $(wildcard net/broker/*.c net/wire/*.c)
+sibling_src_net := $(wildcard net/broker/*.c)
 sibling_floor_net := net
 sibling_libs_net := -lcares
+# The inspector of database connections: it alone links PostgreSQL's grammar.
+sibling_src_inspect := $(wildcard net/inspect/*.c)
+sibling_floor_inspect := net
+sibling_libs_inspect := -lpg_query
 # The control plane stands on policies and scoring, never on sandbox.
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
@@ -110,8 +114,10 @@ $(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
 floor_of = $(firstword $(subst _, ,$(notdir $(1))))
+# … and with what it names here, of programs that are no floor.
+UNIT_WITH_net_pg_tree := $(B)/net/inspect/pg_tree.o
 define unit_rule
-$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(call upto,$(call floor_of,$(1)))
+$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(UNIT_WITH_$(1)) $(call upto,$(call floor_of,$(1)))
 	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
@@ -148,6 +154,11 @@ $(PROBES): $(B)/%: %.c
 	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
 .PHONY: probes
 probes: $(PROBES)
+
+# Stands between database clients and servers as broker and monitor do.
+BETWEEN := $(B)/tests/wire/between
+$(BETWEEN): $(BETWEEN).o $(call upto,net)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # A kernel test starts real boxes: tests/kernel/NAME.c, linked with everything below the launcher.
 KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
@@ -197,13 +208,15 @@ OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
 	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
-	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach
+	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach \
+	BETWEEN=$(CURDIR)/$(BETWEEN) INSPECT=$(CURDIR)/$(B)/vsandbox-inspect
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
 )lint $(MAKE) -s lint-tap
 $(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
-)escape $(CHECK) $(1) tests/escape/run.sh
+)wire $(CHECK) tests/wire/run.sh
+escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
 rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
@@ -226,7 +239,7 @@ endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
 export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,)
 export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
-CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN)
+CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 25 min)

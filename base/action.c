@@ -62,3 +62,10 @@ const char *provenance_name(enum provenance provenance)
 {
 	return (unsigned)provenance < PROVENANCE_COUNT ? provenance_names[provenance] : "invalid";
 }
+
+enum action_type action_type_of_statement(uint32_t flags)
+{
+	const uint32_t harmless = STATEMENT_SESSION | STATEMENT_READ | STATEMENT_CUT;
+
+	return flags & ~harmless ? ACTION_DATABASE_WRITE : ACTION_DATABASE_QUERY;
+}

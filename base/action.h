@@ -59,6 +59,24 @@ enum {
 	ACTION_ANCESTRY_MAX = 8,
 };
 
+/*
+ * What a parser of the statement's dialect says of it. Several hold of a text of
+ * several statements; who weighs them takes the gravest.
+ */
+enum statement_flag {
+	STATEMENT_SESSION = 1u << 0, /* BEGIN, SET, SHOW … */
+	STATEMENT_READ = 1u << 1,
+	STATEMENT_UNKNOWN = 1u << 2, /* nobody could tell */
+	STATEMENT_WRITE = 1u << 3,
+	STATEMENT_DELETE = 1u << 4,
+	STATEMENT_DEFINE = 1u << 5,   /* CREATE, ALTER, GRANT … */
+	STATEMENT_DESTROY = 1u << 6,  /* DROP, TRUNCATE, FLUSHALL … */
+	STATEMENT_ALL_ROWS = 1u << 7, /* UPDATE or DELETE without WHERE */
+	STATEMENT_OUTSIDE = 1u << 8,  /* files or programs of the database server */
+	STATEMENT_ADMIN = 1u << 9,    /* the server itself, or other sessions */
+	STATEMENT_CUT = 1u << 10,     /* the text is not all of it */
+};
+
 /* Strings are borrowed for as long as the action is looked at. */
 struct action {
 	enum action_type type;
@@ -75,15 +93,16 @@ struct action {
 	size_t argv_len;
 	unsigned argc;
 	bool argv_truncated;
-	const char *cwd;       /* exec: directory it starts in; NULL unknown */
-	const char *statement; /* database: text; NULL none */
-	const char *address;   /* network: numeric address; NULL none */
-	const char *protocol;  /* network: "tcp", "udp", "unix"; NULL none */
-	bool resolved;         /* network: the name in resource was resolved by this sandbox */
-	uint16_t port;         /* network: destination; 0 none */
-	int64_t size_bytes;    /* file: size before the action; -1 unknown */
-	uint32_t open_flags;   /* file: O_* as asked */
-	uint32_t mode;         /* file: mode as asked, or of the found object */
+	const char *cwd;          /* exec: directory it starts in; NULL unknown */
+	const char *statement;    /* database: text; NULL none */
+	uint32_t statement_flags; /* of enum statement_flag; 0: only the text is known */
+	const char *address;      /* network: numeric address; NULL none */
+	const char *protocol;     /* network: "tcp", "udp", "unix"; NULL none */
+	bool resolved;            /* network: the name in resource was resolved by this sandbox */
+	uint16_t port;            /* network: destination; 0 none */
+	int64_t size_bytes;       /* file: size before the action; -1 unknown */
+	uint32_t open_flags;      /* file: O_* as asked */
+	uint32_t mode;            /* file: mode as asked, or of the found object */
 
 	/* who */
 	pid_t pid, tid;       /* as the sandbox numbers them */
@@ -102,4 +121,7 @@ struct action {
 const char *action_type_name(enum action_type type);                 /* "file_read" … */
 int action_type_parse(const char *name, enum action_type *ret_type); /* 0, -EINVAL */
 const char *action_op_name(enum action_op op);                       /* "rename" … */
-const char *provenance_name(enum provenance provenance);             /* "created" … */
+
+/* database_query where all that is flagged reads or sets up the session; else database_write. */
+enum action_type action_type_of_statement(uint32_t flags);
+const char *provenance_name(enum provenance provenance); /* "created" … */

@@ -64,7 +64,8 @@ enum broker_type {
 	BROKER_FAILED,      /* id, error: it has not */
 	BROKER_ACCEPTED,    /* id: the agent's end has met its connection */
 	BROKER_CLASSIFIED,  /* id; text: protocol NUL detail */
-	BROKER_STATEMENT,   /* id, ask, action_type, op; text */
+	BROKER_STATEMENT,   /* id, ask, action_type, op, statement_flags;
+			       text: protocol NUL database NUL statement */
 	BROKER_BYTES,       /* id, bytes_out, bytes_in */
 	BROKER_CLOSED,      /* id, error, bytes_out, bytes_in */
 	BROKER_RESOLVE,     /* ask; op: query type; text: name without its last dot */
@@ -100,6 +101,8 @@ struct broker_message {
 	uint32_t ttl_s;
 	uint32_t address_count;
 	uint32_t text_len;
+	uint32_t statement_flags; /* of enum statement_flag; STATEMENT */
+	uint32_t unused;
 	struct net_address address; /* of the connection: the very one the agent chose */
 	struct net_address addresses[BROKER_ADDRESSES_MAX];
 };

@@ -66,7 +66,8 @@ int relay_drop(struct relay *r, enum relay_direction direction, size_t len);
 /* Bytes of ours in @direction, before any that are held. -ENOBUFS: more than RELAY_HELD_MAX. */
 int relay_inject(struct relay *r, enum relay_direction direction, const void *bytes, size_t len);
 /*
- * Puts a statement to the monitor: @type and @op as they are judged, @text at most
+ * Puts a statement to the monitor: @type and @op as they are judged, @text is protocol NUL database
+ * NUL statement, of which at most
  * BROKER_TEXT_MAX - 1 bytes are looked at. Returns through @ret_ask what verdict will name.
  * -EBUSY: RELAY_ASKS_MAX are open.
  */

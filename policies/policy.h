@@ -15,6 +15,8 @@
 enum policy_mode { MODE_ALERT, MODE_PAUSE, MODE_ROLLBACK, MODE_OBSERVE, MODE_COUNT };
 enum policy_effect { EFFECT_BLOCK, EFFECT_PAUSE, EFFECT_ALLOW, EFFECT_COUNT };
 enum policy_net { NET_NONE, NET_ALLOWLIST, NET_HOST, NET_COUNT };
+/* A connection to a database that asks for TLS: told there is none, or decided as a whole. */
+enum policy_database_tls { DATABASE_TLS_REFUSE, DATABASE_TLS_WHOLE, DATABASE_TLS_COUNT };
 enum policy_workspace { WORKSPACE_OVERLAY, WORKSPACE_DIRECT, WORKSPACE_READ_ONLY, WORKSPACE_COUNT };
 enum policy_journal { POLICY_JOURNAL_BATCH, POLICY_JOURNAL_SYNC, POLICY_JOURNAL_COUNT };
 enum policy_on_exit { ON_EXIT_KEEP, ON_EXIT_COMMIT, ON_EXIT_DISCARD, ON_EXIT_ASK, ON_EXIT_COUNT };
@@ -97,6 +99,7 @@ struct policy {
 	enum policy_workspace workspace;
 	struct policy_patterns hide, read_only; /* filesystem.hide, .read_only */
 	enum policy_net net;
+	enum policy_database_tls database_tls;
 	uint16_t *host_ports;
 	unsigned host_port_count;
 	struct policy_publish

@@ -360,6 +360,7 @@ static const struct key keys[] = {
 	{ "filesystem", "read_only", apply_paths, P(read_only) },
 	{ "filesystem", "ambient", apply_paths, P(ambient) },
 	{ "network", "mode", apply_word, P(net), .words = &net_words },
+	{ "network", "database_tls", apply_word, P(database_tls), .words = &database_tls_words },
 	{ "network", "allow_hosts", apply_hosts, P(allow_hosts) },
 	{ "network", "block_hosts", apply_hosts, P(block_hosts) },
 	{ "network", "host_ports", apply_host_ports },

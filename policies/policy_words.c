@@ -19,6 +19,8 @@ WORDS(effect, "effect", "block", "pause", "allow");
 CHECK_WORDS(effect, EFFECT_COUNT);
 WORDS(net, "network mode", "none", "allowlist", "host");
 CHECK_WORDS(net, NET_COUNT);
+WORDS(database_tls, "way with TLS to a database", "refuse", "whole");
+CHECK_WORDS(database_tls, DATABASE_TLS_COUNT);
 WORDS(workspace, "workspace mode", "overlay", "direct", "read-only");
 CHECK_WORDS(workspace, WORKSPACE_COUNT);
 WORDS(on_exit, "on_exit action", "keep", "commit", "discard", "ask");

@@ -280,11 +280,16 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 /* What is to be looked into follows from what the policy says of statements. */
 static uint32_t inspection(const struct watch *watch)
 {
-	for (unsigned i = 0; i < watch->policy->rule_count; i++)
-		if (watch->policy->rules[i].type == ACTION_DATABASE_QUERY ||
-		    watch->policy->rules[i].type == ACTION_DATABASE_WRITE)
-			return BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
-	return BROKER_INSPECT_NONE;
+	const uint32_t both =
+		UINT32_C(1) << ACTION_DATABASE_QUERY | UINT32_C(1) << ACTION_DATABASE_WRITE;
+	bool wanted = false;
+	for (const struct policy *p = watch->policy; p; p = p->also) {
+		wanted |= p->allowed_types_present && (p->allowed_types & both) != both;
+		for (unsigned i = 0; i < p->rule_count; i++)
+			wanted |= p->rules[i].type == ACTION_DATABASE_QUERY ||
+				  p->rules[i].type == ACTION_DATABASE_WRITE;
+	}
+	return wanted ? BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE : BROKER_INSPECT_NONE;
 }
 
 static const char *host_of(const struct action *a, char *text, size_t size)
@@ -575,13 +580,22 @@ static void on_statement(struct network *n, const struct broker_packet *p)
 {
 	struct connection *c = find(n, p->m.id);
 	struct broker_message m = { .type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask };
-	char why[192] = "";
+	char why[192] = "", resource[sizeof(c->resource) + 320];
+	const char *end = p->text + (p->m.text_len ? p->m.text_len - 1 : 0);
+	const char *database = p->text + strlen(p->text) + 1;
+	const char *text = database < end ? database + strlen(database) + 1 : end;
 	if (!c)
 		return;
 	struct action a = c->action;
-	a.type = (enum action_type)p->m.action_type;
-	a.op = p->m.op < OP_COUNT ? (enum action_op)p->m.op : OP_QUERY;
-	a.statement = p->text;
+	/* The inspector says what a statement does; never that it is another kind of action. */
+	a.type = p->m.action_type == ACTION_DATABASE_QUERY ? ACTION_DATABASE_QUERY
+							   : ACTION_DATABASE_WRITE;
+	a.op = OP_QUERY;
+	snprintf(resource, sizeof(resource), "%.32s://%s/%.255s", p->text, c->action.resource,
+		 database < end ? database : "");
+	a.resource = resource;
+	a.statement = text <= end ? text : "";
+	a.statement_flags = p->m.statement_flags ? p->m.statement_flags : STATEMENT_UNKNOWN;
 	m.error = -watch_decide_seen(n->watch, &a, why, sizeof(why));
 	tell(n, &m, why, NULL, 0);
 }
@@ -772,7 +786,10 @@ static void send_publish(struct network *n, uint8_t family, const struct policy_
 static int set_up_broker(struct network *n, const struct network_plan *plan, struct err *err)
 {
 	const struct policy *policy = n->watch->policy;
-	struct broker_message m = { .type = BROKER_SETUP, .address_count = plan->resolver_count };
+	struct broker_message m = { .type = BROKER_SETUP,
+				    .address_count = plan->resolver_count,
+				    .inspect = inspection(n->watch) };
+	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
 	int fds[BROKER_DNS_COUNT] = { -1, -1, -1, -1 }, r = 0;
 	unsigned fd_count = 0;
 	for (unsigned i = 0; i < policy->publish_count; i++) {
@@ -791,7 +808,7 @@ static int set_up_broker(struct network *n, const struct network_plan *plan, str
 	}
 	memcpy(m.addresses, plan->resolvers, plan->resolver_count * sizeof(m.addresses[0]));
 	if (r == 0)
-		tell(n, &m, NULL, fds, fd_count);
+		tell(n, &m, tls, fds, fd_count);
 	for (unsigned i = 0; i < BROKER_DNS_COUNT; i++)
 		scope_close(&fds[i]);
 	return r;

@@ -7,6 +7,7 @@
 #include "scoring/history_impl.h"
 #include "scoring/shell.h"
 #include "scoring/sql.h"
+#include "scoring/statement.h"
 
 enum {
 	FEW_SIGMA = 3,
@@ -90,7 +91,7 @@ static void of_statement(const struct action *a, const struct baseline *b, struc
 {
 	struct sql_shape shape;
 
-	sql_inspect(a->statement, &shape);
+	statement_shape(a, &shape);
 	finding_raise(f, shape.danger, shape.why);
 	if (baseline_ready(b) && shape.kind > SQL_READ &&
 	    !baseline_knows(b, BASELINE_STATEMENTS, sql_fingerprint(a->statement)))

@@ -5,6 +5,7 @@
 #include "scoring/dimensions.h"
 #include "scoring/resource.h"
 #include "scoring/sql.h"
+#include "scoring/statement.h"
 
 /* x by provenance: touching what this session made is mild, what it found is not. */
 struct severity_row {
@@ -89,7 +90,7 @@ static struct finding of_database(const struct action *a)
 	if (a->type == ACTION_DATABASE_WRITE)
 		f = database_write;
 	if (a->statement) {
-		sql_inspect(a->statement, &shape);
+		statement_shape(a, &shape);
 		finding_raise(&f, by_statement[shape.kind].x, by_statement[shape.kind].why);
 	}
 	return f;

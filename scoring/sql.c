@@ -17,15 +17,30 @@ static bool is_space(unsigned char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+static bool ends_word(unsigned char c)
+{
+	return c <= ' ' || c == 0x7f;
+}
+
+/* To MySQL "5--1" is six; elsewhere the rest is a comment. */
+static bool line_comment(const char *p, enum sql_dialect dialect)
+{
+	if (p[0] == '-' && p[1] == '-')
+		return dialect == SQL_STANDARD || ends_word((unsigned char)p[2]);
+	return *p == '#' && dialect != SQL_STANDARD;
+}
+
 static const char *skip_blank(const char *p, enum sql_dialect dialect)
 {
 	for (;;) {
 		if (is_space((unsigned char)*p)) {
 			p++;
-		} else if ((p[0] == '-' && p[1] == '-') || (*p == '#' && dialect == SQL_MYSQL)) {
+		} else if (line_comment(p, dialect)) {
 			p += strcspn(p, "\n");
-		} else if (p[0] == '/' && p[1] == '*' && p[2] == '!') {
-			p += 3; /* MySQL runs what stands in such a comment */
+		} else if (p[0] == '/' && p[1] == '*' &&
+			   (p[2] == '!' || (p[2] == 'M' && p[3] == '!'))) {
+			p += p[2] == 'M' ? 4
+					 : 3; /* MySQL, MariaDB run what stands in such a comment */
 			while (*p >= '0' && *p <= '9')
 				p++;
 		} else if (p[0] == '/' && p[1] == '*') {
@@ -82,11 +97,11 @@ struct sql_token sql_next(const char **cursor, enum sql_dialect dialect)
 		t.kind = SQL_TOKEN_END;
 	} else if (*p == '\'') {
 		t.kind = SQL_TOKEN_LITERAL;
-		end = skip_quoted(p + 1, '\'', dialect == SQL_MYSQL);
+		end = skip_quoted(p + 1, '\'', dialect != SQL_STANDARD);
 	} else if (*p == '"' || *p == '`') {
 		t.kind = SQL_TOKEN_WORD;
 		t.quoted = true;
-		end = skip_quoted(p + 1, *p, dialect == SQL_MYSQL);
+		end = skip_quoted(p + 1, *p, *p == '"' && dialect == SQL_MYSQL);
 		*cursor = end;
 		t.text = p + 1;
 		t.len = (size_t)(end - t.text);
@@ -144,6 +159,9 @@ static const struct verb_row verbs[] = {
 	{ "show",     SQL_SESSION, 0,    NULL },
 	{ "set",      SQL_SESSION, 0,    NULL },
 	{ "use",      SQL_SESSION, 0,    NULL },
+	{ "desc",     SQL_READ,    0,    NULL },
+	{ "savepoint", SQL_SESSION, 0,   NULL },
+	{ "release",  SQL_SESSION, 0,    NULL },
 	{ "begin",    SQL_SESSION, 0,    NULL },
 	{ "start",    SQL_SESSION, 0,    NULL },
 	{ "commit",   SQL_SESSION, 0,    NULL },
@@ -316,9 +334,10 @@ void sql_inspect(const char *statement, struct sql_shape *ret)
 {
 	*ret = (struct sql_shape){ .len = strlen(statement) };
 	inspect(statement, SQL_STANDARD, ret);
-	/* Without these bytes both readings are one. */
-	if (strpbrk(statement, "\\#"))
-		inspect(statement, SQL_MYSQL, ret);
+	/* Without these bytes all readings are one. */
+	if (strpbrk(statement, "\\#") || strstr(statement, "--"))
+		for (enum sql_dialect d = SQL_MYSQL; d < SQL_DIALECT_COUNT; d++)
+			inspect(statement, d, ret);
 	if (ret->len > SQL_BULK_BYTES)
 		shape_raise(ret, .30f, "a statement of unusual size");
 }

@@ -28,7 +28,7 @@ struct sql_shape {
 	size_t len;
 };
 
-/* Under the reading that makes it graver. */
+/* Under the reading that makes it gravest. */
 void sql_inspect(const char *statement, struct sql_shape *ret);
 
 /* The same for statements that differ in literals, spacing and case only. */
@@ -45,11 +45,12 @@ struct sql_token {
 
 /*
  * The same bytes are different statements to different servers; who cannot know
- * which one listens must look at both readings and believe the graver.
+ * which one listens must look at every reading and believe the gravest.
  */
 enum sql_dialect {
-	SQL_STANDARD, /* a backslash in a string is a backslash */
-	SQL_MYSQL,    /* it escapes; # begins a comment */
+	SQL_STANDARD,   /* a backslash in a string is a backslash */
+	SQL_MYSQL,      /* it escapes; # begins a comment, -- only before a blank */
+	SQL_MYSQL_ANSI, /* the same under ANSI_QUOTES: "" holds an identifier */
 	SQL_DIALECT_COUNT,
 };
 

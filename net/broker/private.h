@@ -31,16 +31,19 @@ struct resolver;
 struct relays;
 struct flows;
 
+struct inspector;
+
 struct broker {
 	int epoll_fd;
 	struct source channel;
 	struct backlog *backlog, **backlog_end; /* packets the channel had no room for; owned */
 	struct corpse *corpses;
-	struct relays *relays;     /* owned */
-	struct flows *flows;       /* owned */
-	struct resolver *resolver; /* owned; NULL: no DNS */
-	uint64_t now_ms;           /* monotonic, of this batch */
-	bool over;                 /* the monitor is gone */
+	struct relays *relays;       /* owned */
+	struct flows *flows;         /* owned */
+	struct resolver *resolver;   /* owned; NULL: no DNS */
+	struct inspector *inspector; /* owned; NULL: no database rules */
+	uint64_t now_ms;             /* monotonic, of this batch */
+	bool over;                   /* the monitor is gone */
 };
 
 /* loop.c; @events as epoll_ctl(2) takes them, EPOLLET included */
@@ -72,6 +75,22 @@ void relays_tick(struct broker *b);
 int relays_publish(struct broker *b, const struct net_address *address, uint16_t inside);
 /* A socket for a published connection, or why there is none. */
 void relays_socket(struct broker *b, struct broker_packet *p);
+
+/* What the inspector says of a connection it was given; false: it speaks of none. */
+bool relays_inspected(struct broker *b, struct broker_packet *p);
+/* The inspector is gone, and with it the connections it held. */
+void relays_uninspected(struct broker *b);
+
+/*
+ * inspector.c: the process that sees what goes to databases. Started before the broker is
+ * confined. @tls: "whole" lets encrypted connections through. 0, -errno.
+ */
+int inspector_start(struct broker *b, const char *tls);
+/* Hands both ends of a connection over; they are the inspector's afterwards. 0, -errno. */
+int inspector_open(struct broker *b, struct broker_message *m, const char *name, int agent_fd,
+		   int server_fd);
+void inspector_verdict(struct broker *b, const struct broker_packet *p);
+void inspector_cut(struct broker *b, uint64_t id);
 
 /* flow.c: datagrams of approved destinations. */
 struct flows *flows_new(void);

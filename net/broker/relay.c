@@ -146,7 +146,7 @@ static void end_relay(struct relay *r, int error)
 
 static void move_on(struct relay *r)
 {
-	if (r->over || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
+	if (r->over || r->inspected || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
 		return;
 	int state = r->failed ? -r->failed : stream_pump(r, &r->broker->relays->pool);
 	if (state < 0)
@@ -175,10 +175,61 @@ bool relays_run(struct broker *b)
 	return rs->run != NULL;
 }
 
+/* The inspector gets the ends; what is left here is the id, until it tells their end. */
+static void hand_over(struct relay *r)
+{
+	struct broker_message m = {
+		.type = BROKER_OPEN, .id = r->id, .inspect = r->inspect, .address = r->address
+	};
+	int rc = inspector_open(r->broker, &m, r->name ? r->name : "", r->ends[AGENT].source.fd,
+				r->ends[SERVER].source.fd);
+	if (rc < 0) {
+		end_relay(r, -rc);
+		return;
+	}
+	r->inspected = true;
+	source_close(&r->ends[AGENT].source);
+	source_close(&r->ends[SERVER].source);
+}
+
+bool relays_inspected(struct broker *b, struct broker_packet *p)
+{
+	struct relay *r = find(b->relays, p->m.id);
+	if (!r || !r->inspected)
+		return r != NULL || p->m.type == BROKER_STATEMENT || p->m.type == BROKER_CLOSED;
+	if (p->m.type == BROKER_CLOSED) {
+		r->ways[RELAY_TO_SERVER].bytes = p->m.bytes_out;
+		r->ways[RELAY_TO_CLIENT].bytes = p->m.bytes_in;
+		end_relay(r, p->m.error);
+	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_CLASSIFIED) {
+		broker_tell(b, &p->m, p->m.text_len ? p->text : NULL,
+			    p->m.text_len ? p->m.text_len - 1 : 0);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+void relays_uninspected(struct broker *b)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct relay *next;
+		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
+			next = r->next_same;
+			if (r->inspected)
+				end_relay(r, ECONNABORTED);
+		}
+	}
+}
+
 /* Both ends are there. */
 static void begin(struct relay *r)
 {
 	r->deadline_ms = 0;
+	if (r->inspect & BROKER_INSPECT_DATABASE) {
+		hand_over(r);
+		return;
+	}
 	int rc = inspect_begin(r);
 	if (rc < 0)
 		end_relay(r, -rc);
@@ -388,13 +439,20 @@ void relays_cancel(struct broker *b, uint64_t id)
 void relays_cut(struct broker *b, uint64_t id)
 {
 	struct relay *r = find(b->relays, id);
-	if (r)
-		end_relay(r, ECONNRESET);
+	if (!r)
+		return;
+	if (r->inspected)
+		inspector_cut(b, id);
+	end_relay(r, ECONNRESET);
 }
 
 void relays_verdict(struct broker *b, const struct broker_packet *p)
 {
 	struct relay *r = find(b->relays, p->m.id);
+	if (r && r->inspected) {
+		inspector_verdict(b, p);
+		return;
+	}
 	for (unsigned i = 0; r && r->inspector && i < r->ask_count; i++) {
 		if (r->asks[i] != p->m.ask)
 			continue;

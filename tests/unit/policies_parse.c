@@ -215,7 +215,8 @@ static void every_value_arrives(void **state)
 		"  \"memory\": false }, \"filesystem\": { \"workspace\": \"read-only\",\n"
 		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"ambient\": [ \"/usr/**\" ] "
 		"},\n"
-		"\"network\": { \"mode\": \"host\", \"host_ports\": [ 80, 80, 443 ], \"publish\": "
+		"\"network\": { \"mode\": \"host\", \"database_tls\": \"whole\", \"host_ports\": [ "
+		"80, 80, 443 ], \"publish\": "
 		"[ 1, \"8080:80\", \"1:1\" ], \"allow_unix\": [ \"/run/a.sock\" ] },\n"
 		"\"limits\": { \"memory\": \"2G\", \"pids\": 10, \"cpu\": 1.5, \"open_files\": 9,\n"
 		"  \"wall_seconds\": 60 }, \"on_exit\": \"ask\" /* the end */ }");
@@ -238,6 +239,7 @@ static void every_value_arrives(void **state)
 	assert_false(p->monitors.memory);
 	assert_int_equal(p->workspace, WORKSPACE_READ_ONLY);
 	assert_int_equal(p->net, NET_HOST);
+	assert_int_equal(p->database_tls, DATABASE_TLS_WHOLE);
 	assert_int_equal(p->host_port_count, 2);
 	assert_int_equal(p->publish_count, 2);
 	assert_int_equal(p->publish[0].inside, 1);

@@ -1,0 +1,377 @@
+/* One inspected connection: two sockets, and the machine between them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/inspect/inspect.h"
+#include "net/wire/sniff.h"
+
+enum {
+	BUCKETS = 4096,
+	READ_SIZE = 65536,
+	WRITE_HIGH = 256 * 1024, /* no more is read for a side that has this much to hear */
+	ROUNDS = 8,
+};
+
+struct end {
+	struct inspected *of; /* first: what epoll is given is the end */
+	int fd;               /* owned */
+	bool readable, writable, eof, shut;
+	struct wire_bytes unread; /* read, not yet taken by the machine */
+	uint64_t bytes;           /* written to it */
+};
+
+struct inspected {
+	struct inspected *next, *next_unsent, *next_dead;
+	uint64_t id, ask;
+	struct end ends[WIRE_SIDE_COUNT];
+	struct wire_conn *wire; /* owned; NULL until it is known what is spoken */
+	uint16_t port;
+	bool asked, unsent, over;
+};
+
+static struct inspected *dead; /* freed after the batch */
+
+static enum wire_side other(enum wire_side side)
+{
+	return side == WIRE_CLIENT ? WIRE_SERVER : WIRE_CLIENT;
+}
+
+static struct inspected **find(struct inspect_loop *l, uint64_t id)
+{
+	struct inspected **at;
+
+	if (!l->by_id)
+		l->by_id = calloc(BUCKETS, sizeof(struct inspected *));
+	if (!l->by_id)
+		abort(); /* at the first connection, or never */
+	for (at = &l->by_id[id % BUCKETS]; *at && (*at)->id != id; at = &(*at)->next)
+		;
+	return at;
+}
+
+static void tell(struct inspect_loop *l, struct broker_message *m, const char *text, size_t len)
+{
+	int r = broker_send(l->channel_fd, m, text, len, NULL, 0);
+
+	/* The end of a connection must be heard; for a question there is another chance. */
+	l->over |= r < 0 && r != -EAGAIN;
+}
+
+static void end_connection(struct inspect_loop *l, struct inspected *c, int error)
+{
+	struct broker_message m = { .type = BROKER_CLOSED,
+				    .id = c->id,
+				    .error = error,
+				    .bytes_out = c->ends[WIRE_SERVER].bytes,
+				    .bytes_in = c->ends[WIRE_CLIENT].bytes };
+	const char *why = c->wire ? c->wire->closed_why : NULL;
+
+	if (c->over)
+		return;
+	c->over = true;
+	if (!error && why)
+		m.error = EPROTO;
+	*find(l, c->id) = c->next;
+	for (struct inspected **at = &l->unsent; *at; at = &(*at)->next_unsent) {
+		if (*at == c) {
+			*at = c->next_unsent;
+			break;
+		}
+	}
+	for (unsigned s = 0; s < WIRE_SIDE_COUNT; s++) {
+		close(c->ends[s].fd);
+		wire_bytes_finish(&c->ends[s].unread);
+	}
+	tell(l, &m, why, why ? strlen(why) : 0);
+	c->next_dead = dead;
+	dead = c;
+}
+
+void inspected_bury(struct inspect_loop *l)
+{
+	(void)l;
+	while (dead) {
+		struct inspected *c = dead;
+
+		dead = c->next_dead;
+		wire_free(c->wire);
+		free(c);
+	}
+}
+
+/* Puts the machine's question. A channel without room is tried again when it has. */
+static void ask(struct inspect_loop *l, struct inspected *c)
+{
+	static uint64_t last;
+	const struct wire_question *q = &c->wire->question;
+	uint32_t flags = q->flags;
+	char text[BROKER_TEXT_MAX];
+	size_t n = strlen(c->wire->protocol->name) + 1, m = strlen(c->wire->database) + 1;
+	size_t len = q->len;
+
+	if (len > sizeof(text) - 1 - n - m) {
+		len = sizeof(text) - 1 - n - m;
+		flags |= STATEMENT_CUT;
+	}
+	memcpy(text, c->wire->protocol->name, n);
+	memcpy(text + n, c->wire->database, m);
+	memcpy(text + n + m, q->text, len);
+	struct broker_message message = { .type = BROKER_STATEMENT,
+					  .id = c->id,
+					  .ask = ++last,
+					  .action_type = action_type_of_statement(flags),
+					  .op = OP_QUERY,
+					  .statement_flags = flags };
+	c->ask = message.ask;
+	c->asked = true;
+	int r = broker_send(l->channel_fd, &message, text, n + m + len, NULL, 0);
+	if (r == -EAGAIN && !c->unsent) {
+		c->unsent = true;
+		c->next_unsent = l->unsent;
+		l->unsent = c;
+	}
+	l->over |= r < 0 && r != -EAGAIN;
+}
+
+void inspected_resend(struct inspect_loop *l)
+{
+	struct inspected *list = l->unsent;
+
+	l->unsent = NULL;
+	while (list) {
+		struct inspected *c = list;
+
+		list = c->next_unsent;
+		c->unsent = false;
+		ask(l, c);
+	}
+}
+
+static void classified(struct inspect_loop *l, const struct inspected *c, const struct sniff *s)
+{
+	struct broker_message m = { .type = BROKER_CLASSIFIED, .id = c->id };
+	char text[64 + sizeof(s->name)];
+	const char *protocol = sniff_name(s->protocol);
+	size_t n = strlen(protocol) + 1, len = strlen(s->name);
+
+	memcpy(text, protocol, n);
+	memcpy(text + n, s->name, len);
+	tell(l, &m, text, n + len);
+}
+
+/* What is spoken, from what either side has said so far. 1 known, 0 not yet, -errno closed. */
+static int identify(struct inspect_loop *l, struct inspected *c)
+{
+	struct sniff s = { 0 };
+	const struct wire_bytes *client = &c->ends[WIRE_CLIENT].unread;
+	const struct wire_bytes *server = &c->ends[WIRE_SERVER].unread;
+
+	sniff_peers(wire_bytes_at(client), client->len, wire_bytes_at(server), server->len, c->port,
+		    &s);
+	if (s.protocol == SNIFF_MORE)
+		return c->ends[WIRE_CLIENT].eof || c->ends[WIRE_SERVER].eof ? -EPROTO : 0;
+	classified(l, c, &s);
+	/* Where a database listens nothing passes that is not understood. */
+	if (!s.wire && sniff_database_port(c->port))
+		return -EPROTO;
+	c->wire = wire_new(s.wire ? s.wire : &wire_opaque, &l->setup);
+	return c->wire ? 1 : -ENOMEM;
+}
+
+/* 1 moved, 0 not, -errno. */
+static int write_end(struct inspected *c, enum wire_side side)
+{
+	struct end *e = &c->ends[side];
+	struct wire_bytes *out = &c->wire->out[side];
+
+	if (!e->writable || !out->len)
+		return 0;
+	ssize_t n = send(e->fd, wire_bytes_at(out), out->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n >= 0) {
+		e->bytes += (uint64_t)n;
+		wire_bytes_take(out, (size_t)n);
+		return 1;
+	}
+	if (errno != EAGAIN)
+		return errno == EINTR ? 1 : -errno;
+	e->writable = false;
+	return 0;
+}
+
+static int read_end(struct inspected *c, enum wire_side side)
+{
+	static uint8_t buffer[READ_SIZE];
+	struct end *e = &c->ends[side];
+
+	if (!e->readable || e->eof || e->unread.len >= READ_SIZE ||
+	    (c->wire && c->wire->out[other(side)].len >= WRITE_HIGH))
+		return 0;
+	ssize_t n = recv(e->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+	if (n < 0) {
+		if (errno != EAGAIN)
+			return errno == EINTR ? 1 : -errno;
+		e->readable = false;
+		return 0;
+	}
+	e->eof = n == 0;
+	const uint8_t *bytes = buffer;
+	size_t len = (size_t)n;
+	if (c->wire && !e->unread.len) { /* what the machine takes at once is not copied */
+		size_t taken = wire_feed(c->wire, side, bytes, len);
+		bytes += taken;
+		len -= taken;
+	}
+	wire_bytes_put(&e->unread, bytes, len);
+	return e->unread.failed ? -ENOMEM : 1;
+}
+
+/* What was read and not taken is offered again: the machine may have been waiting for the other side. */
+static int offer(struct inspected *c, enum wire_side side)
+{
+	struct end *e = &c->ends[side];
+	size_t n = wire_feed(c->wire, side, wire_bytes_at(&e->unread), e->unread.len);
+
+	if (n)
+		wire_bytes_take(&e->unread, n);
+	return n > 0;
+}
+
+/* The end of one way: what was said has been heard, so the other side is told. */
+static void pass_eof(struct inspected *c, enum wire_side side)
+{
+	struct end *from = &c->ends[side], *dst = &c->ends[other(side)];
+
+	if (!from->eof || dst->shut || c->wire->out[other(side)].len || c->asked)
+		return;
+	dst->shut = true;
+	shutdown(dst->fd, SHUT_WR);
+}
+
+static bool finished(const struct inspected *c)
+{
+	const struct wire_conn *w = c->wire;
+
+	if (w->closing)
+		return (!w->out[WIRE_CLIENT].len || c->ends[WIRE_SERVER].shut) &&
+		       !w->out[WIRE_SERVER].len;
+	return c->ends[WIRE_CLIENT].shut && c->ends[WIRE_SERVER].shut;
+}
+
+/* One turn of everything that can move. 1 moved, 0 not, -errno. */
+static int turn(struct inspect_loop *l, struct inspected *c)
+{
+	int moved = 0;
+
+	for (enum wire_side s = WIRE_CLIENT; s < WIRE_SIDE_COUNT; s++) {
+		int r = read_end(c, s);
+		if (r < 0)
+			return r;
+		moved |= r;
+	}
+	if (!c->wire) {
+		int r = identify(l, c);
+		if (r <= 0)
+			return r < 0 ? r : moved;
+		moved = 1;
+	}
+	/* The server first: it may be what the client's side waits for. */
+	moved |= offer(c, WIRE_SERVER);
+	moved |= offer(c, WIRE_CLIENT);
+	for (enum wire_side s = WIRE_CLIENT; s < WIRE_SIDE_COUNT; s++) {
+		int r = write_end(c, s);
+		if (r < 0)
+			return r;
+		moved |= r;
+		if (c->wire->out[s].failed)
+			return -ENOMEM;
+	}
+	if (c->wire->asking && !c->asked)
+		ask(l, c);
+	if (!c->wire->closing) {
+		pass_eof(c, WIRE_CLIENT);
+		pass_eof(c, WIRE_SERVER);
+	}
+	return moved;
+}
+
+static void pump(struct inspect_loop *l, struct inspected *c)
+{
+	int r = 1;
+
+	while (r > 0 && !c->over) {
+		r = turn(l, c);
+		if (r < 0)
+			end_connection(l, c, -r);
+		else if (c->wire && finished(c))
+			end_connection(l, c, 0);
+	}
+}
+
+void inspected_ready(struct inspect_loop *l, void *tag, uint32_t events)
+{
+	struct end *e = tag;
+
+	if (e->of->over)
+		return;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		e->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		e->writable = true;
+	pump(l, e->of);
+}
+
+void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p)
+{
+	struct inspected *c = *find(l, p->m.id);
+
+	if (!c || !c->asked || c->ask != p->m.ask)
+		return;
+	c->asked = false;
+	wire_answer(c->wire, p->m.error == 0, *p->text ? p->text : "refused by the policy");
+	pump(l, c);
+}
+
+void inspected_cut(struct inspect_loop *l, uint64_t id)
+{
+	struct inspected *c = *find(l, id);
+
+	if (c)
+		end_connection(l, c, ECONNRESET);
+}
+
+static int watch_end(struct inspect_loop *l, struct inspected *c, enum wire_side side, int fd)
+{
+	struct end *e = &c->ends[side];
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				     .data.ptr = e };
+
+	*e = (struct end){ .of = c, .fd = fd, .readable = true, .writable = true };
+	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void inspected_open(struct inspect_loop *l, struct broker_packet *p)
+{
+	struct inspected **at = find(l, p->m.id);
+	struct inspected *c = p->fd_count == 2 && !*at ? calloc(1, sizeof(*c)) : NULL;
+	struct broker_message failed = { .type = BROKER_CLOSED, .id = p->m.id, .error = ENOBUFS };
+
+	if (!c) {
+		tell(l, &failed, NULL, 0);
+		return;
+	}
+	c->id = p->m.id;
+	c->port = p->m.address.port;
+	*at = c;
+	p->fd_count = 0; /* ours now */
+	int first = watch_end(l, c, WIRE_CLIENT, p->fds[0]);
+	int second = watch_end(l, c, WIRE_SERVER, p->fds[1]);
+	l->setup.nonce = l->setup.nonce * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	if (first < 0 || second < 0)
+		end_connection(l, c, ENOBUFS);
+	else
+		pump(l, c);
+}

@@ -1,0 +1,46 @@
+/*
+ * vsandbox-inspect: the process that sees what goes to a database. It is handed
+ * both ends of a connection and holds nothing else: no file, no program, no way to
+ * open a socket. What it asks, and what it says, goes to the broker over
+ * net/broker.h's protocol; the monitor decides.
+ *
+ *   broker                                  inspector
+ *   OPEN {id, address, inspect, name; fds: agent's end, server's end} -->
+ *                                       <-- CLASSIFIED {protocol NUL detail}
+ *                                       <-- STATEMENT {ask, action_type, op, flags;
+ *                                                      protocol NUL database NUL text}
+ *   VERDICT {id, ask, error; why} -->
+ *   CUT {id} -->
+ *                                       <-- CLOSED {id, bytes; why}
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/broker.h"
+#include "net/wire/wire.h"
+
+struct inspected;
+
+struct inspect_loop {
+	int channel_fd, epoll_fd;
+	struct inspected **by_id; /* owned; buckets */
+	struct inspected *unsent; /* that have a question the channel had no room for */
+	struct wire_setup setup;
+	bool over; /* the broker is gone */
+};
+
+/* connection.c. Takes the packet's descriptors; a connection that cannot be made is closed. */
+void inspected_open(struct inspect_loop *l, struct broker_packet *p);
+void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p);
+void inspected_cut(struct inspect_loop *l, uint64_t id);
+/* @tag: what epoll was given for a descriptor of a connection. */
+void inspected_ready(struct inspect_loop *l, void *tag, uint32_t events);
+/* The channel has room again. */
+void inspected_resend(struct inspect_loop *l);
+/* After a batch of events, which may name a connection more than once. */
+void inspected_bury(struct inspect_loop *l);
+
+/* confine.c: from now on nothing but the descriptors held, for every thread. 0, -errno. */
+int confine_inspector(void);

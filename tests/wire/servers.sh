@@ -1,0 +1,111 @@
+# Real database servers on the loopback, in $work, owned by nobody who matters. Sourced.
+# Each start_* sets NAME_port and adds its pid to $server_pids; servers_stop ends them by pid.
+# shellcheck shell=bash disable=SC2154
+# initdb wants a user with a name; the packages made this one.
+server_uid=$(id -u postgres)
+server_gid=$(id -g postgres)
+server_pids=()
+
+# become_server COMMAND...: as the servers' user; for a subshell, whose pid is then the server's
+become_server() {
+	if [ "$(id -u)" -eq 0 ]; then
+		exec setpriv --reuid "$server_uid" --regid "$server_gid" --clear-groups \
+			env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
+	else
+		exec env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
+	fi
+}
+
+as_server() {
+	(become_server "$@")
+}
+
+# free_port: one nobody listens at now
+free_port() {
+	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	local left=$(($1 * 10))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+server_dir() {
+	mkdir -p "$work/$1"
+	[ "$(id -u)" -ne 0 ] || chown "$server_uid:$server_gid" "$work/$1"
+}
+
+start_pg() {
+	local bin
+	bin=$(echo /usr/lib/postgresql/*/bin)
+	pg_port=$(free_port)
+	server_dir pg
+	echo secret >"$work/pg-password"
+	chmod 644 "$work/pg-password"
+	as_server "$bin/initdb" -D "$work/pg/data" -U postgres -A scram-sha-256 \
+		--pwfile="$work/pg-password" -E UTF8 --no-sync >"$work/pg-init.log" 2>&1 || return 1
+	as_server openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test \
+		-keyout "$work/pg/data/server.key" -out "$work/pg/data/server.crt" 2>/dev/null
+	become_server "$bin/postgres" -D "$work/pg/data" -p "$pg_port" -c listen_addresses=127.0.0.1 \
+		-c unix_socket_directories="$work/pg" -c fsync=off -c ssl=on \
+		-c log_min_messages=warning >"$work/pg.log" 2>&1 &
+	server_pids+=($!)
+	export PGPASSWORD=secret PGUSER=postgres PGHOST=127.0.0.1 PGCONNECT_TIMEOUT=20
+	wait_for 30 psql -p "$pg_port" -d postgres -c 'select 1'
+}
+
+start_mariadb() {
+	mariadb_port=$(free_port)
+	server_dir mariadb
+	as_server mariadb-install-db --no-defaults --datadir="$work/mariadb/data" \
+		--auth-root-authentication-method=normal --skip-test-db >"$work/mariadb-init.log" 2>&1 ||
+		return 1
+	become_server mariadbd --no-defaults --datadir="$work/mariadb/data" --port="$mariadb_port" \
+		--bind-address=127.0.0.1 --socket="$work/mariadb/s" --pid-file="$work/mariadb/pid" \
+		--local-infile=1 >"$work/mariadb.log" 2>&1 &
+	server_pids+=($!)
+	wait_for 30 mariadb --no-defaults -S "$work/mariadb/s" -u root -e 'select 1' || return 1
+	mariadb --no-defaults -S "$work/mariadb/s" -u root -e "
+		create database d; create database e;
+		create user u@'127.0.0.1' identified by 'secret'; grant all on *.* to u@'127.0.0.1'"
+}
+
+start_redis() {
+	redis_port=$(free_port)
+	server_dir redis
+	become_server redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$work/redis" --save '' \
+		--enable-debug-command yes >"$work/redis.log" 2>&1 &
+	server_pids+=($!)
+	wait_for 15 redis-cli -p "$redis_port" ping
+}
+
+# start_between NAME POLICY TLS LISTEN:SERVER:NOMINAL...: the inspector in between, with its log
+start_between() {
+	local name=$1 policy=$2 tls=$3
+	shift 3
+	mkfifo "$work/$name.in"
+	sleep 1000000 >"$work/$name.in" &
+	server_pids+=($!)
+	"$BETWEEN" "$INSPECT" "$tls" "$policy" "$work/$name.log" "$@" \
+		<"$work/$name.in" >"$work/$name.out" 2>&1 &
+	server_pids+=($!)
+	wait_for 10 grep -q ready "$work/$name.out"
+}
+
+# Nothing survives: PostgreSQL would wait for its clients.
+servers_stop() {
+	local pid
+	for pid in "${server_pids[@]}"; do
+		kill -TERM "$pid" 2>/dev/null
+	done
+	for pid in "${server_pids[@]}"; do
+		wait_for 5 eval "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+}
