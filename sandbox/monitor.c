@@ -1,6 +1,7 @@
 /* The pipe and its life: start, receive, decide, carry out, end. */
 #include "sandbox/monitor.h"
 
+#include <asm/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -80,8 +81,30 @@ int worker_umask(struct worker *w)
 	return 0;
 }
 
+/*
+ * Where the namespace knows but one id, the kernel says EINVAL to any other; who has no powers expects EPERM.
+ * Decided on registers alone. setfsuid and setfsgid never fail.
+ */
+static bool wants_foreign_id(const struct worker *w)
+{
+	long nr = w->n.notif.data.nr;
+	if (!w->watch->creds_fixed || nr == __NR_setfsuid || nr == __NR_setfsgid)
+		return false;
+	for (unsigned i = 0; i < SYSCALL_ARGS; i++) {
+		uint32_t id = (uint32_t)w->n.notif.data.args[i];
+		if ((w->row->args[i] == ARG_UID && id != UINT32_MAX && id != geteuid()) ||
+		    (w->row->args[i] == ARG_GID && id != UINT32_MAX && id != getegid()))
+			return true;
+	}
+	return false;
+}
+
 static void carry_creds(struct worker *w)
 {
+	if (wants_foreign_id(w)) {
+		worker_answer(w, -EPERM);
+		return;
+	}
 	/* Takes effect after our answer; from now on nothing about this thread is remembered. */
 	tracee_changing(w->watch->tracees, w->task->tid);
 	if (!w->watch->creds_fixed)

@@ -1106,6 +1106,13 @@ static void foreign(void)
 	section("what is not ours");
 	SHUT(open("/etc/passwd", O_RDONLY));
 	SHUT(open("/proc/1/environ", O_WRONLY));
+	if (geteuid() != 0) { /* ids that a namespace of one does not even know */
+		TRY(setuid(65534));
+		TRY(setgid(65534));
+		TRY(setresuid(geteuid(), 65534, (uid_t)-1));
+		TRY(setresuid((uid_t)-1, geteuid(), (uid_t)-1));
+		TRY(setregid(getegid(), getegid()));
+	}
 	SHUT(open("foreign/file", O_RDONLY));
 	SHUT(open("foreign/file", O_WRONLY));
 	SHUT(open("foreign/new", O_WRONLY | O_CREAT, 0600));
