@@ -237,15 +237,10 @@ static int perform_rename(struct worker *w, int fixed)
 /*
  * Rootless, an overlay cannot decode where a copied-up file came from, so a new link to a
  * lower file shows another inode number than the old name did, and git takes that for a swapped file.
- * The name that was renamed keeps the number: move the file to the new name and link it back.
+ * The name that was renamed keeps the number: so the file is moved to the new name and linked back.
  */
-static int keep_number(const struct place *from, const struct place *to)
+static int swap_names(const struct place *from, const struct place *to)
 {
-	struct stat st;
-	if (!S_ISREG(from->st.st_mode) ||
-	    fstatat(to->parent_fd, to->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    st.st_ino == from->st.st_ino)
-		return 0;
 	if (unlinkat(to->parent_fd, to->leaf, 0) < 0 ||
 	    renameat(from->parent_fd, from->leaf, to->parent_fd, to->leaf) < 0)
 		return kernel_errno();
@@ -253,6 +248,23 @@ static int keep_number(const struct place *from, const struct place *to)
 		return 0;
 	int r = kernel_errno();
 	renameat(to->parent_fd, to->leaf, from->parent_fd, from->leaf);
+	return r;
+}
+
+static int keep_number(const struct place *from, const struct place *to)
+{
+	struct stat st, dir;
+	if (!S_ISREG(from->st.st_mode) ||
+	    fstatat(to->parent_fd, to->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_ino == from->st.st_ino)
+		return 0;
+	if (fstat(from->parent_fd, &dir) < 0 || fstat(to->parent_fd, &st) < 0)
+		return kernel_errno();
+	int r = swap_names(from, to);
+	/* a link touches the time of the directory it is made in, not of the one that has the old name */
+	const struct timespec times[2] = { dir.st_atim, dir.st_mtim };
+	if (st.st_ino != dir.st_ino || st.st_dev != dir.st_dev)
+		utimensat(from->parent_fd, "", times, AT_EMPTY_PATH);
 	return r;
 }
 
