@@ -612,7 +612,8 @@ java_threads
 pipelines
 busy_nginx
 busy_redis
-busy_postgres
+# initdb wants its user to have a name; for the nameless one the suite of root, who runs it as nobody, stands
+! id -un >/dev/null 2>&1 || busy_postgres
 stops_deletion
 lists_and_cuts
 rolls_back

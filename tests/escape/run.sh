@@ -47,7 +47,7 @@ mkdir -m 755 "$work/bin" && cp "$ATTACK_BIN"/* "$work/bin/" || exit 1
 cp "$here/attack.json" "$work/attack.json"
 if [ -n "$uid" ]; then
 	# The program, with the policies it was built beside, where that user can read them.
-	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX" "$work/vs/build/release/vsandbox" &&
+	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX"* "$work/vs/build/release/" &&
 		cp -r "$top/policies" "$work/vs/policies" && VSANDBOX=$work/vs/build/release/vsandbox
 fi
 

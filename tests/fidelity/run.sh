@@ -44,7 +44,7 @@ case $policy in
 */*) cp "$policy" "$work/policy.json" && policy=$work/policy.json ;;
 esac
 if [ -n "$uid" ]; then
-	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX" "$work/vs/build/release/vsandbox" &&
+	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX"* "$work/vs/build/release/" &&
 		cp -r "$top/policies" "$work/vs/policies" && VSANDBOX=$work/vs/build/release/vsandbox
 fi
 

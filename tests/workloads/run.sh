@@ -65,7 +65,7 @@ cp -r "$here/jobs" "$work/jobs"
 # In the job's temp, where every policy lets it read: a work tree outside of it is no business of an agent.
 cp -r "$fixtures" "$work/fixtures" && fixtures=$work/fixtures
 if [ -n "$uid" ]; then
-	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX" "$work/vs/build/release/vsandbox" &&
+	mkdir -p "$work/vs/build/release" && cp "$VSANDBOX"* "$work/vs/build/release/" &&
 		cp -r "$top/policies" "$work/vs/policies" && VSANDBOX=$work/vs/build/release/vsandbox
 fi
 
