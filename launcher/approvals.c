@@ -100,11 +100,12 @@ void approvals_held(struct approvals *a, uint32_t id, const char *text)
 		log_info("approval %u waits: vsandbox approve list %s", id, a->session);
 }
 
-void approvals_settled(struct approvals *a, uint32_t id)
+void approvals_settled(struct approvals *a, uint32_t id, bool denied)
 {
 	struct approval *p = find(a, id);
 	if (!p)
 		return;
+	a->denied_any |= denied;
 	if (a->asked == id) {
 		if (a->prompt == PROMPT_SHOWN)
 			dprintf(a->tty_fd, "(over)\n");

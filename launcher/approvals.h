@@ -54,7 +54,8 @@ void approvals_init(struct approvals *a, const struct control_host *host, const 
 void approvals_finish(struct approvals *a);
 
 void approvals_held(struct approvals *a, uint32_t id, const char *text);
-void approvals_settled(struct approvals *a, uint32_t id);
+/* @denied: by a person or by time; else it was allowed, or nobody waits for it any more. */
+void approvals_settled(struct approvals *a, uint32_t id, bool denied);
 
 /* Tells the monitor. @by: who answers, for the log. @ticket of the reply. 0, -ENOENT, -errno. */
 int approvals_answer(struct approvals *a, uint32_t id, bool allow, enum hold_scope scope,

@@ -157,6 +157,8 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 	if (prompted && from_terminal &&
 	    (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
 		approvals_withdraw(&g->approvals);
+	if (from_terminal && (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
+		tell_monitor(g, MONITOR_SIGNALLED, signum);
 	if (signum == SIGCONT)
 		approvals_prompt(&g->approvals);
 	if (signum == SIGINT && from_terminal) {
@@ -181,6 +183,12 @@ static void on_failed(struct gateway *g, const struct packet *m)
 static void on_exec_failed(struct gateway *g, int errnum)
 {
 	bool missing = errnum == ENOENT || errnum == ENOTDIR;
+	if (g->approvals.denied_any && !missing) { /* it was the first that was asked about */
+		g->exit_code = EXIT_APPROVAL;
+		g->reason = "approval denied";
+		log_error("%s: nobody allowed it to be started", g->run->argv[0]);
+		return;
+	}
 	g->exit_code = missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	g->reason = missing ? "not found" : "not executable";
 	log_error("%s: %s", g->run->argv[0],
@@ -301,7 +309,7 @@ static void on_messages(struct gateway *g)
 			approvals_held(&g->approvals, m.ticket, m.text);
 			break;
 		case MONITOR_SETTLED:
-			approvals_settled(&g->approvals, m.ticket);
+			approvals_settled(&g->approvals, m.ticket, m.value);
 			break;
 		case MONITOR_REPLY:
 			if (m.ticket == APPROVALS_TICKET)

@@ -292,6 +292,7 @@ int policy_text_write(FILE *f, const struct policy *p, struct err *err)
 	text(&o, "name", p->name);
 	text(&o, "description", p->description ? p->description : "");
 	text(&o, "mode", policy_mode_name(p->mode));
+	text(&o, "pause", policy_pause_name(p->pause));
 	if (p->allowed_types_present)
 		types(&o, p->allowed_types);
 	patterns(&o, "allowed_resources", &p->allowed);

@@ -14,6 +14,8 @@
 
 enum policy_mode { MODE_ALERT, MODE_PAUSE, MODE_ROLLBACK, MODE_OBSERVE, MODE_COUNT };
 enum policy_effect { EFFECT_BLOCK, EFFECT_PAUSE, EFFECT_ALLOW, EFFECT_COUNT };
+/* What waits with a call that a person is asked about: itself, or everything. */
+enum policy_pause { PAUSE_CALL, PAUSE_TREE, PAUSE_COUNT };
 enum policy_net { NET_NONE, NET_ALLOWLIST, NET_HOST, NET_COUNT };
 /* A connection to a database that asks for TLS: told there is none, or decided as a whole. */
 enum policy_database_tls { DATABASE_TLS_REFUSE, DATABASE_TLS_WHOLE, DATABASE_TLS_COUNT };
@@ -78,6 +80,7 @@ struct policy {
 	const char *name, *description;
 	struct policy_origin origin;
 	enum policy_mode mode;
+	enum policy_pause pause;
 	/* profile */
 	uint32_t allowed_types; /* bit per enum action_type */
 	bool allowed_types_present;
@@ -208,6 +211,7 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 bool policy_names_address(const struct policy *p, const char *address);
 
 const char *policy_mode_name(enum policy_mode mode);
+const char *policy_pause_name(enum policy_pause pause);
 const char *policy_net_name(enum policy_net net);
 const char *policy_journal_name(enum policy_journal journal);
 const char *policy_on_exit_name(enum policy_on_exit on_exit);

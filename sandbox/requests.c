@@ -24,10 +24,10 @@ static int request_status(struct watch *watch, const char *argument, struct buf 
 			  struct err *err)
 {
 	(void)argument, (void)err;
-	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u}",
+	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u,\"approvals\":%u}",
 		   watch->freeze.reasons ? "true" : "false",
 		   freeze_has(&watch->freeze, FREEZE_PERSON) ? "true" : "false",
-		   watch->hold.waiting);
+		   hold_waiting(&watch->hold), hold_questions(&watch->hold));
 	return 0;
 }
 
