@@ -380,3 +380,117 @@ t.join()'
 	run "$VSANDBOX" diff
 	[[ "$output" == *answered* ]]
 }
+
+# The whole tree
+
+# A policy that freezes everything while somebody is asked; the agent counts in a file of the host's.
+prepare_tree() {
+	prepare
+	sed -i 's/"risk_threshold"/"pause": "tree", "risk_threshold"/' "$POLICY"
+	cat >count.py <<-'PY'
+		import mmap, os, signal, sys, time
+		open("ticks", "wb").write(bytes(4096))
+		m = mmap.mmap(os.open("ticks", os.O_RDWR), 4096)
+		def alarm(*_):
+		    m[1] = (m[1] + 1) % 256
+		if os.fork() == 0:
+		    while True:
+		        m[0] = (m[0] + 1) % 256
+		        time.sleep(0.002)
+		signal.signal(signal.SIGALRM, alarm) # a timer of its own must not let it go on
+		signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+		print("before", flush=True)
+		for name in sys.argv[1:]:
+		    try:
+		        open(name, "w").close()
+		        print("made", name, flush=True)
+		    except OSError as e:
+		        print("failed", name, e.errno, flush=True)
+		time.sleep(1)
+		os.kill(0, signal.SIGKILL)
+	PY
+}
+
+counting() {
+	local before
+	before=$(cksum <ticks)
+	sleep 0.3
+	[ "$(cksum <ticks)" != "$before" ]
+}
+
+@test "pause tree: everything is frozen until the last question is settled" {
+	prepare_tree
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask b.ask
+	within 5 waiting
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" resume # that is about another reason
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" ps --json | grep -q '"live":{"paused":false,"frozen":true,"approvals":1}'
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for b.ask
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" approve deny 2
+	within 5 out_has 'failed b.ask 13'
+	counting
+	out_has 'made a.ask'
+	"$VSANDBOX" kill "$(sessions)"
+	wait "$GATEWAY" || true
+}
+
+@test "pause tree: a signal of a person's is acted on, kill ends it, nobody answering denies" {
+	prepare_tree
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 waiting
+	kill -TERM "$GATEWAY"
+	run wait "$GATEWAY"
+	[ "$(state_of "$(sessions)")" = ended ]
+	"$VSANDBOX" show --json "$(sessions)" | grep -q '"exit_code":143'
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 waiting
+	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	run wait "$GATEWAY"
+	[ "$(state_of "$(sessions | tail -n 1)")" = ended ]
+	in_background --approve web --approval-timeout 1 --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 out_has 'failed a.ask 13'
+	counting
+	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	wait "$GATEWAY" || true
+}
+
+@test "the first program denied by a person or by time: 121" {
+	prepare
+	sed -i 's/\*\.ask/*true/; s/"any"/"code_execution"/' "$POLICY"
+	run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 1 -- /usr/bin/true
+	[ "$status" -eq 121 ]
+	[[ "$output" == *'nobody allowed it'* ]]
+	"$VSANDBOX" show --json | grep -q '"reason":"approval denied"'
+	in_background --approve web -- /usr/bin/true
+	within 5 waiting
+	"$VSANDBOX" approve deny 1
+	local code=0
+	wait "$GATEWAY" || code=$?
+	[ "$code" -eq 121 ]
+}
+
+@test "ps and show say paused, and how many approvals wait; a stopped gateway does not hold them up" {
+	prepare
+	in_background --approve web -- sh -c 'for i in 1 2 3; do echo >$i.ask & done; wait'
+	within 5 waiting 3
+	"$VSANDBOX" ps | grep -q 'running .*(3 wait for approval)'
+	"$VSANDBOX" show | grep -q '^to approve 3: vsandbox approve list'
+	"$VSANDBOX" pause
+	"$VSANDBOX" ps | grep -q ' paused .*(3 wait'
+	"$VSANDBOX" show | grep -q '^state      paused'
+	kill -STOP "$GATEWAY"
+	for _ in $(seq 20); do # more than wait to be accepted
+		run timeout 5 "$VSANDBOX" ps --json
+		[ "$status" -eq 0 ]
+		[[ "$output" == *'"state":"running","live":null'* ]]
+	done
+	kill -CONT "$GATEWAY"
+	within 5 waiting 3
+	"$VSANDBOX" kill "$(sessions)"
+}
