@@ -28,6 +28,7 @@ struct approval {
 	uint32_t id; /* 0 free */
 	uint64_t deadline_ms;
 	bool passed_over;          /* could not be asked here, or was put off: not prompted again */
+	bool notified;             /* by a notify_command: notify.h */
 	struct json_object *event; /* owned */
 };
 

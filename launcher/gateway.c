@@ -32,6 +32,7 @@
 #include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/netplan.h"
+#include "launcher/notify.h"
 #include "launcher/on_exit.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
@@ -56,6 +57,7 @@ struct gateway {
 	struct control control;
 	struct control_host host;
 	struct approvals approvals;
+	struct notify notify;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
@@ -374,10 +376,12 @@ static void supervise(struct gateway *g)
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
 		timeout = timeout_of(now, g->kill_ms, timeout);
+		timeout = timeout_of(now, notify_due_ms(&g->notify, &g->approvals, now), timeout);
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout);
 		if (n < 0 && errno != EINTR)
 			log_error("poll: %s, continuing", strerrordesc_np(errno));
 		on_time(g, now_ms());
+		notify_tend(&g->notify, &g->approvals, now_ms());
 		if (n <= 0)
 			continue;
 		uint64_t woken;
@@ -697,6 +701,7 @@ static uint64_t wall_ns(void)
 int gateway_run(struct run *run)
 {
 	struct gateway g = { .run = run,
+			     .notify = { .program = run->notify },
 			     .session = { .dirfd = -1 },
 			     .lock_fd = -1,
 			     .monitor_fd = -1,

@@ -494,3 +494,80 @@ counting() {
 	within 5 waiting 3
 	"$VSANDBOX" kill "$(sessions)"
 }
+
+# Telling a person
+
+# A notifier that writes down what it got; @1 is what it does afterwards.
+prepare_notifier() {
+	prepare
+	mkdir -p "$XDG_CONFIG_HOME/vsandbox"
+	cat >"$BATS_TEST_TMPDIR/notifier" <<-SH
+		#!/bin/sh
+		{
+			env | grep ^VSANDBOX_ | sort
+			find /proc/\$\$/fd -type l -printf 'fd %l\n'
+			grep -c . /proc/self/status | sed 's/.*/end/'
+		} >>"$BATS_TEST_TMPDIR/told"
+		$1
+	SH
+	chmod +x "$BATS_TEST_TMPDIR/notifier"
+	echo "{ \"notify_command\": \"$BATS_TEST_TMPDIR/notifier\" }" >"$XDG_CONFIG_HOME/vsandbox/config.json"
+}
+
+told() {
+	grep -qs -- "$1" "$BATS_TEST_TMPDIR/told"
+}
+
+told_times() {
+	[ "$(grep -c '^end' "$BATS_TEST_TMPDIR/told")" -eq "$1" ]
+}
+
+@test "notify_command: told outside the sandbox, escaped, with nothing open but /dev/null" {
+	prepare_notifier
+	VSANDBOX_RULE=forged in_background --approve web -- python3 -c '
+try:
+    open("x\x1b[31m$(touch hit)\n.ask", "w")
+except OSError as e:
+    print("failed", e.errno)'
+	within 5 told ^end
+	cat "$BATS_TEST_TMPDIR/told"
+	told "^VSANDBOX_SESSION=$(sessions)\$"
+	told '^VSANDBOX_APPROVAL=1$'
+	told '^VSANDBOX_WAITING=1$'
+	told '^VSANDBOX_TYPE=file_write$'
+	told '^VSANDBOX_RULE=asks$'
+	told '^VSANDBOX_RESOURCE=.*\$(touch hit).*ask$' # one line: the newline is escaped
+	run grep -P '\x1b' "$BATS_TEST_TMPDIR/told"
+	[ "$status" -ne 0 ]
+	[ ! -e hit ]
+	# its own script and what it writes to are not ours
+	run grep -vE '^(VSANDBOX_|end|fd (/dev/null|.*/notifier|.*/told|)$)' "$BATS_TEST_TMPDIR/told"
+	[ "$status" -ne 0 ]
+	[ "$(grep -c '^fd /dev/null$' "$BATS_TEST_TMPDIR/told")" -ge 2 ]
+	"$VSANDBOX" approve deny 1
+	wait "$GATEWAY"
+	out_has 'failed 13'
+}
+
+@test "notify_command: forty questions are a few notices, and one that hangs holds up nobody" {
+	prepare_notifier 'sleep 30'
+	in_background --approve web -- sh -c '
+		for i in $(seq 40); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
+	within 5 told ^end
+	within 5 waiting 40
+	for i in $(seq 40); do "$VSANDBOX" approve deny "$i"; done
+	wait "$GATEWAY"
+	out_has over
+	told_times 1
+}
+
+@test "notify_command: one that cannot be run is said, and the question still waits" {
+	prepare_notifier
+	printf '#!/no/such/interpreter\n' >"$BATS_TEST_TMPDIR/notifier"
+	in_background --approve web -- sh -c 'echo x >a.ask; echo "rc $?"'
+	within 5 waiting
+	grep -q 'nobody is told of approval 1 by it' "$BATS_TEST_TMPDIR/err"
+	"$VSANDBOX" approve allow 1
+	wait "$GATEWAY"
+	out_has 'rc 0'
+}
