@@ -434,7 +434,6 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->monitor_fd);
 	drop_fd(&g->control.fd);
 	drop_fd(&g->control.dir_fd);
-	drop_fd(&g->approvals.tty_fd);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -669,6 +668,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	};
 	approvals_init(&g->approvals, &g->host, g->session.id, run->approve);
 	plan.approval_ms = run->approval_ms;
+	plan.tty_fd = g->approvals.tty_fd; /* the monitor has its copy by the fork */
 	r = control_open(&g->control, &g->session, &g->host, err);
 	if (r < 0)
 		return r;

@@ -324,6 +324,7 @@ static bool hear_gateway(struct watch *watch, struct box *box)
 	}
 	if (r == -EAGAIN || r == -EPROTO)
 		return true;
+	borrowed_restore(&watch->tty);
 	end_inside(watch, box);
 	return false;
 }
@@ -429,6 +430,7 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 	if (r < 0)
 		return err_sys(err, -r, "monitor: no room for held calls");
 	signal_interrupts();
+	borrowed_init(&watch->tty, plan->tty_fd);
 	r = listeners_init(&watch->listeners);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
@@ -566,6 +568,7 @@ int monitor_main(const struct monitor_plan *plan)
 	if (!lead_at_end(watch))
 		box_kill(&box);
 	network_finish(watch->network);
+	borrowed_finish(&watch->tty); /* who reads its other side need not wait for us */
 	monitor_tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)

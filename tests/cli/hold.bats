@@ -571,3 +571,16 @@ except OSError as e:
 	wait "$GATEWAY"
 	out_has 'rc 0'
 }
+
+@test "on the terminal: a gateway killed under its prompt leaves the terminal as it was" {
+	prepare
+	terminal
+	# a shell that sets no mode of its own when the program has died
+	type_line 'clear; sh -c "\"$VSANDBOX\" run -q -p \"$POLICY\" -- sh -c \"echo x >a.ask; sleep 9\"; sleep 1; stty -a | grep -c \" icanon.* echo \"; read l; echo got-\$l"'
+	within 5 screen_has 'llow once'
+	kill -KILL "$(process_of "$(sessions)" gateway)"
+	within 5 screen_has '^1$'
+	type_line 'seen'
+	within 5 screen_has 'got-seen'
+	screen_has '^seen'
+}
