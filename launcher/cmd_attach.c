@@ -11,6 +11,7 @@
 #include "launcher/config.h"
 #include "launcher/control.h"
 #include "launcher/exit.h"
+#include "launcher/kept.h"
 #include "launcher/log.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
@@ -174,6 +175,8 @@ static int load_policy(struct run *run, const struct target *t, const struct opt
 		.dirs = state_policy_dirs(),
 	};
 	r = policy_load(name ? name : "dev", &env, &run->policy, err);
+	if (r == 0)
+		r = kept_load(run->policy, err);
 	for (unsigned i = 0; r == 0 && i < o->count; i++)
 		for (size_t f = 0; r == 0 && f < sizeof(policy_flags) / sizeof(*policy_flags); f++)
 			if (policy_flags[f].id == o->given[i].id)

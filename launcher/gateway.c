@@ -666,7 +666,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	g->host = (struct control_host){
 		.gateway = g, .ask = host_ask, .end = host_end, .approvals = &g->approvals
 	};
-	approvals_init(&g->approvals, &g->host, g->session.id, run->approve);
+	approvals_init(&g->approvals, &g->host, g->session.id, run->policy, run->approve);
 	plan.approval_ms = run->approval_ms;
 	plan.tty_fd = g->approvals.tty_fd; /* the monitor has its copy by the fork */
 	r = control_open(&g->control, &g->session, &g->host, err);

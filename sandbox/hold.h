@@ -122,7 +122,8 @@ unsigned hold_waiting(const struct hold *h);
 /* Milliseconds until hold_tick is wanted; -1 when nobody waits. */
 int hold_interval_ms(const struct hold *h);
 
-enum hold_scope { SCOPE_ONCE, SCOPE_SESSION };
+/* SCOPE_ALWAYS: the launcher has written it down; here it holds for the session. */
+enum hold_scope { SCOPE_ONCE, SCOPE_SESSION, SCOPE_ALWAYS };
 /* Answers question @id; @by says who and why, for the log. -ENOENT: there is no such question. */
 int hold_answer(struct watch *watch, uint32_t id, bool allow, enum hold_scope scope,
 		const char *by);

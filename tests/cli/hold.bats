@@ -584,3 +584,89 @@ except OSError as e:
 	within 5 screen_has 'got-seen'
 	screen_has '^seen'
 }
+
+# For good
+
+kept_file() {
+	ls "$XDG_CONFIG_HOME"/vsandbox/approvals/ask-*.json
+}
+
+@test "scope always: later runs of the policy are not asked; policy show --resolved names them" {
+	prepare
+	: >a.ask
+	in_background --approve web -- sh -c 'cat <a.ask; echo "rc $?"'
+	within 5 waiting
+	"$VSANDBOX" approve allow 1 --scope always
+	wait "$GATEWAY"
+	out_has 'rc 0'
+	[ "$(stat -c %a "$(kept_file)")" = 600 ]
+	[ ! -e .vsandbox.json ] && [ ! -e .vsandbox ]
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 0'* ]]
+	"$VSANDBOX" logs --json | grep -q '"rule":"always"'
+	"$VSANDBOX" policy show --resolved "$POLICY" >resolved.json
+	grep -q '// always allowed: file_read (read) ".*/a.ask" to ".*dash"' resolved.json
+	"$VSANDBOX" policy check "$PWD/resolved.json"
+	# another program, another file, another operation, another policy file: asked
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'python3 -c "open(\"a.ask\")" 2>/dev/null; echo "rc $?"'
+	[[ "$output" == *'rc 1'* ]]
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'echo x >>a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	cp "$POLICY" other.json
+	run "$VSANDBOX" run -p ./other.json --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	# the name leads elsewhere now
+	echo secret >b.ask
+	ln -sf b.ask a.ask
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* && "$output" != *secret* ]]
+}
+
+@test "scope always unlocks nothing that is blocked, nor what a project asks about" {
+	prepare
+	: >a.ask
+	in_background --approve web -- sh -c 'cat <a.ask'
+	within 5 waiting
+	"$VSANDBOX" approve allow 1 --scope always
+	wait "$GATEWAY"
+	run "$VSANDBOX" run -p "$POLICY" --block '*.ask' --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	printf '{ "name": "p", "rules": [ { "name": "r", "action_type": "any", "resource_pattern": "*.ask", "effect": "pause" } ] }' >.vsandbox.json
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	rm .vsandbox.json
+	# one that somebody else could have written, and one that makes no sense: nothing runs
+	chmod 0644 "$(kept_file)"
+	run "$VSANDBOX" run -p "$POLICY" -- touch ran
+	[ "$status" -eq 125 ]
+	chmod 0600 "$(kept_file)"
+	sed -i 's/"read"/"exec"/' "$(kept_file)"
+	run "$VSANDBOX" run -p "$POLICY" -- touch ran
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'entry 1 is no action'* ]]
+}
+
+@test "scope always is refused for what one name does not say, and the question stays" {
+	prepare
+	sed -i 's/\*\.ask/*true/; s/"any"/"code_execution"/' "$POLICY"
+	in_background --approve web -- /usr/bin/true
+	within 5 waiting
+	run "$VSANDBOX" approve allow 1 --scope always
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'for the session'* ]]
+	waiting
+	"$VSANDBOX" approve allow 1
+	wait "$GATEWAY"
+	[ ! -e "$XDG_CONFIG_HOME/vsandbox/approvals" ]
+}
+
+@test "on the terminal: A allows for good" {
+	prepare
+	: >a.ask
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "cat <a.ask; echo rc-\$?"; echo e""nd-$?'
+	within 5 screen_has 'lways'
+	press A
+	within 5 screen_has 'end-0'
+	grep -q a.ask "$(kept_file)"
+}
