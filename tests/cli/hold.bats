@@ -654,7 +654,7 @@ kept_file() {
 	run "$VSANDBOX" approve allow 1 --scope always
 	[ "$status" -eq 125 ]
 	[[ "$output" == *'for the session'* ]]
-	waiting
+	within 5 waiting
 	"$VSANDBOX" approve allow 1
 	wait "$GATEWAY"
 	[ ! -e "$XDG_CONFIG_HOME/vsandbox/approvals" ]
