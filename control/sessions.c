@@ -192,7 +192,7 @@ int64_t approval_rows(struct db *db, const char *state, int64_t id, int64_t limi
 		"SELECT p.id, p.session_id, a.agent_id, p.request_id, p.request, p.state, p.scope,"
 		" p.reason, p.decided_by, p.created_at, p.decided_at FROM approvals p"
 		" LEFT JOIN agents a ON a.id = p.agent WHERE ($1 = '' OR p.state = $1)"
-		" AND ($2 = 0 OR p.id = $2) ORDER BY p.id LIMIT $3",
+		" AND ($2 = CAST(0 AS BIGINT) OR p.id = $2) ORDER BY p.id LIMIT $3",
 		db_t(state ? state : ""), db_i(id), db_i(limit));
 }
 

@@ -17,16 +17,18 @@
 #include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/session.h"
+#include "launcher/snapshots.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
 #include "sandbox/rollback.h"
 
-enum { ROLLBACK_LAST, ROLLBACK_DRY_RUN, ROLLBACK_JSON, ROLLBACK_YES };
+enum { ROLLBACK_LAST, ROLLBACK_DRY_RUN, ROLLBACK_JSON, ROLLBACK_YES, ROLLBACK_NO_SNAPSHOT };
 const struct option_spec rollback_options[] = {
 	[ROLLBACK_LAST] = { "last", 0, "N", "how many changes (default 1)" },
 	[ROLLBACK_DRY_RUN] = { "dry-run", 0, NULL, "show each step, undo nothing" },
 	[ROLLBACK_JSON] = { "json", 0, NULL, "as JSON" },
 	[ROLLBACK_YES] = { "yes", 'y', NULL, "do not ask" },
+	[ROLLBACK_NO_SNAPSHOT] = { "no-snapshot", 0, NULL, "keep no snapshot of what is left" },
 	{ NULL },
 };
 
@@ -198,6 +200,22 @@ static bool confirmed(const struct options *o, const struct session *s, uint64_t
 	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+/* For audit: what the rollback left. */
+static void keep_snapshot(const struct session *s)
+{
+	char name[SNAPSHOT_NAME_SIZE];
+	struct err err;
+	if (session_number(s, "attached_pid"))
+		return;
+	int r = s->state == SESSION_RUNNING
+			? snapshots_take_running(s, NULL, "rollback", name, &err)
+			: snapshots_take(s, NULL, "rollback", name, &err);
+	if (r < 0)
+		log_warn("no snapshot was taken: %s", err.text);
+	else if (r == 0)
+		log_detail("snapshot %s", name);
+}
+
 int cmd_rollback(const struct options *o)
 {
 	struct session s = { .dirfd = -1 };
@@ -222,6 +240,9 @@ int cmd_rollback(const struct options *o)
 		return EXIT_USAGE;
 	}
 	print_result(o, &s, &result);
+	if (!request.dry_run && result.outcomes[UNDO_RESTORED] &&
+	    !options_has(o, ROLLBACK_NO_SNAPSHOT))
+		keep_snapshot(&s);
 	session_close(&s);
 	int code = out_finish();
 	return code ? code : left_of(&result) ? EXIT_CONFLICT : 0;

@@ -244,6 +244,25 @@ static void on_drain(struct gateway *g)
 	g->drain_ms = g->busy ? now_ms() + DRAIN_DELAY_MS : 0;
 }
 
+/*
+ * For audit: what the run left, whatever becomes of it later. Not where the changes are to be gone.
+ * @reason: "end" or "rollback"; nothing may be writing meanwhile.
+ */
+static void keep_snapshot(struct gateway *g, const char *reason)
+{
+	const struct policy *p = g->run->policy;
+	char name[SNAPSHOT_NAME_SIZE];
+	struct err err;
+	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || g->run->attach)
+		return;
+	session_refresh(&g->session);
+	int rc = snapshots_take(&g->session, NULL, reason, name, &err);
+	if (rc < 0)
+		log_warn("no snapshot was taken: %s", err.text);
+	else if (rc == 0)
+		log_detail("snapshot %s", name);
+}
+
 /* An action crossed the threshold in mode rollback. Everything inside is frozen, or must not go on. */
 static void on_rolled_back(struct gateway *g, const struct packet *m)
 {
@@ -260,8 +279,10 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 	else
 		log_error("the last changes could not be rolled back: %s", m->text);
 	on_drain(g);
-	if (done)
+	if (done) {
+		keep_snapshot(g, "rollback");
 		external_print(g->session.dirfd, r.oldest_seq, stderr, EXTERNAL_TEXT);
+	}
 	/* Frozen is no state to be left in when nobody is there to answer. */
 	if (!done || g->run->approve == APPROVE_NONE || !isatty(STDIN_FILENO) ||
 	    !isatty(STDERR_FILENO)) {
@@ -479,26 +500,6 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 	return eventlog_create(g->session.dirfd, err);
 }
 
-/*
- * For audit: what the run left, whatever becomes of it later. Not where the changes are to be gone,
- * nor while the tree may still be writing.
- */
-static void keep_snapshot(struct gateway *g)
-{
-	const struct policy *p = g->run->policy;
-	char name[SNAPSHOT_NAME_SIZE];
-	struct err err;
-	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || !g->log ||
-	    !(g->exited || g->monitor_gone) || (!g->report.changed && p->monitors.file_system))
-		return;
-	session_refresh(&g->session);
-	int rc = snapshots_take(&g->session, NULL, "end", name, &err);
-	if (rc < 0)
-		log_warn("no snapshot was taken: %s", err.text);
-	else if (rc == 0)
-		log_detail("snapshot %s", name);
-}
-
 /* The monitor's death is the tree's, here as well: no pid namespace ends it, so we do. */
 static void end_attached(const struct gateway *g)
 {
@@ -569,7 +570,10 @@ static int finish(struct gateway *g)
 	if (report_save(&g->report, code, g->status, reason, &err) < 0)
 		log_error("%s", err.text);
 	report_ended(&g->report, code, g->status, reason);
-	keep_snapshot(g);
+	/* not while the tree may still be writing */
+	if (g->log && (g->exited || g->monitor_gone) &&
+	    (g->report.changed || !g->run->policy->monitors.file_system))
+		keep_snapshot(g, "end");
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
 		reap_monitor(g, &end);
 		if (overlay_discard(g->session.dirfd, &err) < 0 ||

@@ -13,19 +13,26 @@
 #include "sandbox/inject.h"
 
 #include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/proc.h"
 #include "sandbox/tracee.h"
 
 enum {
 	SYSCALL_STOP = SIGTRAP | 0x80,
 	TEXT_CHUNK = 4096,
+	LOOKS_AWAKE = 200, /* how often a thread's stop is looked for without sleeping */
+	LOOK_NS = 20000,
 	/* linux/ptrace.h, which cannot be included beside sys/ptrace.h */
 	REQUEST_GETSIGMASK = 0x420a,
 	REQUEST_SETSIGMASK = 0x420b,
@@ -134,6 +141,35 @@ int inject_begin(struct inject *in, pid_t tid, struct err *err)
 	return 0;
 }
 
+/* True for a task that is gone but for its remains. */
+static bool is_zombie(pid_t tid)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/%d", tid);
+	cleanup_fd int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char state = dir < 0 ? 'X' : proc_stat_state(dir);
+	return state == 'Z' || state == 'X';
+}
+
+/*
+ * waitpid for one thread that we trace with others of its process. The first thread of a killed process is not
+ * reported before all its other threads are reaped, and that is nobody's work while we wait: so look.
+ */
+static pid_t wait_for(pid_t tid, int *ret_status)
+{
+	for (unsigned looks = 1;; looks++) {
+		pid_t pid = waitpid(tid, ret_status, __WALL | WNOHANG);
+		if (pid != 0 && !(pid < 0 && errno == EINTR))
+			return pid;
+		if (looks % LOOKS_AWAKE == 0 && is_zombie(tid))
+			return -1;
+		if (looks < LOOKS_AWAKE) /* the call takes a microsecond or two */
+			sched_yield();
+		else
+			nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
+	}
+}
+
 /* Lets the thread run to its next stop. 0, -ESRCH. */
 static int resume(struct inject *in, int request, int *ret_status)
 {
@@ -141,10 +177,7 @@ static int resume(struct inject *in, int request, int *ret_status)
 		in->dead = true;
 		return -ESRCH;
 	}
-	pid_t pid;
-	do
-		pid = waitpid(in->tid, ret_status, __WALL);
-	while (pid < 0 && errno == EINTR);
+	pid_t pid = wait_for(in->tid, ret_status);
 	if (pid != in->tid || WIFEXITED(*ret_status) || WIFSIGNALED(*ret_status)) {
 		in->dead = true;
 		return -ESRCH;

@@ -350,6 +350,7 @@ ends() {
 	bash -c 'while :; do sleep 0.02; echo x >>a.secret; done' 2>/dev/null &
 	pid=$!
 	ours+=("$pid")
+	within 5 test -s a.secret
 	attach "$pid"
 	id=$(cat id)
 	sleep 0.2

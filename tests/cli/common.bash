@@ -67,3 +67,18 @@ sleeping() {
 none_sleeping() {
 	! pgrep -xf 'sleep 47\.11' >/dev/null
 }
+
+# tiny_root DIR: a system of busybox and what it is linked to.
+tiny_root() {
+	local root=$1 file
+	mkdir -p "$root/bin" "$root/etc" "$root/opt" "$root/tmp"
+	chmod 1777 "$root/tmp"
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	for file in $(ldd "$root/bin/busybox" 2>/dev/null | grep -o '/[^ ]*'); do
+		mkdir -p "$root${file%/*}"
+		cp -L "$file" "$root$file"
+	done
+	for file in sh cat ls id rm mkdir pwd touch stat true; do ln -s busybox "$root/bin/$file"; done
+	echo 'ID=tiny' >"$root/etc/os-release"
+	echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
+}

@@ -31,8 +31,6 @@ bash_completes() { # WORDS... : what bash offers for the last of them
 	[ "$(bash_completes completion f)" = fish ]
 	[ "$(bash_completes run --policy dev -- ls -)" = offset:5 ]
 	[ "$(bash_completes learn -o x.json make al)" = offset:4 ]
-	# a flag that is not built is not offered
-	[ -z "$(bash_completes run --rootf)" ]
 	box -q -- true
 	id=$(sessions)
 	[ "$(bash_completes show "${id%???}")" = "$id" ]

@@ -7,17 +7,8 @@ setup_file() {
 	# One tiny system for all tests: busybox, with what it is linked to.
 	export IMAGES=$BATS_FILE_TMPDIR
 	chmod 755 "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR"
-	local root=$IMAGES/root file
-	mkdir -p "$root/bin" "$root/etc" "$root/opt" "$root/tmp"
-	chmod 1777 "$root/tmp"
-	cp "$(command -v busybox)" "$root/bin/busybox"
-	for file in $(ldd "$root/bin/busybox" 2>/dev/null | grep -o '/[^ ]*'); do
-		mkdir -p "$root${file%/*}"
-		cp -L "$file" "$root$file"
-	done
-	for file in sh cat ls id rm mkdir pwd touch stat true; do ln -s busybox "$root/bin/$file"; done
-	echo 'ID=tiny' >"$root/etc/os-release"
-	echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
+	local root=$IMAGES/root
+	tiny_root "$root"
 	cp "$root/bin/busybox" "$root/opt/setuid"
 	chmod 4755 "$root/opt/setuid"
 	tar -C "$root" -cf "$IMAGES/plain.tar" .
@@ -117,7 +108,7 @@ image() {
 }
 
 @test "names are looked up as on the host; /proc, /sys, /dev and /tmp are there" {
-	run image "$IMAGES/plain.tar" -- sh -c 'cat /etc/resolv.conf; cat /etc/hostname; ls -d /proc/self /sys/class /dev/null /tmp /run; echo >/tmp/x'
+	run image "$IMAGES/plain.tar" --net host -- sh -c 'cat /etc/resolv.conf; cat /etc/hostname; ls -d /proc/self /sys/class /dev/null /tmp /run; echo >/tmp/x'
 	[ "$status" -eq 0 ]
 	[[ $output == *"$(hostname)"* && $output == *"$(head -n 1 /etc/resolv.conf)"* ]]
 }

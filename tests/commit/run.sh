@@ -2,7 +2,7 @@
 # Commit and undo against everything that may come in between: random changes, kills, swapped directories.
 #
 #   tests/commit/run.sh [--long] [--uid N]
-# In its short form it kills at one call in 5; --long at each, and on every pair of filesystems.
+# In its short form it kills at one call in 17; --long at each, and on every pair of filesystems.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 long=0 uid=
@@ -17,7 +17,7 @@ done
 export VSANDBOX="${VSANDBOX:-$PWD/build/release/vsandbox}"
 export COMMIT_BIN="${COMMIT_BIN:-$PWD/build/release/tests/commit}"
 export PYTHONDONTWRITEBYTECODE=1
-every=5 rounds=10
+every=17 rounds=6
 [ "$long" -eq 0 ] || every=1 rounds=60
 failed=0
 part() {

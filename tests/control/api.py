@@ -224,7 +224,7 @@ def gateway(answers):
 
 
 def with_gateway(answers, *request):
-    thread = threading.Thread(target=gateway, args=(answers,))
+    thread = threading.Thread(target=gateway, args=(answers,), daemon=True)
     thread.start()
     answer = call(*request)
     thread.join(30)
