@@ -670,3 +670,80 @@ kept_file() {
 	within 5 screen_has 'end-0'
 	grep -q a.ask "$(kept_file)"
 }
+
+# Floods and races
+
+rss_kb() {
+	awk '/VmRSS/ {print $2}' "/proc/$(process_of "$(sessions)" "$1")/status"
+}
+
+@test "ten thousand different questions: 64 wait, the rest is denied, memory stays, an answer still counts" {
+	prepare
+	in_background --approve web --workspace direct -- python3 -c '
+import threading, time
+denied = [0]
+def make(i):
+    try:
+        open("%d.ask" % i, "w").close()
+        print("made", i, flush=True)
+    except OSError:
+        denied[0] += 1
+for i in range(64):
+    threading.Thread(target=make, args=(i,), daemon=True).start()
+while True:
+    try:
+        open("go").close()
+        break
+    except OSError:
+        time.sleep(0.05)
+from_ = time.monotonic()
+for i in range(64, 10064):
+    make(i)
+print("asked", denied[0], "in %.2f s" % (time.monotonic() - from_), flush=True)
+time.sleep(20)' # the daemons go with it
+	within 10 waiting 64
+	local monitor gateway
+	monitor=$(rss_kb monitor) gateway=$(rss_kb gateway)
+	: >go
+	within 40 out_has 'asked 10000'
+	echo "# $(grep asked "$BATS_TEST_TMPDIR/out"); monitor $monitor -> $(rss_kb monitor) kB, gateway $gateway -> $(rss_kb gateway) kB" >&3
+	[ "$(rss_kb monitor)" -lt $((monitor + 8192)) ]
+	[ "$(rss_kb gateway)" -lt $((gateway + 8192)) ]
+	waiting 64
+	"$VSANDBOX" approve allow 64
+	within 5 out_has made
+	within 5 waiting 63
+	"$VSANDBOX" kill "$(sessions)"
+}
+
+@test "a rename whose directory leads elsewhere when it is allowed is asked anew, and harms neither" {
+	prepare
+	mkdir good evil
+	echo good >good/x.ask
+	echo evil >evil/x.ask
+	in_background --approve web -- python3 -c '
+import os, threading, time
+def move():
+    try:
+        os.rename("good/x.ask", "moved")
+        print("renamed", open("moved").read(), flush=True)
+    except OSError as e:
+        print("failed", e.errno, flush=True)
+t = threading.Thread(target=move)
+t.start()
+time.sleep(0.5)
+os.rename("good", "old")
+os.symlink("evil", "good")
+print("swapped", flush=True)
+t.join()
+print(sorted(os.listdir("evil")), sorted(os.listdir("old")), flush=True)'
+	within 5 waiting
+	within 5 out_has swapped
+	asked_for /good/x.ask
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for /evil/x.ask
+	"$VSANDBOX" approve deny 2
+	wait "$GATEWAY"
+	out_has 'failed 13'
+	out_has "\['x.ask'\] \['x.ask'\]"
+}
