@@ -12,6 +12,7 @@
 #include "base/scope.h"
 #include "base/verdict.h"
 #include "launcher/eventfile.h"
+#include "launcher/kept.h"
 #include "launcher/log.h"
 #include "launcher/term.h"
 
@@ -25,9 +26,11 @@ static uint64_t now_ms(void)
 }
 
 void approvals_init(struct approvals *a, const struct control_host *host, const char *session,
-		    enum approve_by by)
+		    const struct policy *policy, enum approve_by by)
 {
-	*a = (struct approvals){ .host = host, .session = session, .by = by, .tty_fd = -1 };
+	*a = (struct approvals){
+		.host = host, .session = session, .policy = policy, .by = by, .tty_fd = -1
+	};
 	if (by == APPROVE_TTY)
 		a->tty_fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
@@ -100,11 +103,12 @@ void approvals_held(struct approvals *a, uint32_t id, const char *text)
 		log_info("approval %u waits: vsandbox approve list %s", id, a->session);
 }
 
-void approvals_settled(struct approvals *a, uint32_t id)
+void approvals_settled(struct approvals *a, uint32_t id, bool denied)
 {
 	struct approval *p = find(a, id);
 	if (!p)
 		return;
+	a->denied_any |= denied;
 	if (a->asked == id) {
 		if (a->prompt == PROMPT_SHOWN)
 			dprintf(a->tty_fd, "(over)\n");
@@ -117,20 +121,24 @@ void approvals_settled(struct approvals *a, uint32_t id)
 }
 
 int approvals_answer(struct approvals *a, uint32_t id, bool allow, enum hold_scope scope,
-		     const char *by, uint32_t ticket)
+		     const char *by, uint32_t ticket, struct err *err)
 {
-	if (!find(a, id))
-		return -ENOENT;
+	const struct approval *p = find(a, id);
+	if (!p)
+		return err_set(err, ENOENT, "no such approval waits");
+	int kept = allow && scope == SCOPE_ALWAYS ? kept_add(a->policy, p->event, err) : 0;
+	if (kept < 0)
+		return kept;
 	struct json_object *o = json_object_new_object();
 	json_object_object_add(o, "id", json_object_new_int64(id));
 	json_object_object_add(o, "allow", json_object_new_boolean(allow));
-	json_object_object_add(o, "session", json_object_new_boolean(scope == SCOPE_SESSION));
+	json_object_object_add(o, "session", json_object_new_boolean(scope != SCOPE_ONCE));
 	json_object_object_add(o, "by", json_object_new_string(by));
 	int r = a->host->ask(a->host->gateway, REQUEST_ANSWER,
 			     json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), ticket);
 	json_object_put(o);
 	a->denied_any |= r == 0 && !allow;
-	return r;
+	return r < 0 ? err_set(err, -r, "the monitor is busy") : 0;
 }
 
 void approvals_list(const struct approvals *a, FILE *f)
@@ -244,7 +252,8 @@ static void show(const struct approvals *a, const struct approval *p, FILE *f)
 	line_score(f, e);
 	uint64_t now = now_ms();
 	fprintf(f,
-		"  [a]llow once, allow for the [s]ession, [d]eny, [l]ater, [K]ill the run "
+		"  [a]llow once, allow for the [s]ession, [A]lways, [d]eny, [l]ater, [K]ill the "
+		"run "
 		"(%llu s; denied then) ",
 		(unsigned long long)(p->deadline_ms > now ? (p->deadline_ms - now) / 1000 : 0));
 	(void)a;
@@ -296,10 +305,18 @@ struct pollfd approvals_poll(const struct approvals *a)
 static void decided(struct approvals *a, bool allow, enum hold_scope scope, const char *said)
 {
 	uint32_t id = a->asked;
+	struct err err = { "" };
 	dprintf(a->tty_fd, "%s\n", said);
 	give_back(a);
 	pass_over(a, id); /* until the monitor says that it is over */
-	approvals_answer(a, id, allow, scope, "on the terminal", APPROVALS_TICKET + 1);
+	int r = approvals_answer(a, id, allow, scope, "on the terminal", APPROVALS_TICKET + 1,
+				 &err);
+	struct approval *p = find(a, id);
+	if (r < 0 && p) { /* not answered: asked once more */
+		log_warn("%s", err.text);
+		p->passed_over = false;
+		approvals_prompt(a);
+	}
 }
 
 void approvals_key(struct approvals *a)
@@ -321,6 +338,9 @@ void approvals_key(struct approvals *a)
 		break;
 	case 's':
 		decided(a, true, SCOPE_SESSION, "allowed for this session");
+		break;
+	case 'A':
+		decided(a, true, SCOPE_ALWAYS, "allowed always, in this session and later ones");
 		break;
 	case 'd':
 		decided(a, false, SCOPE_ONCE, "denied");

@@ -28,6 +28,7 @@ struct approval {
 	uint32_t id; /* 0 free */
 	uint64_t deadline_ms;
 	bool passed_over;          /* could not be asked here, or was put off: not prompted again */
+	bool notified;             /* by a notify_command: notify.h */
 	struct json_object *event; /* owned */
 };
 
@@ -36,6 +37,7 @@ enum prompt_state { PROMPT_NONE, PROMPT_FREEZING, PROMPT_SHOWN };
 struct approvals {
 	const struct control_host *host; /* borrowed */
 	const char *session;             /* id; borrowed */
+	const struct policy *policy;     /* whose approvals for good are written down; borrowed */
 	enum approve_by by;
 	struct approval items[HOLD_QUESTIONS];
 	unsigned count;
@@ -50,15 +52,19 @@ struct approvals {
 };
 
 void approvals_init(struct approvals *a, const struct control_host *host, const char *session,
-		    enum approve_by by);
+		    const struct policy *policy, enum approve_by by);
 void approvals_finish(struct approvals *a);
 
 void approvals_held(struct approvals *a, uint32_t id, const char *text);
-void approvals_settled(struct approvals *a, uint32_t id);
+/* @denied: by a person or by time; else it was allowed, or nobody waits for it any more. */
+void approvals_settled(struct approvals *a, uint32_t id, bool denied);
 
-/* Tells the monitor. @by: who answers, for the log. @ticket of the reply. 0, -ENOENT, -errno. */
+/*
+ * Tells the monitor. @by: who answers, for the log. @ticket of the reply. 0, or -errno with the reason in @err, -ENOENT
+ * for a question that is over. SCOPE_ALWAYS is written down first (kept.h); when that fails nothing is answered.
+ */
 int approvals_answer(struct approvals *a, uint32_t id, bool allow, enum hold_scope scope,
-		     const char *by, uint32_t ticket);
+		     const char *by, uint32_t ticket, struct err *err);
 /* The open questions as a JSON array. */
 void approvals_list(const struct approvals *a, FILE *f);
 

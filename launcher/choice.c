@@ -9,6 +9,7 @@
 
 #include "base/scope.h"
 #include "launcher/config.h"
+#include "launcher/kept.h"
 #include "launcher/trust.h"
 
 void choice_env(const char *cwd, struct policy_env *ret)
@@ -110,6 +111,8 @@ int choice_load(const struct choice *c, struct choice_result *ret, struct err *e
 			ret->project = CHOICE_TIGHTENED;
 		r = load_chosen(c, &env, &ret->policy, err);
 	}
+	if (r == 0)
+		r = kept_load(ret->policy, err);
 	if (r < 0) {
 		policy_free(project);
 		policy_free(ret->policy);

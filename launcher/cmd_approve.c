@@ -16,7 +16,8 @@
 enum { PATIENCE_MS = 5000 };
 enum { APPROVE_SCOPE, APPROVE_REASON, APPROVE_SESSION, APPROVE_JSON };
 const struct option_spec approve_options[] = {
-	[APPROVE_SCOPE] = { "scope", 0, "once|session", "what an allow holds for (default once)" },
+	[APPROVE_SCOPE] = { "scope", 0, "once|session|always",
+			    "what an allow holds for (default once)" },
 	[APPROVE_REASON] = { "reason", 0, "TEXT", "why, for the log" },
 	[APPROVE_SESSION] = { "session", 0, "SESSION", "only this one" },
 	[APPROVE_JSON] = { "json", 0, NULL, "list as JSON" },
@@ -127,8 +128,8 @@ static int answer(const struct options *o, struct session *list, int count, stru
 	const char *scope = options_value(o, APPROVE_SCOPE), *session;
 	char *end;
 	long id = strtol(o->args[1], &end, 10);
-	if (scope && strcmp(scope, "once") && strcmp(scope, "session"))
-		return err_set(err, EINVAL, "--scope '%.20s': once or session", scope);
+	if (scope && strcmp(scope, "once") && strcmp(scope, "session") && strcmp(scope, "always"))
+		return err_set(err, EINVAL, "--scope '%.20s': once, session or always", scope);
 	if (*end || id <= 0)
 		return err_set(err, EINVAL, "'%.40s' is no number of an approval", o->args[1]);
 	int r = owner_of(all, id, &session, err);

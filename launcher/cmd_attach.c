@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/config.h"
 #include "launcher/control.h"
 #include "launcher/exit.h"
+#include "launcher/kept.h"
 #include "launcher/log.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
@@ -161,13 +163,20 @@ static int load_policy(struct run *run, const struct target *t, const struct opt
 		       struct err *err)
 {
 	const char *name = options_value(o, ATTACH_POLICY);
+	struct config config;
+	int r = config_load(&config, err);
+	if (r < 0)
+		return r;
+	memcpy(run->notify, config.notify_command, sizeof(run->notify));
 	struct policy_env env = {
 		.home = t->home ? t->home : state_home(),
 		.workspace = run->cwd,
 		.tmpdir = "/tmp",
 		.dirs = state_policy_dirs(),
 	};
-	int r = policy_load(name ? name : "dev", &env, &run->policy, err);
+	r = policy_load(name ? name : "dev", &env, &run->policy, err);
+	if (r == 0)
+		r = kept_load(run->policy, err);
 	for (unsigned i = 0; r == 0 && i < o->count; i++)
 		for (size_t f = 0; r == 0 && f < sizeof(policy_flags) / sizeof(*policy_flags); f++)
 			if (policy_flags[f].id == o->given[i].id)

@@ -12,6 +12,7 @@
 #include "launcher/choice.h"
 #include "launcher/dump.h"
 #include "launcher/exit.h"
+#include "launcher/kept.h"
 #include "launcher/log.h"
 #include "launcher/policy_text.h"
 #include "launcher/policy_verbs.h"
@@ -130,6 +131,11 @@ static int policy_show(const struct options *o, struct err *err)
 	r = policy_load(o->args[0], &env, &p, err);
 	if (r < 0)
 		return r;
+	r = kept_load(p, err);
+	if (r < 0) {
+		policy_free(p);
+		return r;
+	}
 	if (options_has(o, POLICY_JSON)) {
 		dump_policy(stdout, p);
 		putchar('\n');

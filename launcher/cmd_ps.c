@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
+#include "launcher/live.h"
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
@@ -26,11 +27,12 @@ static uint64_t denied(const struct session *s)
 			  event_number(decisions, "rollback"));
 }
 
-static void print_json(const struct session *s)
+static void print_json(const struct session *s, const struct live *live)
 {
 	putchar('{');
 	json_member(stdout, true, "id", s->id);
 	json_member(stdout, false, "state", session_state_name(s->state));
+	live_json(live, stdout);
 	if (s->damage[0])
 		json_member(stdout, false, "damage", s->damage);
 	if (s->start)
@@ -59,7 +61,7 @@ static void command_text(const struct session *s, struct buf *b)
 	}
 }
 
-static void print_row(const struct session *s)
+static void print_row(const struct session *s, const struct live *live)
 {
 	char started[32] = "-", code[16] = "-", command[160];
 	struct buf b;
@@ -69,7 +71,7 @@ static void print_row(const struct session *s)
 		strftime(started, sizeof(started), "%m-%d %H:%M:%S", &tm);
 	if (s->end)
 		snprintf(code, sizeof(code), "%lld", (long long)event_number(s->end, "exit_code"));
-	printf("%-16s %-8s ", s->id, session_state_name(s->state));
+	printf("%-16s %-8s ", s->id, live_state_name(s, live));
 	if (s->state == SESSION_DAMAGED) {
 		term_text(stdout, s->damage);
 		putchar('\n');
@@ -84,6 +86,9 @@ static void print_row(const struct session *s)
 	if (json_object_object_get_ex(s->start, "degraded", &degraded) &&
 	    json_object_is_type(degraded, json_type_array) && json_object_array_length(degraded))
 		fputs("  (degraded)", stdout);
+	if (live->approvals)
+		printf("  (%u wait%s for approval)", live->approvals,
+		       live->approvals == 1 ? "s" : "");
 	putchar('\n');
 }
 
@@ -91,6 +96,8 @@ int cmd_ps(const struct options *o)
 {
 	char path[STATE_PATH_SIZE];
 	struct session *list = NULL;
+	struct live live;
+	unsigned budget_ms = LIVE_BUDGET_MS;
 	struct err err;
 	cleanup_fd int state = -1;
 	int count = options_want_args(o, 0, 0, &err);
@@ -106,14 +113,17 @@ int cmd_ps(const struct options *o)
 		fputs("{\"schema_version\":1,\"sessions\":[", stdout);
 		for (int i = 0; i < count; i++) {
 			fputs(i ? "," : "", stdout);
-			print_json(&list[i]);
+			live_ask(&list[i], &budget_ms, &live);
+			print_json(&list[i], &live);
 		}
 		puts("]}");
 	} else if (count) {
 		puts("SESSION          STATE    STARTED        EXIT DENIED  AGENT        POLICY    "
 		     " COMMAND");
-		for (int i = 0; i < count; i++)
-			print_row(&list[i]);
+		for (int i = 0; i < count; i++) {
+			live_ask(&list[i], &budget_ms, &live);
+			print_row(&list[i], &live);
+		}
 	}
 	session_list_free(list, count);
 	return out_finish();

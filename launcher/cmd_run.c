@@ -239,8 +239,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	int r = config_load(&config, err);
 	if (r < 0)
 		return r;
-	if (config.notify_command[0])
-		return err_set(err, ENOSYS, "config.json: notify_command is not built yet");
+	memcpy(run->notify, config.notify_command, sizeof(run->notify));
 	r = parse_approval(run, o, config.approve, err);
 	if (r < 0)
 		return r;

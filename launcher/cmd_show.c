@@ -6,6 +6,7 @@
 #include "launcher/effects.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
+#include "launcher/live.h"
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
@@ -53,12 +54,14 @@ static void line_counts(const char *name, struct json_object *counts)
 	puts(*comma ? "" : "none");
 }
 
-static void print_text(const struct session *s)
+static void print_text(const struct session *s, const struct live *live)
 {
 	struct json_object *o;
 	char text[4096] = "";
 	struct buf b;
-	printf("%-11s%s\n%-11s%s\n", "session", s->id, "state", session_state_name(s->state));
+	printf("%-11s%s\n%-11s%s\n", "session", s->id, "state", live_state_name(s, live));
+	if (live->approvals)
+		printf("%-11s%u: vsandbox approve list %s\n", "to approve", live->approvals, s->id);
 	line("damage", s->damage);
 	if (s->start && json_object_object_get_ex(s->start, "argv", &o) &&
 	    json_object_is_type(o, json_type_array)) {
@@ -106,6 +109,8 @@ static void print_text(const struct session *s)
 int cmd_show(const struct options *o)
 {
 	struct session s;
+	struct live live;
+	unsigned budget_ms = LIVE_BUDGET_MS;
 	struct err err;
 	int r = options_want_args(o, 0, 1, &err);
 	if (r == 0)
@@ -114,10 +119,12 @@ int cmd_show(const struct options *o)
 		log_error("%s", err.text);
 		return EXIT_USAGE;
 	}
+	live_ask(&s, &budget_ms, &live);
 	if (options_has(o, SHOW_JSON)) {
 		printf("{\"schema_version\":1");
 		json_member(stdout, false, "id", s.id);
 		json_member(stdout, false, "state", session_state_name(s.state));
+		live_json(&live, stdout);
 		json_member(stdout, false, "path", s.path);
 		printf(",\"start\":%s",
 		       json_object_to_json_string_ext(s.start, JSON_C_TO_STRING_PLAIN));
@@ -125,7 +132,7 @@ int cmd_show(const struct options *o)
 		printf(",\"end\":%s}\n",
 		       json_object_to_json_string_ext(s.end, JSON_C_TO_STRING_PLAIN));
 	} else {
-		print_text(&s);
+		print_text(&s, &live);
 	}
 	session_close(&s);
 	return out_finish();

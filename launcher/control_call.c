@@ -16,7 +16,7 @@
 
 enum { REPLY_MAX = PACKET_TEXT * 2 };
 
-static int dial(const struct session *s)
+static int dial(const struct session *s, int timeout_ms)
 {
 	const char *path = session_text(s, "control");
 	const char *slash = strrchr(path, '/');
@@ -28,11 +28,15 @@ static int dial(const struct session *s)
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (dirfd < 0 || fd < 0)
 		return dirfd < 0 ? -ECONNREFUSED : -errno;
+	/* Nobody accepts at a stopped gateway: behind a full queue a connect would wait for ever. */
+	struct timeval patience = { .tv_sec = timeout_ms / 1000,
+				    .tv_usec = timeout_ms % 1000 * 1000L };
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.64s", dirfd,
 		 slash + 1);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return errno == ENOENT ? -ECONNREFUSED : -errno;
+		return errno == ENOENT ? -ECONNREFUSED : errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return take_fd(&fd);
 }
 
@@ -95,7 +99,7 @@ static int understand(const char *text, struct json_object **ret_result, struct 
 int control_call(const struct session *s, const char *request, struct json_object *argument,
 		 int timeout_ms, struct json_object **ret_result, struct err *err)
 {
-	cleanup_fd int fd = dial(s);
+	cleanup_fd int fd = dial(s, timeout_ms);
 	if (fd < 0)
 		return err_sys(err, -fd, "session %s cannot be reached", s->id);
 	struct json_object *line = json_object_new_object();

@@ -66,29 +66,43 @@ static void request_list(struct control *c, struct control_client *client,
 		control_answer(c, client, -ENOMEM, "");
 }
 
-/* {"id":n,"allow":bool,"scope":"once"|"session","reason":text} */
+static bool scope_of(const char *name, enum hold_scope *ret)
+{
+	static const char *const names[] = {
+		[SCOPE_ONCE] = "once", [SCOPE_SESSION] = "session", [SCOPE_ALWAYS] = "always"
+	};
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		*ret = (enum hold_scope)i;
+		return true;
+	}
+	*ret = SCOPE_ONCE;
+	return !*name;
+}
+
+/* {"id":n,"allow":bool,"scope":"once"|"session"|"always","reason":text} */
 static void request_answer(struct control *c, struct control_client *client,
 			   struct json_object *request)
 {
 	struct json_object *allow = json_object_object_get(request, "allow");
-	const char *scope = event_text(request, "scope"), *reason = event_text(request, "reason");
-	bool session = !strcmp(scope, "session");
+	const char *reason = event_text(request, "reason");
+	enum hold_scope scope;
+	struct err err = { "" };
 	char by[512];
 	if (!json_object_is_type(allow, json_type_boolean) ||
-	    (*scope && !session && strcmp(scope, "once"))) {
+	    !scope_of(event_text(request, "scope"), &scope)) {
 		control_answer(c, client, -EINVAL,
 			       "answer: {\"id\":n,\"allow\":bool,"
-			       "\"scope\":\"once\" or \"session\"}");
+			       "\"scope\":\"once\", \"session\" or \"always\"}");
 		return;
 	}
 	snprintf(by, sizeof(by), "by vsandbox approve%s%s", *reason ? ": " : "", reason);
 	control_begin(c, client);
 	int r = approvals_answer(c->host.approvals, (uint32_t)event_number(request, "id"),
-				 json_object_get_boolean(allow),
-				 session ? SCOPE_SESSION : SCOPE_ONCE, by, client->ticket);
+				 json_object_get_boolean(allow), scope, by, client->ticket, &err);
 	if (r < 0)
-		control_answer(c, client, r,
-			       r == -ENOENT ? "no such approval waits" : "the monitor is busy");
+		control_answer(c, client, r, err.text);
 }
 
 static const struct {

@@ -92,6 +92,7 @@ void dump_policy(FILE *f, const struct policy *p)
 	json_member(f, false, "description", p->description);
 	json_member(f, false, "file", p->origin.file);
 	json_member(f, false, "mode", policy_mode_name(p->mode));
+	json_member(f, false, "pause", policy_pause_name(p->pause));
 	if (p->allowed_types_present) {
 		const char *comma = "";
 		fputs(",\"allowed_action_types\":[", f);

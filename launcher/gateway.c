@@ -32,6 +32,7 @@
 #include "launcher/external.h"
 #include "launcher/log.h"
 #include "launcher/netplan.h"
+#include "launcher/notify.h"
 #include "launcher/on_exit.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
@@ -56,6 +57,7 @@ struct gateway {
 	struct control control;
 	struct control_host host;
 	struct approvals approvals;
+	struct notify notify;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
@@ -157,6 +159,8 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 	if (prompted && from_terminal &&
 	    (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
 		approvals_withdraw(&g->approvals);
+	if (from_terminal && (signum == SIGINT || signum == SIGQUIT || signum == SIGTSTP))
+		tell_monitor(g, MONITOR_SIGNALLED, signum);
 	if (signum == SIGCONT)
 		approvals_prompt(&g->approvals);
 	if (signum == SIGINT && from_terminal) {
@@ -181,6 +185,12 @@ static void on_failed(struct gateway *g, const struct packet *m)
 static void on_exec_failed(struct gateway *g, int errnum)
 {
 	bool missing = errnum == ENOENT || errnum == ENOTDIR;
+	if (g->approvals.denied_any && !missing) { /* it was the first that was asked about */
+		g->exit_code = EXIT_APPROVAL;
+		g->reason = "approval denied";
+		log_error("%s: nobody allowed it to be started", g->run->argv[0]);
+		return;
+	}
 	g->exit_code = missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	g->reason = missing ? "not found" : "not executable";
 	log_error("%s: %s", g->run->argv[0],
@@ -322,7 +332,7 @@ static void on_messages(struct gateway *g)
 			approvals_held(&g->approvals, m.ticket, m.text);
 			break;
 		case MONITOR_SETTLED:
-			approvals_settled(&g->approvals, m.ticket);
+			approvals_settled(&g->approvals, m.ticket, m.value);
 			break;
 		case MONITOR_REPLY:
 			if (m.ticket == APPROVALS_TICKET)
@@ -387,10 +397,12 @@ static void supervise(struct gateway *g)
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
 		timeout = timeout_of(now, g->kill_ms, timeout);
+		timeout = timeout_of(now, notify_due_ms(&g->notify, &g->approvals, now), timeout);
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout);
 		if (n < 0 && errno != EINTR)
 			log_error("poll: %s, continuing", strerrordesc_np(errno));
 		on_time(g, now_ms());
+		notify_tend(&g->notify, &g->approvals, now_ms());
 		if (n <= 0)
 			continue;
 		uint64_t woken;
@@ -443,7 +455,6 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->monitor_fd);
 	drop_fd(&g->control.fd);
 	drop_fd(&g->control.dir_fd);
-	drop_fd(&g->approvals.tty_fd);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -659,8 +670,9 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	g->host = (struct control_host){
 		.gateway = g, .ask = host_ask, .end = host_end, .approvals = &g->approvals
 	};
-	approvals_init(&g->approvals, &g->host, g->session.id, run->approve);
+	approvals_init(&g->approvals, &g->host, g->session.id, run->policy, run->approve);
 	plan.approval_ms = run->approval_ms;
+	plan.tty_fd = g->approvals.tty_fd; /* the monitor has its copy by the fork */
 	r = control_open(&g->control, &g->session, &g->host, err);
 	if (r < 0)
 		return r;
@@ -693,6 +705,7 @@ static uint64_t wall_ns(void)
 int gateway_run(struct run *run)
 {
 	struct gateway g = { .run = run,
+			     .notify = { .program = run->notify },
 			     .session = { .dirfd = -1 },
 			     .lock_fd = -1,
 			     .monitor_fd = -1,

@@ -266,6 +266,20 @@ static void box(struct out *o, const struct policy *p)
 	flag(o, "snapshots", p->snapshots);
 }
 
+/* No part of the policy's file, and of no other user: named as comments, not as rules. */
+static void approved(FILE *f, const struct policy *p)
+{
+	for (unsigned i = 0; i < p->approved_count; i++) {
+		const struct policy_approved *a = &p->approved[i];
+		fprintf(f, "\n\t// always allowed: %s (%s) ", action_type_name(a->type),
+			action_op_name(a->op));
+		json_text(f, a->resource);
+		fputs(" to ", f);
+		json_text(f, a->program);
+		origin(f, &a->origin);
+	}
+}
+
 /* The loader would expand it; there is no way to write it plainly. */
 static const struct policy_pattern *unwritable(const struct policy *p)
 {
@@ -292,6 +306,7 @@ int policy_text_write(FILE *f, const struct policy *p, struct err *err)
 	text(&o, "name", p->name);
 	text(&o, "description", p->description ? p->description : "");
 	text(&o, "mode", policy_mode_name(p->mode));
+	text(&o, "pause", policy_pause_name(p->pause));
 	if (p->allowed_types_present)
 		types(&o, p->allowed_types);
 	patterns(&o, "allowed_resources", &p->allowed);
@@ -308,6 +323,7 @@ int policy_text_write(FILE *f, const struct policy *p, struct err *err)
 	rules(&o, p);
 	monitors(&o, &p->monitors);
 	box(&o, p);
+	approved(f, p);
 	fputs("\n}\n", f);
 	return 0;
 }

@@ -42,7 +42,8 @@ struct run {
 	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
 		       * terminal. -1: it stays there */
 	enum approve_by approve;
-	unsigned approval_ms; /* how long a call waits for a person; 0: denied at once */
+	char notify[STATE_PATH_SIZE]; /* program that is told of held calls; "" none */
+	unsigned approval_ms;         /* how long a call waits for a person; 0: denied at once */
 };
 
 struct options;

@@ -14,6 +14,8 @@
 
 enum policy_mode { MODE_ALERT, MODE_PAUSE, MODE_ROLLBACK, MODE_OBSERVE, MODE_COUNT };
 enum policy_effect { EFFECT_BLOCK, EFFECT_PAUSE, EFFECT_ALLOW, EFFECT_COUNT };
+/* What waits with a call that a person is asked about: itself, or everything. */
+enum policy_pause { PAUSE_CALL, PAUSE_TREE, PAUSE_COUNT };
 enum policy_net { NET_NONE, NET_ALLOWLIST, NET_HOST, NET_COUNT };
 /* A connection to a database that asks for TLS: told there is none, or decided as a whole. */
 enum policy_database_tls { DATABASE_TLS_REFUSE, DATABASE_TLS_WHOLE, DATABASE_TLS_COUNT };
@@ -55,6 +57,14 @@ struct policy_rule {
 	struct policy_origin origin;
 };
 
+/* An exact action that a person has allowed for good. */
+struct policy_approved {
+	enum action_type type;
+	enum action_op op;
+	const char *resource, *program;
+	struct policy_origin origin;
+};
+
 struct policy_publish {
 	uint16_t host, inside;
 };
@@ -78,6 +88,7 @@ struct policy {
 	const char *name, *description;
 	struct policy_origin origin;
 	enum policy_mode mode;
+	enum policy_pause pause;
 	/* profile */
 	uint32_t allowed_types; /* bit per enum action_type */
 	bool allowed_types_present;
@@ -95,6 +106,9 @@ struct policy {
 	unsigned rollback_limit;
 	struct policy_rule *rules; /* sorted: priority descending, strictest effect first */
 	unsigned rule_count;
+	struct policy_approved
+		*approved; /* not asked about any more; a block is a block all the same */
+	unsigned approved_count;
 	/* the box */
 	enum policy_workspace workspace;
 	struct policy_patterns hide, read_only; /* filesystem.hide, .read_only */
@@ -207,7 +221,15 @@ void policy_match(const struct policy *p, const struct action *a, struct policy_
 /* Does allow_hosts name this address itself, alone or by a prefix, whatever the port? */
 bool policy_names_address(const struct policy *p, const char *address);
 
+/* Can an action of that kind be named exactly by its resource alone? */
+bool policy_approvable(enum action_op op);
+/* Copies @more into @p. -EINVAL: not of such a kind. */
+int policy_approve(struct policy *p, const struct policy_approved *more, struct err *err);
+/* The entry that answers for @a; NULL none. Pure. */
+const struct policy_approved *policy_approved(const struct policy *p, const struct action *a);
+
 const char *policy_mode_name(enum policy_mode mode);
+const char *policy_pause_name(enum policy_pause pause);
 const char *policy_net_name(enum policy_net net);
 const char *policy_journal_name(enum policy_journal journal);
 const char *policy_on_exit_name(enum policy_on_exit on_exit);

@@ -311,6 +311,7 @@ static const struct key keys[] = {
 	{ "", "description", apply_text, P(description) },
 	{ "", "extends", apply_nothing },
 	{ "", "mode", apply_word, P(mode), .words = &mode_words },
+	{ "", "pause", apply_word, P(pause), .words = &pause_words },
 	{ "", "allowed_action_types", apply_types },
 	{ "", "allowed_resources", apply_paths, P(allowed) },
 	{ "", "allowed_read", apply_paths, P(allowed_read) },

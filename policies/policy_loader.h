@@ -60,8 +60,8 @@ struct words {
 	const char *what;         /* "mode" */
 	const char *const *names; /* NULL-terminated */
 };
-extern const struct words mode_words, effect_words, net_words, database_tls_words, workspace_words,
-	on_exit_words, journal_words;
+extern const struct words mode_words, pause_words, effect_words, net_words, database_tls_words,
+	workspace_words, on_exit_words, journal_words;
 int word_parse(const struct loader *l, const struct json_line *at, const struct words *words,
 	       const char *text, unsigned *ret);
 

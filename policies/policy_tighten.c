@@ -97,6 +97,8 @@ int policy_tighten(struct policy *p, struct policy *project, struct err *err)
 	while (*last)
 		last = &(*last)->also;
 	*last = project;
+	if (project->pause == PAUSE_TREE)
+		p->pause = PAUSE_TREE;
 	tighten_box(p, project);
 	tighten_limits(&p->limits, &project->limits);
 	tighten_monitors(&p->monitors, &project->monitors);

@@ -15,6 +15,8 @@
 
 WORDS(mode, "mode", "alert", "pause", "rollback", "observe");
 CHECK_WORDS(mode, MODE_COUNT);
+WORDS(pause, "pause", "call", "tree");
+CHECK_WORDS(pause, PAUSE_COUNT);
 WORDS(effect, "effect", "block", "pause", "allow");
 CHECK_WORDS(effect, EFFECT_COUNT);
 WORDS(net, "network mode", "none", "allowlist", "host");
@@ -31,6 +33,11 @@ CHECK_WORDS(journal, POLICY_JOURNAL_COUNT);
 const char *policy_mode_name(enum policy_mode mode)
 {
 	return mode < MODE_COUNT ? mode_names[mode] : "invalid";
+}
+
+const char *policy_pause_name(enum policy_pause pause)
+{
+	return pause < PAUSE_COUNT ? pause_names[pause] : "invalid";
 }
 
 const char *policy_effect_name(enum policy_effect effect)

@@ -28,6 +28,7 @@
 /* Who wants it frozen. Each may ask as often as it likes; it counts once. */
 enum freeze_reason {
 	FREEZE_PERSON, /* vsandbox pause */
+	FREEZE_HELD,   /* a call waits for a person, and the policy says "pause": "tree" */
 	FREEZE_PROMPT, /* a question stands on the agent's terminal */
 	FREEZE_UNDO,
 	FREEZE_SNAPSHOT,

@@ -16,8 +16,9 @@
 #include "sandbox/watch.h"
 
 enum {
-	RESTART = -512,   /* ERESTARTSYS: only while a signal is pending */
-	LOOKS = 24,       /* callers looked after in one tick: the leader waits meanwhile */
+	RESTART = -512, /* ERESTARTSYS: only while a signal is pending */
+	LOOKS = 24,     /* callers looked after in one tick: the leader waits meanwhile */
+	FREEZE_PATIENCE_MS = 500,
 	LONELY_MS = 1000, /* a call that took a signal comes back within that time */
 	KEY_TEXT = 6 * ACTION_PATH_SIZE,
 	TELL_TEXT = 28672, /* of a question in a packet */
@@ -179,6 +180,17 @@ static struct hold_call *call_for(struct hold *h)
 	return NULL;
 }
 
+/* From the next call on nothing is received until everything is frozen; hold_tick is woken to do it. */
+static void hold_the_rest(struct watch *watch)
+{
+	uint64_t one = 1;
+	if (watch->policy->pause != PAUSE_TREE ||
+	    __atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
+		return;
+	__atomic_store_n(&watch->hold.freeze_due, true, __ATOMIC_RELEASE);
+	(void)!write(watch->hold.wake_fd, &one, sizeof(one)); /* full: it is awake already */
+}
+
 int hold_call(struct worker *w)
 {
 	struct hold *h = &w->watch->hold;
@@ -200,6 +212,7 @@ int hold_call(struct worker *w)
 			q->calls++;
 			q->lonely_ms = 0;
 			h->waiting++;
+			hold_the_rest(w->watch);
 		} else {
 			h->turned_away++;
 		}
@@ -249,11 +262,12 @@ static struct hold_question *find(struct hold *h, uint32_t id)
 }
 
 /* The question is over. */
-static void settle(struct watch *watch, struct hold_question *q)
+static void settle(struct watch *watch, struct hold_question *q, bool denied)
 {
 	struct hold *h = &watch->hold;
 	if (q->told)
-		packet_send(watch->plan->gateway_fd, MONITOR_SETTLED, 0, q->id, NULL, PACKET_WAIT);
+		packet_send(watch->plan->gateway_fd, MONITOR_SETTLED, denied, q->id, NULL,
+			    PACKET_WAIT);
 	free(q->e);
 	*q = (struct hold_question){ 0 };
 	h->questions_count--;
@@ -269,8 +283,8 @@ static void forget_call(struct hold *h, struct hold_call *c)
 		q->lonely_ms = now_ms();
 }
 
-/* Looks after one that waits; called within the gate. */
-static void look_after(struct watch *watch, struct hold_call *c)
+/* Looks after one that waits; answers only within the @gate. */
+static void look_after(struct watch *watch, struct hold_call *c, bool gate)
 {
 	char name[16];
 	snprintf(name, sizeof(name), "%d", (pid_t)c->notif.pid);
@@ -281,7 +295,7 @@ static void look_after(struct watch *watch, struct hold_call *c)
 	/* asked last: what was read by number was read of the caller */
 	if (listener_valid(c->listener, c->notif.id) < 0) {
 		forget_call(&watch->hold, c);
-	} else if (signalled) {
+	} else if (signalled && gate) {
 		listener_answer(c->listener, c->notif.id, RESTART);
 		forget_call(&watch->hold, c);
 	}
@@ -326,7 +340,7 @@ static void answer(struct watch *watch, struct hold_question *q, bool allow, enu
 		h->waiting--;
 		q->calls--;
 	}
-	settle(watch, q);
+	settle(watch, q, !allow);
 }
 
 int hold_answer(struct watch *watch, uint32_t id, bool allow, enum hold_scope scope, const char *by)
@@ -378,7 +392,7 @@ static void tend_questions(struct watch *watch, uint64_t now)
 		if (now >= q->deadline_ms)
 			answer(watch, q, false, SCOPE_ONCE, "because nobody answered in time");
 		else if (q->lonely_ms && now - q->lonely_ms >= LONELY_MS)
-			settle(watch, q);
+			settle(watch, q, false);
 		else if (!q->told)
 			tell(watch, q);
 	}
@@ -388,11 +402,11 @@ static void tend_questions(struct watch *watch, uint64_t now)
 	h->turned_away = 0;
 }
 
-/* Within the gate: nobody is frozen. */
-static void tend_calls(struct watch *watch)
+/* @gate: nobody is frozen, so that there may be answers. */
+static void tend_calls(struct watch *watch, bool gate)
 {
 	struct hold *h = &watch->hold;
-	for (unsigned i = 0; h->refused && i < h->call_end; i++) {
+	for (unsigned i = 0; gate && h->refused && i < h->call_end; i++) {
 		struct hold_call *c = &h->calls[i];
 		if (c->state != CALL_REFUSED)
 			continue;
@@ -406,10 +420,59 @@ static void tend_calls(struct watch *watch)
 			h->next_look = 0;
 		struct hold_call *c = &h->calls[h->next_look++];
 		if (c->state == CALL_WAITING)
-			look_after(watch, c);
+			look_after(watch, c, gate);
 	}
 	while (h->call_end && h->calls[h->call_end - 1].state == CALL_FREE)
 		h->call_end--;
+}
+
+/* What cannot be frozen must not wait for an answer that promises it. */
+static void refuse_all(struct watch *watch, const char *why)
+{
+	struct hold *h = &watch->hold;
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < HOLD_QUESTIONS; i++)
+		if (h->questions[i].id)
+			answer(watch, &h->questions[i], false, SCOPE_ONCE, why);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Frozen as long as somebody waits, where the policy wants it so. */
+static void freeze_the_rest(struct watch *watch)
+{
+	struct hold *h = &watch->hold;
+	struct err err = { "" };
+	if (watch->policy->pause != PAUSE_TREE)
+		return;
+	bool due = hold_waiting(h) &&
+		   now_ms() >= __atomic_load_n(&h->let_go_ms, __ATOMIC_ACQUIRE) &&
+		   !__atomic_load_n(&watch->ending, __ATOMIC_RELAXED);
+	if (!due)
+		freeze_drop(&watch->freeze, FREEZE_HELD);
+	else if (!freeze_has(&watch->freeze, FREEZE_HELD)) {
+		int r = freeze_add(&watch->freeze, FREEZE_HELD, FREEZE_PATIENCE_MS, &err);
+		if (r < 0 && r != -ETIMEDOUT) { /* late is frozen all the same, see freeze_add */
+			watch_notice(watch, "%s", err.text);
+			refuse_all(watch, "because not everything could be frozen");
+		}
+	}
+	__atomic_store_n(&h->freeze_due, false, __ATOMIC_RELEASE);
+}
+
+void hold_signalled(struct watch *watch)
+{
+	if (watch->policy->pause != PAUSE_TREE || !hold_waiting(&watch->hold))
+		return;
+	if (__atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
+		return;
+	__atomic_store_n(&watch->hold.let_go_ms, now_ms() + LONELY_MS, __ATOMIC_RELEASE);
+	hold_tick(watch);
+}
+
+void hold_over(struct hold *h)
+{
+	__atomic_store_n(&h->let_go_ms, UINT64_MAX, __ATOMIC_RELEASE);
+	__atomic_store_n(&h->freeze_due, false, __ATOMIC_RELEASE);
 }
 
 void hold_tick(struct watch *watch)
@@ -417,15 +480,15 @@ void hold_tick(struct watch *watch)
 	struct hold *h = &watch->hold;
 	uint64_t woken;
 	(void)!read(h->wake_fd, &woken, sizeof(woken)); /* the poll that woke us */
-	if (hold_interval_ms(h) < 0)
+	if (hold_interval_ms(h) < 0 && !freeze_has(&watch->freeze, FREEZE_HELD))
 		return;
+	freeze_the_rest(watch);
 	bool gate = !watch->freeze.reasons;
 	if (gate)
 		freeze_gate(&watch->freeze);
 	pthread_mutex_lock(&h->lock);
 	tend_questions(watch, now_ms());
-	if (gate)
-		tend_calls(watch);
+	tend_calls(watch, gate);
 	pthread_mutex_unlock(&h->lock);
 	if (gate)
 		freeze_ungate(&watch->freeze);
@@ -441,4 +504,17 @@ int hold_interval_ms(const struct hold *h)
 			       __atomic_load_n(&h->ready, __ATOMIC_ACQUIRE) || h->turned_away
 		       ? HOLD_TICK_MS
 		       : -1;
+}
+
+unsigned hold_questions(struct hold *h)
+{
+	pthread_mutex_lock(&h->lock);
+	unsigned count = h->questions_count;
+	pthread_mutex_unlock(&h->lock);
+	return count;
+}
+
+unsigned hold_waiting(const struct hold *h)
+{
+	return __atomic_load_n(&h->waiting, __ATOMIC_ACQUIRE);
 }

@@ -7,6 +7,9 @@
  *   WAITING  hold_call                  -> READY, REFUSED (hold_answer, the deadline), gone
  *   READY    hold_take by the leader    -> gone
  *   REFUSED  hold_tick, unless frozen   -> gone
+ * With "pause": "tree" everything is frozen as long as a call waits: hold_call stops the leader from receiving,
+ * hold_tick freezes. A signal that a person sends lets all go on for LONELY_MS, to be acted on
+ * (hold_signalled); one that comes from inside, a timer's, does not.
  * A caller that died leaves; one that has a signal to act on is answered ERESTARTSYS, as a
  * sleeping call is natively, and its question stays a moment for the call to come back.
  */
@@ -83,6 +86,8 @@ struct hold {
 	unsigned ready;   /* calls that the leader is to take; atomic */
 	unsigned refused; /* calls to be answered when not frozen */
 	unsigned questions_count;
+	bool freeze_due;      /* a call waits and not all is frozen yet; atomic */
+	uint64_t let_go_ms;   /* until then not frozen, for signals to be acted on */
 	uint64_t turned_away; /* calls refused for want of room, not yet told */
 	int wake_fd;          /* eventfd: a question is new; owned */
 };
@@ -105,12 +110,20 @@ void hold_spare(struct hold *h, void (*spare)(void *to, pid_t tid), void *to);
 
 /* What follows is for the thread that supervises. */
 
+/* A person has sent a signal inside. */
+void hold_signalled(struct watch *watch);
+/* Everything inside is ending: nothing is frozen for those who wait any more. */
+void hold_over(struct hold *h);
 /* Deadlines, signals, deaths, refusals to be answered, questions to be told. */
 void hold_tick(struct watch *watch);
+/* Questions that are open, and calls that wait for them. */
+unsigned hold_questions(struct hold *h);
+unsigned hold_waiting(const struct hold *h);
 /* Milliseconds until hold_tick is wanted; -1 when nobody waits. */
 int hold_interval_ms(const struct hold *h);
 
-enum hold_scope { SCOPE_ONCE, SCOPE_SESSION };
+/* SCOPE_ALWAYS: the launcher has written it down; here it holds for the session. */
+enum hold_scope { SCOPE_ONCE, SCOPE_SESSION, SCOPE_ALWAYS };
 /* Answers question @id; @by says who and why, for the log. -ENOENT: there is no such question. */
 int hold_answer(struct watch *watch, uint32_t id, bool allow, enum hold_scope scope,
 		const char *by);

@@ -231,7 +231,8 @@ static void *worker_main(void *arg)
 	follow(w);
 	while (!watch->closing) {
 		/* a call that is not received yet does not keep its task from being stopped */
-		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n(&watch->undo_due, __ATOMIC_ACQUIRE) ||
+		       __atomic_load_n(&watch->hold.freeze_due, __ATOMIC_ACQUIRE))
 			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 		int r = 0;
 		if (!hold_take(&watch->hold, w)) {
@@ -322,6 +323,7 @@ static void degraded_text(uint32_t layers, char *text, size_t size)
 /* Everything inside dies at once, stopped or not. */
 static void end_inside(struct watch *watch, struct box *box)
 {
+	hold_over(&watch->hold);
 	box_end(box);
 	freeze_bury(&watch->freeze);
 	box_kill(box);
@@ -333,8 +335,11 @@ static bool hear_gateway(struct watch *watch, struct box *box)
 	static struct packet m; /* of the one thread that supervises; too large for a stack */
 	int r;
 	while ((r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
-		if (m.type == MONITOR_SIGNAL)
+		if (m.type == MONITOR_SIGNAL) {
 			box_signal(box, m.value);
+			hold_signalled(watch);
+		} else if (m.type == MONITOR_SIGNALLED)
+			hold_signalled(watch);
 		else if (m.type == MONITOR_KILL)
 			end_inside(watch, box);
 		else if (m.type == MONITOR_REQUEST)
@@ -342,6 +347,7 @@ static bool hear_gateway(struct watch *watch, struct box *box)
 	}
 	if (r == -EAGAIN || r == -EPROTO)
 		return true;
+	borrowed_restore(&watch->tty);
 	end_inside(watch, box);
 	return false;
 }
@@ -447,6 +453,7 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 	if (r < 0)
 		return err_sys(err, -r, "monitor: no room for held calls");
 	signal_interrupts();
+	borrowed_init(&watch->tty, plan->tty_fd);
 	r = listeners_init(&watch->listeners);
 	return r < 0 ? err_sys(err, -r, "monitor: the seccomp listener is of no use") : 0;
 }
@@ -578,11 +585,13 @@ int monitor_main(const struct monitor_plan *plan)
 	 * The exit is told as soon as no task inside can act any more, which the listener's
 	 * hang-up says; taking the mounts and the network down goes on behind it.
 	 */
+	hold_over(&watch->hold);
 	box_end(&box);
 	freeze_bury(&watch->freeze);
 	if (!lead_at_end(watch))
 		box_kill(&box);
 	network_finish(watch->network);
+	borrowed_finish(&watch->tty); /* who reads its other side need not wait for us */
 	monitor_tell(plan, MONITOR_EXIT, status, "");
 	box_kill(&box);
 	if (plan->agents_dirfd >= 0)

@@ -35,7 +35,8 @@ struct monitor_plan {
 	int agents_dirfd;        /* baseline directory; -1: learn nothing */
 	int ring_wake_fd;        /* eventfd that wakes the gateway when events are published */
 	int gateway_fd;          /* monitor's end of the pair */
-	unsigned approval_ms;    /* how long a call waits for a person; 0: it is denied at once */
+	int tty_fd; /* where a person is asked; owned, -1 none: given back should the gateway die meanwhile */
+	unsigned approval_ms; /* how long a call waits for a person; 0: it is denied at once */
 	const struct network_plan *network; /* NULL: there is no broker */
 	const struct attach_plan *attach;   /* NULL: a box of our own making */
 };

@@ -66,6 +66,7 @@ static void kill_all(struct attached_watch *w)
 {
 	w->killed = true;
 	__atomic_store_n(&w->watch->ending, true, __ATOMIC_RELAXED);
+	hold_over(&w->watch->hold);
 	tree_kill(&w->tree, 0);
 	freeze_bury(&w->watch->freeze); /* who was frozen can be waited for by us alone */
 	unsigned left = tree_kill(&w->tree, KILL_MS);
@@ -85,6 +86,8 @@ static bool on_message(struct attached_watch *w)
 		return false;
 	if (m.type == MONITOR_KILL)
 		kill_all(w);
+	if (m.type == MONITOR_SIGNALLED)
+		hold_signalled(w->watch);
 	if (m.type == MONITOR_REQUEST)
 		requests_serve(w->watch, &m);
 	return true;

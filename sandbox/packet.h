@@ -21,10 +21,11 @@ enum packet_type {
 	MONITOR_ROLLED_BACK, /* a verdict asked for it. value: 0, all is frozen; text: rollback_json. Or -errno and why */
 	MONITOR_REPLY,   /* ticket; value: 0 or -errno; text: JSON object, or why not */
 	MONITOR_HELD,    /* ticket: id of a question; text: the question as JSON */
-	MONITOR_SETTLED, /* ticket: id of a question that is over */
+	MONITOR_SETTLED, /* ticket: id of a question that is over; value: 1 it was denied */
 	/* gateway -> monitor */
-	MONITOR_SIGNAL,  /* value: signal for the agent */
-	MONITOR_KILL,    /* end the tree now */
+	MONITOR_SIGNAL,    /* value: signal for the agent */
+	MONITOR_SIGNALLED, /* the terminal has sent one inside */
+	MONITOR_KILL,      /* end the tree now */
 	MONITOR_REQUEST, /* ticket; value: enum monitor_request; text: its argument as JSON, or "" */
 };
 

@@ -24,10 +24,10 @@ static int request_status(struct watch *watch, const char *argument, struct buf 
 			  struct err *err)
 {
 	(void)argument, (void)err;
-	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u}",
+	buf_printf(reply, "{\"frozen\":%s,\"paused\":%s,\"held\":%u,\"approvals\":%u}",
 		   watch->freeze.reasons ? "true" : "false",
 		   freeze_has(&watch->freeze, FREEZE_PERSON) ? "true" : "false",
-		   watch->hold.waiting);
+		   hold_waiting(&watch->hold), hold_questions(&watch->hold));
 	return 0;
 }
 
@@ -117,6 +117,10 @@ static int request_prompt(struct watch *watch, const char *argument, struct buf 
 	bool on = json_object_get_boolean(json_object_object_get(o, "on"));
 	json_object_put(o);
 	int r = on ? freeze_add(&watch->freeze, FREEZE_PROMPT, PATIENCE_MS, err) : 0;
+	if (on)
+		borrowed_note(&watch->tty);
+	else
+		borrowed_returned(&watch->tty);
 	if (!on)
 		freeze_drop(&watch->freeze, FREEZE_PROMPT);
 	buf_puts(reply, "{}");

@@ -17,6 +17,7 @@
 #include "base/eventlog.h"
 #include "base/syscalls.h"
 #include "rootfs/origin.h"
+#include "sandbox/borrowed.h"
 #include "sandbox/capture.h"
 #include "sandbox/created.h"
 #include "sandbox/creds.h"
@@ -57,6 +58,7 @@ struct watch {
 
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */
 	struct hold hold;
+	struct borrowed tty;
 	pthread_t
 		leading; /* atomic: the thread that leads, and whether it sleeps in the receive call */
 	bool receiving;

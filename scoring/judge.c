@@ -167,6 +167,13 @@ static void judge_one(const struct policy *p, enum agent_state state, const stru
 		score_action(a, h, &ret->score);
 	walk(p, state, h, a, &match, ret);
 
+	/* What a person allowed for good answers the question what it is; it takes back no block, no rate. */
+	bool asked = ret->verdict == VERDICT_PAUSE &&
+		     (ret->reason == REASON_RULE || ret->reason == REASON_THRESHOLD);
+	const struct policy_approved *approved = asked ? policy_approved(p, a) : NULL;
+	if (approved)
+		decide(ret, VERDICT_ALLOW, REASON_RULE, "always", &approved->origin);
+
 	if (ret->ambient && ret->verdict != VERDICT_ALLOW) {
 		/* What is refused is news, whatever its name: scored for the record, logged one by one. */
 		ret->ambient = false;

@@ -380,3 +380,370 @@ t.join()'
 	run "$VSANDBOX" diff
 	[[ "$output" == *answered* ]]
 }
+
+# The whole tree
+
+# A policy that freezes everything while somebody is asked; the agent counts in a file of the host's.
+prepare_tree() {
+	prepare
+	sed -i 's/"risk_threshold"/"pause": "tree", "risk_threshold"/' "$POLICY"
+	cat >count.py <<-'PY'
+		import mmap, os, signal, sys, time
+		open("ticks", "wb").write(bytes(4096))
+		m = mmap.mmap(os.open("ticks", os.O_RDWR), 4096)
+		def alarm(*_):
+		    m[1] = (m[1] + 1) % 256
+		if os.fork() == 0:
+		    while True:
+		        m[0] = (m[0] + 1) % 256
+		        time.sleep(0.002)
+		signal.signal(signal.SIGALRM, alarm) # a timer of its own must not let it go on
+		signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+		print("before", flush=True)
+		for name in sys.argv[1:]:
+		    try:
+		        open(name, "w").close()
+		        print("made", name, flush=True)
+		    except OSError as e:
+		        print("failed", name, e.errno, flush=True)
+		time.sleep(1)
+		os.kill(0, signal.SIGKILL)
+	PY
+}
+
+counting() {
+	local before
+	before=$(cksum <ticks)
+	sleep 0.3
+	[ "$(cksum <ticks)" != "$before" ]
+}
+
+@test "pause tree: everything is frozen until the last question is settled" {
+	prepare_tree
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask b.ask
+	within 5 waiting
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" resume # that is about another reason
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" ps --json | grep -q '"live":{"paused":false,"frozen":true,"approvals":1}'
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for b.ask
+	run counting
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" approve deny 2
+	within 5 out_has 'failed b.ask 13'
+	counting
+	out_has 'made a.ask'
+	"$VSANDBOX" kill "$(sessions)"
+	wait "$GATEWAY" || true
+}
+
+@test "pause tree: a signal of a person's is acted on, kill ends it, nobody answering denies" {
+	prepare_tree
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 waiting
+	kill -TERM "$GATEWAY"
+	run wait "$GATEWAY"
+	[ "$(state_of "$(sessions)")" = ended ]
+	"$VSANDBOX" show --json "$(sessions)" | grep -q '"exit_code":143'
+	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 waiting
+	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	run wait "$GATEWAY"
+	[ "$(state_of "$(sessions | tail -n 1)")" = ended ]
+	in_background --approve web --approval-timeout 1 --workspace direct -- /usr/bin/python3 count.py a.ask
+	within 5 out_has 'failed a.ask 13'
+	counting
+	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	wait "$GATEWAY" || true
+}
+
+@test "the first program denied by a person or by time: 121" {
+	prepare
+	sed -i 's/\*\.ask/*true/; s/"any"/"code_execution"/' "$POLICY"
+	run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 1 -- /usr/bin/true
+	[ "$status" -eq 121 ]
+	[[ "$output" == *'nobody allowed it'* ]]
+	"$VSANDBOX" show --json | grep -q '"reason":"approval denied"'
+	in_background --approve web -- /usr/bin/true
+	within 5 waiting
+	"$VSANDBOX" approve deny 1
+	local code=0
+	wait "$GATEWAY" || code=$?
+	[ "$code" -eq 121 ]
+}
+
+@test "ps and show say paused, and how many approvals wait; a stopped gateway does not hold them up" {
+	prepare
+	in_background --approve web -- sh -c 'for i in 1 2 3; do echo >$i.ask & done; wait'
+	within 5 waiting 3
+	"$VSANDBOX" ps | grep -q 'running .*(3 wait for approval)'
+	"$VSANDBOX" show | grep -q '^to approve 3: vsandbox approve list'
+	"$VSANDBOX" pause
+	"$VSANDBOX" ps | grep -q ' paused .*(3 wait'
+	"$VSANDBOX" show | grep -q '^state      paused'
+	kill -STOP "$GATEWAY"
+	for _ in $(seq 20); do # more than wait to be accepted
+		run timeout 5 "$VSANDBOX" ps --json
+		[ "$status" -eq 0 ]
+		[[ "$output" == *'"state":"running","live":null'* ]]
+	done
+	kill -CONT "$GATEWAY"
+	within 5 waiting 3
+	"$VSANDBOX" kill "$(sessions)"
+}
+
+# Telling a person
+
+# A notifier that writes down what it got; @1 is what it does afterwards.
+prepare_notifier() {
+	prepare
+	mkdir -p "$XDG_CONFIG_HOME/vsandbox"
+	cat >"$BATS_TEST_TMPDIR/notifier" <<-SH
+		#!/bin/sh
+		{
+			env | grep ^VSANDBOX_ | sort
+			find /proc/\$\$/fd -type l -printf 'fd %l\n'
+			grep -c . /proc/self/status | sed 's/.*/end/'
+		} >>"$BATS_TEST_TMPDIR/told"
+		$1
+	SH
+	chmod +x "$BATS_TEST_TMPDIR/notifier"
+	echo "{ \"notify_command\": \"$BATS_TEST_TMPDIR/notifier\" }" >"$XDG_CONFIG_HOME/vsandbox/config.json"
+}
+
+told() {
+	grep -qs -- "$1" "$BATS_TEST_TMPDIR/told"
+}
+
+told_times() {
+	[ "$(grep -c '^end' "$BATS_TEST_TMPDIR/told")" -eq "$1" ]
+}
+
+@test "notify_command: told outside the sandbox, escaped, with nothing open but /dev/null" {
+	prepare_notifier
+	VSANDBOX_RULE=forged in_background --approve web -- python3 -c '
+try:
+    open("x\x1b[31m$(touch hit)\n.ask", "w")
+except OSError as e:
+    print("failed", e.errno)'
+	within 5 told ^end
+	cat "$BATS_TEST_TMPDIR/told"
+	told "^VSANDBOX_SESSION=$(sessions)\$"
+	told '^VSANDBOX_APPROVAL=1$'
+	told '^VSANDBOX_WAITING=1$'
+	told '^VSANDBOX_TYPE=file_write$'
+	told '^VSANDBOX_RULE=asks$'
+	told '^VSANDBOX_RESOURCE=.*\$(touch hit).*ask$' # one line: the newline is escaped
+	run grep -P '\x1b' "$BATS_TEST_TMPDIR/told"
+	[ "$status" -ne 0 ]
+	[ ! -e hit ]
+	# its own script and what it writes to are not ours
+	run grep -vE '^(VSANDBOX_|end|fd (/dev/null|.*/notifier|.*/told|)$)' "$BATS_TEST_TMPDIR/told"
+	[ "$status" -ne 0 ]
+	[ "$(grep -c '^fd /dev/null$' "$BATS_TEST_TMPDIR/told")" -ge 2 ]
+	"$VSANDBOX" approve deny 1
+	wait "$GATEWAY"
+	out_has 'failed 13'
+}
+
+@test "notify_command: forty questions are a few notices, and one that hangs holds up nobody" {
+	prepare_notifier 'sleep 30'
+	in_background --approve web -- sh -c '
+		for i in $(seq 40); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
+	within 5 told ^end
+	within 5 waiting 40
+	for i in $(seq 40); do "$VSANDBOX" approve deny "$i"; done
+	wait "$GATEWAY"
+	out_has over
+	told_times 1
+}
+
+@test "notify_command: one that cannot be run is said, and the question still waits" {
+	prepare_notifier
+	printf '#!/no/such/interpreter\n' >"$BATS_TEST_TMPDIR/notifier"
+	in_background --approve web -- sh -c 'echo x >a.ask; echo "rc $?"'
+	within 5 waiting
+	grep -q 'nobody is told of approval 1 by it' "$BATS_TEST_TMPDIR/err"
+	"$VSANDBOX" approve allow 1
+	wait "$GATEWAY"
+	out_has 'rc 0'
+}
+
+@test "on the terminal: a gateway killed under its prompt leaves the terminal as it was" {
+	prepare
+	terminal
+	# a shell that sets no mode of its own when the program has died
+	type_line 'clear; sh -c "\"$VSANDBOX\" run -q -p \"$POLICY\" -- sh -c \"echo x >a.ask; sleep 9\"; sleep 1; stty -a | grep -c \" icanon.* echo \"; read l; echo got-\$l"'
+	within 5 screen_has 'llow once'
+	kill -KILL "$(process_of "$(sessions)" gateway)"
+	within 5 screen_has '^1$'
+	type_line 'seen'
+	within 5 screen_has 'got-seen'
+	screen_has '^seen'
+}
+
+# For good
+
+kept_file() {
+	ls "$XDG_CONFIG_HOME"/vsandbox/approvals/ask-*.json
+}
+
+@test "scope always: later runs of the policy are not asked; policy show --resolved names them" {
+	prepare
+	: >a.ask
+	in_background --approve web -- sh -c 'cat <a.ask; echo "rc $?"'
+	within 5 waiting
+	"$VSANDBOX" approve allow 1 --scope always
+	wait "$GATEWAY"
+	out_has 'rc 0'
+	[ "$(stat -c %a "$(kept_file)")" = 600 ]
+	[ ! -e .vsandbox.json ] && [ ! -e .vsandbox ]
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 0'* ]]
+	"$VSANDBOX" logs --json | grep -q '"rule":"always"'
+	"$VSANDBOX" policy show --resolved "$POLICY" >resolved.json
+	grep -q '// always allowed: file_read (read) ".*/a.ask" to ".*dash"' resolved.json
+	"$VSANDBOX" policy check "$PWD/resolved.json"
+	# another program, another file, another operation, another policy file: asked
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'python3 -c "open(\"a.ask\")" 2>/dev/null; echo "rc $?"'
+	[[ "$output" == *'rc 1'* ]]
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'echo x >>a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	cp "$POLICY" other.json
+	run "$VSANDBOX" run -p ./other.json --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	# the name leads elsewhere now
+	echo secret >b.ask
+	ln -sf b.ask a.ask
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* && "$output" != *secret* ]]
+}
+
+@test "scope always unlocks nothing that is blocked, nor what a project asks about" {
+	prepare
+	: >a.ask
+	in_background --approve web -- sh -c 'cat <a.ask'
+	within 5 waiting
+	"$VSANDBOX" approve allow 1 --scope always
+	wait "$GATEWAY"
+	run "$VSANDBOX" run -p "$POLICY" --block '*.ask' --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	printf '{ "name": "p", "rules": [ { "name": "r", "action_type": "any", "resource_pattern": "*.ask", "effect": "pause" } ] }' >.vsandbox.json
+	run "$VSANDBOX" run -p "$POLICY" --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
+	[[ "$output" == *'rc 2'* ]]
+	rm .vsandbox.json
+	# one that somebody else could have written, and one that makes no sense: nothing runs
+	chmod 0644 "$(kept_file)"
+	run "$VSANDBOX" run -p "$POLICY" -- touch ran
+	[ "$status" -eq 125 ]
+	chmod 0600 "$(kept_file)"
+	sed -i 's/"read"/"exec"/' "$(kept_file)"
+	run "$VSANDBOX" run -p "$POLICY" -- touch ran
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'entry 1 is no action'* ]]
+}
+
+@test "scope always is refused for what one name does not say, and the question stays" {
+	prepare
+	sed -i 's/\*\.ask/*true/; s/"any"/"code_execution"/' "$POLICY"
+	in_background --approve web -- /usr/bin/true
+	within 5 waiting
+	run "$VSANDBOX" approve allow 1 --scope always
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'for the session'* ]]
+	within 5 waiting
+	"$VSANDBOX" approve allow 1
+	wait "$GATEWAY"
+	[ ! -e "$XDG_CONFIG_HOME/vsandbox/approvals" ]
+}
+
+@test "on the terminal: A allows for good" {
+	prepare
+	: >a.ask
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "cat <a.ask; echo rc-\$?"; echo e""nd-$?'
+	within 5 screen_has 'lways'
+	press A
+	within 5 screen_has 'end-0'
+	grep -q a.ask "$(kept_file)"
+}
+
+# Floods and races
+
+rss_kb() {
+	awk '/VmRSS/ {print $2}' "/proc/$(process_of "$(sessions)" "$1")/status"
+}
+
+@test "ten thousand different questions: 64 wait, the rest is denied, memory stays, an answer still counts" {
+	prepare
+	in_background --approve web --workspace direct -- python3 -c '
+import threading, time
+denied = [0]
+def make(i):
+    try:
+        open("%d.ask" % i, "w").close()
+        print("made", i, flush=True)
+    except OSError:
+        denied[0] += 1
+for i in range(64):
+    threading.Thread(target=make, args=(i,), daemon=True).start()
+while True:
+    try:
+        open("go").close()
+        break
+    except OSError:
+        time.sleep(0.05)
+from_ = time.monotonic()
+for i in range(64, 10064):
+    make(i)
+print("asked", denied[0], "in %.2f s" % (time.monotonic() - from_), flush=True)
+time.sleep(20)' # the daemons go with it
+	within 10 waiting 64
+	local monitor gateway
+	monitor=$(rss_kb monitor) gateway=$(rss_kb gateway)
+	: >go
+	within 40 out_has 'asked 10000'
+	echo "# $(grep asked "$BATS_TEST_TMPDIR/out"); monitor $monitor -> $(rss_kb monitor) kB, gateway $gateway -> $(rss_kb gateway) kB" >&3
+	[ "$(rss_kb monitor)" -lt $((monitor + 8192)) ]
+	[ "$(rss_kb gateway)" -lt $((gateway + 8192)) ]
+	waiting 64
+	"$VSANDBOX" approve allow 64
+	within 5 out_has made
+	within 5 waiting 63
+	"$VSANDBOX" kill "$(sessions)"
+}
+
+@test "a rename whose directory leads elsewhere when it is allowed is asked anew, and harms neither" {
+	prepare
+	mkdir good evil
+	echo good >good/x.ask
+	echo evil >evil/x.ask
+	in_background --approve web -- python3 -c '
+import os, threading, time
+def move():
+    try:
+        os.rename("good/x.ask", "moved")
+        print("renamed", open("moved").read(), flush=True)
+    except OSError as e:
+        print("failed", e.errno, flush=True)
+t = threading.Thread(target=move)
+t.start()
+time.sleep(0.5)
+os.rename("good", "old")
+os.symlink("evil", "good")
+print("swapped", flush=True)
+t.join()
+print(sorted(os.listdir("evil")), sorted(os.listdir("old")), flush=True)'
+	within 5 waiting
+	within 5 out_has swapped
+	asked_for /good/x.ask
+	"$VSANDBOX" approve allow 1
+	within 5 asked_for /evil/x.ask
+	"$VSANDBOX" approve deny 2
+	wait "$GATEWAY"
+	out_has 'failed 13'
+	out_has "\['x.ask'\] \['x.ask'\]"
+}

@@ -90,8 +90,10 @@ static void test_the_box_takes_the_stricter_value(void **state)
 		"\"limits\":{\"memory\":\"1G\",\"pids\":10},\"on_exit\":\"commit\"}",
 		"{\"network\":{\"allow_hosts\":[\"a.example\"]},\"filesystem\":{\"workspace\":"
 		"\"read-only\"},\"limits\":{\"memory\":\"2G\",\"pids\":5,\"wall_seconds\":60},"
-		"\"on_exit\":\"discard\",\"monitors\":{\"cpu\":{\"percent\":50}}}");
+		"\"pause\":\"tree\",\"on_exit\":\"discard\",\"monitors\":{\"cpu\":{\"percent\":50}}"
+		"}");
 	assert_int_equal(p->net, NET_ALLOWLIST);
+	assert_int_equal(p->pause, PAUSE_TREE);
 	assert_int_equal(p->workspace, WORKSPACE_READ_ONLY);
 	assert_int_equal(p->limits.memory_bytes, UINT64_C(1) << 30);
 	assert_int_equal(p->limits.pids, 5);
@@ -99,10 +101,11 @@ static void test_the_box_takes_the_stricter_value(void **state)
 	assert_int_equal(p->on_exit,
 			 ON_EXIT_KEEP); /* not even a project drops a person's changes */
 	policy_free(p);
-	p = tightened("{\"network\":{\"mode\":\"none\"},\"on_exit\":\"keep\"}",
+	p = tightened("{\"network\":{\"mode\":\"none\"},\"pause\":\"tree\",\"on_exit\":\"keep\"}",
 		      "{\"network\":{\"mode\":\"host\"},\"on_exit\":\"commit\","
 		      "\"filesystem\":{\"workspace\":\"direct\"}}");
 	assert_int_equal(p->net, NET_NONE);
+	assert_int_equal(p->pause, PAUSE_TREE);
 	assert_int_equal(p->on_exit, ON_EXIT_KEEP);
 	assert_int_equal(p->workspace, WORKSPACE_OVERLAY);
 	policy_free(p);
