@@ -16,6 +16,7 @@
 #include "base/scope.h"
 #include "net/dns.h"
 #include "net/names.h"
+#include "scoring/standing.h"
 
 enum {
 	BUCKETS = 1024,
@@ -52,6 +53,7 @@ struct connection {
 	uint64_t deadline_ms;
 	struct tracee task; /* of a held blocking call: with a handle of its own */
 	struct opening *opening;
+	unsigned standing;            /* statements that may pass unasked, as last granted */
 	bool waiting;                 /* counted in opening->waiting */
 	uint64_t bytes_out, bytes_in; /* so far, as last told */
 	struct action action;         /* its strings are the fields below */
@@ -77,6 +79,7 @@ struct network {
 	struct connection *connections[BUCKETS];
 	struct connection *held;
 	unsigned connection_count;
+	unsigned standing; /* of all connections */
 	uint64_t last_connection;
 	uint32_t last_opening;
 	struct verdict_memory verdicts[VERDICTS];
@@ -186,6 +189,7 @@ static void drop_connection(struct network *n, struct connection *c)
 		at = &(*at)->next;
 	*at = c->next;
 	stop_waiting(c);
+	n->standing -= c->standing;
 	n->connection_count--;
 	free(c);
 }
@@ -576,28 +580,53 @@ static void on_resolve(struct network *n, const struct broker_packet *p)
 	tell(n, &m, text, NULL, 0);
 }
 
-static void on_statement(struct network *n, const struct broker_packet *p)
+/* What the inspector tells of, as an action; its strings are @p's and @resource. */
+static struct action statement_of(const struct connection *c, const struct broker_packet *p,
+				  char *resource, size_t size)
 {
-	struct connection *c = find(n, p->m.id);
-	struct broker_message m = { .type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask };
-	char why[192] = "", resource[sizeof(c->resource) + 320];
 	const char *end = p->text + (p->m.text_len ? p->m.text_len - 1 : 0);
 	const char *database = p->text + strlen(p->text) + 1;
 	const char *text = database < end ? database + strlen(database) + 1 : end;
-	if (!c)
-		return;
 	struct action a = c->action;
 	/* The inspector says what a statement does; never that it is another kind of action. */
 	a.type = p->m.action_type == ACTION_DATABASE_QUERY ? ACTION_DATABASE_QUERY
 							   : ACTION_DATABASE_WRITE;
 	a.op = OP_QUERY;
-	snprintf(resource, sizeof(resource), "%.32s://%s/%.255s", p->text, c->action.resource,
+	snprintf(resource, size, "%.32s://%s/%.255s", p->text, c->action.resource,
 		 database < end ? database : "");
 	a.resource = resource;
 	a.statement = text <= end ? text : "";
 	a.statement_flags = p->m.statement_flags ? p->m.statement_flags : STATEMENT_UNKNOWN;
+	return a;
+}
+
+static void on_statement(struct network *n, const struct broker_packet *p)
+{
+	struct connection *c = find(n, p->m.id);
+	struct broker_message m = { .type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask };
+	char why[192] = "", resource[sizeof(c->resource) + 320];
+	if (!c)
+		return;
+	struct action a = statement_of(c, p, resource, sizeof(resource));
 	m.error = -watch_decide_seen(n->watch, &a, why, sizeof(why));
+	if (m.error == 0)
+		m.repeats = watch_standing(n->watch, &a, n->standing - c->standing);
+	if (m.repeats) {
+		n->standing += m.repeats - c->standing;
+		c->standing = m.repeats;
+	}
 	tell(n, &m, why, NULL, 0);
+}
+
+static void on_repeated(struct network *n, const struct broker_packet *p)
+{
+	struct connection *c = find(n, p->m.id);
+	char resource[sizeof(c->resource) + 320];
+	/* More than were granted cannot have passed, whatever is told. */
+	if (!c || !c->standing)
+		return;
+	struct action a = statement_of(c, p, resource, sizeof(resource));
+	watch_repeated(n->watch, &a, p->m.repeats < c->standing ? p->m.repeats : c->standing);
 }
 
 static void on_need_socket(struct network *n, const struct broker_packet *p)
@@ -628,6 +657,9 @@ static void on_packet(struct network *n, const struct broker_packet *p)
 		break;
 	case BROKER_STATEMENT:
 		on_statement(n, p);
+		break;
+	case BROKER_REPEATED:
+		on_repeated(n, p);
 		break;
 	case BROKER_NEED_SOCKET:
 		on_need_socket(n, p);

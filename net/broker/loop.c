@@ -141,6 +141,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 	case BROKER_ACCEPTED:
 	case BROKER_CLASSIFIED:
 	case BROKER_STATEMENT:
+	case BROKER_REPEATED:
 	case BROKER_BYTES:
 	case BROKER_CLOSED:
 	case BROKER_RESOLVE:

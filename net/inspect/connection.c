@@ -29,6 +29,8 @@ struct inspected {
 	uint64_t id, ask;
 	struct end ends[WIRE_SIDE_COUNT];
 	struct wire_conn *wire; /* owned; NULL until it is known what is spoken */
+	struct stand stand,
+		asked_of; /* the verdict that stands; what the question would make of it */
 	uint16_t port;
 	bool asked, unsent, over;
 };
@@ -75,6 +77,8 @@ static void end_connection(struct inspect_loop *l, struct inspected *c, int erro
 	c->over = true;
 	if (!error && why)
 		m.error = EPROTO;
+	if (c->wire)
+		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
 	*find(l, c->id) = c->next;
 	for (struct inspected **at = &l->unsent; *at; at = &(*at)->next_unsent) {
 		if (*at == c) {
@@ -128,6 +132,7 @@ static void ask(struct inspect_loop *l, struct inspected *c)
 					  .statement_flags = flags };
 	c->ask = message.ask;
 	c->asked = true;
+	stand_of(c->wire, l->empty, &c->asked_of);
 	int r = broker_send(l->channel_fd, &message, text, n + m + len, NULL, 0);
 	if (r == -EAGAIN && !c->unsent) {
 		c->unsent = true;
@@ -240,6 +245,16 @@ static int offer(struct inspected *c, enum wire_side side)
 	return n > 0;
 }
 
+/* Answers what needs no asking. */
+static bool pass_standing(struct inspect_loop *l, struct inspected *c)
+{
+	if (!c->wire->asking || c->asked || !stand_passes(&c->stand, c->wire, l->empty, l->now_ms))
+		return false;
+	l->passing = true;
+	wire_answer(c->wire, true, "");
+	return true;
+}
+
 /* The end of one way: what was said has been heard, so the other side is told. */
 static void pass_eof(struct inspected *c, enum wire_side side)
 {
@@ -280,7 +295,9 @@ static int turn(struct inspect_loop *l, struct inspected *c)
 	}
 	/* The server first: it may be what the client's side waits for. */
 	moved |= offer(c, WIRE_SERVER);
-	moved |= offer(c, WIRE_CLIENT);
+	do
+		moved |= offer(c, WIRE_CLIENT);
+	while (pass_standing(l, c));
 	for (enum wire_side s = WIRE_CLIENT; s < WIRE_SIDE_COUNT; s++) {
 		int r = write_end(c, s);
 		if (r < 0)
@@ -331,6 +348,10 @@ void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p)
 	if (!c || !c->asked || c->ask != p->m.ask)
 		return;
 	c->asked = false;
+	if (p->m.error == 0 && p->m.repeats) {
+		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
+		stand_begin(&c->stand, &c->asked_of, p->m.repeats, l->now_ms);
+	}
 	wire_answer(c->wire, p->m.error == 0, *p->text ? p->text : "refused by the policy");
 	pump(l, c);
 }
@@ -341,6 +362,23 @@ void inspected_cut(struct inspect_loop *l, uint64_t id)
 
 	if (c)
 		end_connection(l, c, ECONNRESET);
+}
+
+void inspected_tick(struct inspect_loop *l)
+{
+	bool more = false;
+
+	for (unsigned i = 0; l->by_id && i < BUCKETS; i++) {
+		for (struct inspected *c = l->by_id[i]; c; c = c->next) {
+			if (!c->stand.passed)
+				continue;
+			if (l->now_ms >= c->stand.until_ms)
+				stand_tell(&c->stand, l->channel_fd, c->id,
+					   c->wire->protocol->name);
+			more |= c->stand.passed > 0;
+		}
+	}
+	l->passing = more;
 }
 
 static int watch_end(struct inspect_loop *l, struct inspected *c, enum wire_side side, int fd)
