@@ -228,7 +228,7 @@ void relays_uninspected(struct broker *b)
 static void begin(struct relay *r)
 {
 	r->deadline_ms = 0;
-	if (r->inspect & BROKER_INSPECT_DATABASE) {
+	if (r->inspect & (BROKER_INSPECT_DATABASE | BROKER_INSPECT_API)) {
 		hand_over(r);
 		return;
 	}

@@ -32,6 +32,7 @@ struct inspected {
 	struct stand stand,
 		asked_of; /* the verdict that stands; what the question would make of it */
 	uint16_t port;
+	uint32_t inspect; /* of enum broker_inspect */
 	bool asked, unsent, over;
 };
 
@@ -63,6 +64,18 @@ static void tell(struct inspect_loop *l, struct broker_message *m, const char *t
 	l->over |= r < 0 && r != -EAGAIN;
 }
 
+/* A socket closed with unread bytes is reset, and the peer may lose our last words. */
+static void drain(int fd)
+{
+	enum { DRAIN_ROUNDS = 64 };
+	static uint8_t nobody[READ_SIZE];
+
+	shutdown(fd, SHUT_WR);
+	for (unsigned i = 0; i < DRAIN_ROUNDS; i++)
+		if (recv(fd, nobody, sizeof(nobody), MSG_DONTWAIT) <= 0)
+			return;
+}
+
 static void end_connection(struct inspect_loop *l, struct inspected *c, int error)
 {
 	struct broker_message m = { .type = BROKER_CLOSED,
@@ -86,6 +99,8 @@ static void end_connection(struct inspect_loop *l, struct inspected *c, int erro
 			break;
 		}
 	}
+	if (c->wire && c->wire->closing)
+		drain(c->ends[WIRE_CLIENT].fd);
 	for (unsigned s = 0; s < WIRE_SIDE_COUNT; s++) {
 		close(c->ends[s].fd);
 		wire_bytes_finish(&c->ends[s].unread);
@@ -127,7 +142,8 @@ static void ask(struct inspect_loop *l, struct inspected *c)
 	struct broker_message message = { .type = BROKER_STATEMENT,
 					  .id = c->id,
 					  .ask = ++last,
-					  .action_type = action_type_of_statement(flags),
+					  .action_type = q->type ? q->type
+								 : action_type_of_statement(flags),
 					  .op = OP_QUERY,
 					  .statement_flags = flags };
 	c->ask = message.ask;
@@ -160,12 +176,38 @@ static void classified(struct inspect_loop *l, const struct inspected *c, const 
 {
 	struct broker_message m = { .type = BROKER_CLASSIFIED, .id = c->id };
 	char text[64 + sizeof(s->name)];
-	const char *protocol = sniff_name(s->protocol);
+	const char *protocol = s->encrypted_hello ? "tls-ech" : sniff_name(s->protocol);
 	size_t n = strlen(protocol) + 1, len = strlen(s->name);
 
 	memcpy(text, protocol, n);
 	memcpy(text + n, s->name, len);
 	tell(l, &m, text, n + len);
+}
+
+/*
+ * Where requests are to be seen, what a client says first is one, unless it is known to be
+ * something else: a server may take for HTTP what we do not recognise.
+ */
+static const struct wire_protocol *api_protocol(const struct sniff *s, bool server_first)
+{
+	switch (s->protocol) {
+	case SNIFF_TLS:
+		return &wire_tls;
+	case SNIFF_HTTP1:
+	case SNIFF_HTTP2: /* refused there: its first line is no request of 1.1 */
+		return &wire_http;
+	case SNIFF_UNKNOWN:
+		return server_first ? NULL : &wire_http;
+	case SNIFF_MORE:
+	case SNIFF_SSH:
+	case SNIFF_POSTGRESQL:
+	case SNIFF_MYSQL:
+	case SNIFF_REDIS:
+	case SNIFF_MONGODB:
+	case SNIFF_COUNT:
+		break;
+	}
+	return NULL;
 }
 
 /* What is spoken, from what either side has said so far. 1 known, 0 not yet, -errno closed. */
@@ -175,14 +217,20 @@ static int identify(struct inspect_loop *l, struct inspected *c)
 	const struct wire_bytes *client = &c->ends[WIRE_CLIENT].unread;
 	const struct wire_bytes *server = &c->ends[WIRE_SERVER].unread;
 
-	sniff_peers(wire_bytes_at(client), client->len, wire_bytes_at(server), server->len, c->port,
-		    &s);
+	/* A port says nothing where databases are not looked for. */
+	bool databases = c->inspect & BROKER_INSPECT_DATABASE;
+	sniff_peers(wire_bytes_at(client), client->len, wire_bytes_at(server), server->len,
+		    databases ? c->port : 0, &s);
 	if (s.protocol == SNIFF_MORE)
 		return c->ends[WIRE_CLIENT].eof || c->ends[WIRE_SERVER].eof ? -EPROTO : 0;
 	classified(l, c, &s);
 	/* Where a database listens nothing passes that is not understood. */
-	if (!s.wire && sniff_database_port(c->port))
+	if (databases && !s.wire && sniff_database_port(c->port))
 		return -EPROTO;
+	if (!databases)
+		s.wire = NULL;
+	if (!s.wire && c->inspect & BROKER_INSPECT_API)
+		s.wire = api_protocol(&s, server->len > 0);
 	c->wire = wire_new(s.wire ? s.wire : &wire_opaque, &l->setup);
 	return c->wire ? 1 : -ENOMEM;
 }
@@ -403,6 +451,7 @@ void inspected_open(struct inspect_loop *l, struct broker_packet *p)
 	}
 	c->id = p->m.id;
 	c->port = p->m.address.port;
+	c->inspect = p->m.inspect;
 	*at = c;
 	p->fd_count = 0; /* ours now */
 	int first = watch_end(l, c, WIRE_CLIENT, p->fds[0]);

@@ -29,7 +29,8 @@ static struct standing_risk risk_of(const struct wire_conn *wire, const struct h
 /* Only what is read to its last byte: the monitor must have seen the same. */
 static bool whole(const struct wire_question *q)
 {
-	return action_type_of_statement(q->flags) == ACTION_DATABASE_QUERY &&
+	return q->type == ACTION_NONE &&
+	       action_type_of_statement(q->flags) == ACTION_DATABASE_QUERY &&
 	       !(q->flags & STATEMENT_CUT) && q->len < BROKER_TEXT_MAX / 2 &&
 	       q->text[q->len] == '\0' && strlen(q->text) == q->len;
 }
