@@ -71,7 +71,7 @@ static void test_requests_in_any_pieces(void **state)
 	(void)state;
 	static const char text[] =
 		"GET /a/b?q=1 HTTP/1.1\r\nHost: Example.TEST:8080\r\nAccept: */*\r\n\r\n"
-		"POST /x HTTP/1.1\r\nhost:h\r\nContent-Length: 11\r\n\r\nGET / HTTP\r\n"
+		"POST /x HTTP/1.1\r\nhost:h\r\nContent-Length: 12\r\n\r\nGET / HTTP\r\n"
 		"PUT /%61/%2fb//c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 		"5\r\nGET /\r\nA\r\n0123456789\r\n0\r\n\r\n"
 		"\r\nPROPFIND http://h/dav HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -228,10 +228,8 @@ static void test_tls_by_name(void **state)
 	(void)state;
 	/* a hello with the one extension server_name, "ab.test" */
 	static const uint8_t hello[] = {
-		22, 3, 1, 0,  63, 1,  0, 0, 59, 3,   3,   0,    0,   0,   0,   0,   0,
-		0,  0, 0, 0,  0,  0,  0, 0, 0,  0,   0,   0,    0,   0,   0,   0,   0,
-		0,  0, 0, 0,  0,  0,  0, 0, 0,  0,   2,   0x13, 1,   1,   0,   0,   16,
-		0,  0, 0, 12, 0,  10, 0, 0, 7,  'a', 'B', '.',  't', 'e', 's', 't', 'X',
+		22, 3, 1, 0, 63, 1, 0,  0, 59, 3, 3,   [44] = 0, 2,   0x13, 1,   1,   0,   0,
+		16, 0, 0, 0, 12, 0, 10, 0, 0,  7, 'a', 'B',      '.', 't',  'e', 's', 't', 'X',
 	};
 
 	for (size_t step = 1; step <= sizeof(hello); step++) {
