@@ -643,7 +643,13 @@ static bool request_of(const struct connection *c, const struct broker_packet *p
 		 (int)(colon ? colon - c->action.resource : (ptrdiff_t)strlen(c->action.resource)),
 		 c->action.resource);
 	*ret = c->action;
-	if (*host && strcasecmp(host, name) != 0) {
+	/* "[v6]" of a URL, or the bare address */
+	size_t len = strlen(c->address), bracket = *host == '[';
+	bool numeric = len && strncasecmp(host + bracket, c->address, len) == 0 &&
+		       strlen(host + bracket) == len + bracket;
+	if (*host && !numeric && strcasecmp(host, name) != 0) {
+		/* That its address is listed for the name that was resolved says nothing of this one. */
+		ret->address = NULL;
 		ret->alias = c->action.resource;
 		ret->resolved = false;
 		snprintf(name, sizeof(name), "%s", host);
