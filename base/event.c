@@ -64,7 +64,7 @@ struct packed {
 	uint32_t verdict, reason, line;
 	float total;
 	float x[DIMENSION_COUNT];
-	uint32_t unused;
+	uint32_t repeats;
 	struct packed_string strings[STRING_COUNT];
 };
 _Static_assert(sizeof(struct packed) % 8 == 0, "no padding, so every byte is written");
@@ -166,6 +166,7 @@ size_t event_pack(const struct event *e, unsigned char *out, size_t size)
 		.mono_ns = e->mono_ns,
 		.wall_ns = e->wall_ns,
 		.ambient_count = e->ambient_count,
+		.repeats = e->repeats,
 		.bytes_out = e->bytes_out,
 		.bytes_in = e->bytes_in,
 		.result = e->result,
@@ -294,6 +295,7 @@ int event_unpack(const unsigned char *bytes, size_t len, struct event *ret_event
 		.syscall = string_at(bytes, &head, STRING_SYSCALL),
 		.text = string_at(bytes, &head, STRING_TEXT),
 		.ambient_count = head.ambient_count,
+		.repeats = head.repeats,
 		.bytes_out = head.bytes_out,
 		.bytes_in = head.bytes_in,
 		.status = head.status,
@@ -639,6 +641,8 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	json_action(out, &e->action);
 	if (e->kind == EVENT_ACTION)
 		json_decision(out, &e->decision, e->result);
+	if (e->repeats)
+		json_u64(out, "repeats", e->repeats);
 	if (e->kind == EVENT_CONNECTION_END) {
 		json_u64(out, "bytes_out", e->bytes_out);
 		json_u64(out, "bytes_in", e->bytes_in);

@@ -45,6 +45,7 @@ struct event {
 	uint64_t ambient_count;       /* session_end and notices: ambient actions so far */
 	int32_t status;               /* process exit, session end: wait status */
 	uint64_t bytes_out, bytes_in; /* connection_end: from the agent, to it */
+	uint32_t repeats;             /* kind ACTION: more of its class, under the same verdict */
 	struct action action;         /* kind ACTION and PROCESS_EXIT (pid, program) */
 	struct decision decision;     /* kind ACTION */
 };

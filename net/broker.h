@@ -58,18 +58,19 @@ enum broker_type {
 	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
 	BROKER_CUT,       /* id: end the connection now, with a reset */
 	/* broker -> monitor */
-	BROKER_READY,       /* set up; nothing is refused for want of a port */
-	BROKER_UNABLE,      /* error, text: set-up failed; the broker exits */
-	BROKER_DIALLED,     /* id: the destination has answered */
-	BROKER_FAILED,      /* id, error: it has not */
-	BROKER_ACCEPTED,    /* id: the agent's end has met its connection */
-	BROKER_CLASSIFIED,  /* id; text: protocol NUL detail */
-	BROKER_STATEMENT,   /* id, ask, action_type, op, statement_flags;
+	BROKER_READY,      /* set up; nothing is refused for want of a port */
+	BROKER_UNABLE,     /* error, text: set-up failed; the broker exits */
+	BROKER_DIALLED,    /* id: the destination has answered */
+	BROKER_FAILED,     /* id, error: it has not */
+	BROKER_ACCEPTED,   /* id: the agent's end has met its connection */
+	BROKER_CLASSIFIED, /* id; text: protocol NUL detail */
+	BROKER_STATEMENT,  /* id, ask, action_type, op, statement_flags;
 			       text: protocol NUL database NUL statement */
-	BROKER_BYTES,       /* id, bytes_out, bytes_in */
-	BROKER_CLOSED,      /* id, error, bytes_out, bytes_in */
-	BROKER_RESOLVE,     /* ask; op: query type; text: name without its last dot */
-	BROKER_ADDRESSES,   /* ask, ttl_s, addresses, text: name: what the name leads to */
+	BROKER_BYTES,      /* id, bytes_out, bytes_in */
+	BROKER_CLOSED,     /* id, error, bytes_out, bytes_in */
+	BROKER_RESOLVE,    /* ask; op: query type; text: name without its last dot */
+	BROKER_ADDRESSES,  /* ask, ttl_s, addresses, text: name: what the name leads to */
+	BROKER_REPEATED, /* id, repeats, and as STATEMENT: so many passed under a verdict that stood */
 	BROKER_NEED_SOCKET, /* id, address.family: an unconnected stream socket inside */
 	BROKER_TYPE_COUNT,
 };
@@ -81,6 +82,7 @@ enum { BROKER_DNS_UDP4, BROKER_DNS_TCP4, BROKER_DNS_UDP6, BROKER_DNS_TCP6, BROKE
 enum broker_inspect {
 	BROKER_INSPECT_NONE = 0,     /* bytes pass unseen, by splice(2) */
 	BROKER_INSPECT_CLASSIFY = 1, /* first bytes only: protocol, SNI, request line */
+	BROKER_INSPECT_API = 4,      /* every HTTP request, and the name that TLS asks for */
 	BROKER_INSPECT_DATABASE = 2, /* every statement is put to the monitor before the server */
 };
 
@@ -102,7 +104,8 @@ struct broker_message {
 	uint32_t address_count;
 	uint32_t text_len;
 	uint32_t statement_flags; /* of enum statement_flag; STATEMENT */
-	uint32_t unused;
+	uint32_t repeats; /* VERDICT of a STATEMENT: how many more of its class need no asking,
+			     scoring/standing.h; REPEATED: how many did */
 	struct net_address address; /* of the connection: the very one the agent chose */
 	struct net_address addresses[BROKER_ADDRESSES_MAX];
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sandbox/watch.h"
+#include "scoring/standing.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -200,6 +201,40 @@ int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t s
 			 : e.decision.rule ? e.decision.rule
 					   : reason_name(e.decision.reason));
 	return r;
+}
+
+unsigned watch_standing(struct watch *watch, const struct action *a, unsigned outstanding)
+{
+	pthread_mutex_lock(&watch->log_lock);
+	unsigned count =
+		standing_count(watch->policy, watch->state, watch->history, a, outstanding);
+	pthread_mutex_unlock(&watch->log_lock);
+	return count;
+}
+
+void watch_repeated(struct watch *watch, struct action *a, uint32_t count)
+{
+	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING, .repeats = count };
+	struct decision d;
+	stamp(&e);
+	a->mono_ns = e.mono_ns;
+	a->wall_ns = e.wall_ns;
+	a->utc_offset_min = watch->utc_offset_min;
+	if (!reported(watch->policy, a))
+		return;
+	pthread_mutex_lock(&watch->log_lock);
+	judge(watch->policy, watch->state, watch->history, a, &d);
+	/* The score is today's; the verdict is the one under which they passed. */
+	e.decision = (struct decision){ .verdict = VERDICT_ALLOW, .score = d.score };
+	e.action = *a;
+	for (uint32_t i = 0; i < count; i++)
+		history_note(watch->history, a, true);
+	unsigned char *record = eventlog_begin(&watch->log, &e);
+	while (!record && eventlog_wait(&watch->log))
+		record = eventlog_begin(&watch->log, &e);
+	if (record)
+		eventlog_publish(&watch->log);
+	pthread_mutex_unlock(&watch->log_lock);
 }
 
 void watch_connection_end(struct watch *watch, const struct action *a, int error,

@@ -16,6 +16,7 @@
 #include "base/scope.h"
 #include "net/dns.h"
 #include "net/names.h"
+#include "scoring/standing.h"
 
 enum {
 	BUCKETS = 1024,
@@ -52,6 +53,7 @@ struct connection {
 	uint64_t deadline_ms;
 	struct tracee task; /* of a held blocking call: with a handle of its own */
 	struct opening *opening;
+	unsigned standing;            /* statements that may pass unasked, as last granted */
 	bool waiting;                 /* counted in opening->waiting */
 	uint64_t bytes_out, bytes_in; /* so far, as last told */
 	struct action action;         /* its strings are the fields below */
@@ -77,6 +79,7 @@ struct network {
 	struct connection *connections[BUCKETS];
 	struct connection *held;
 	unsigned connection_count;
+	unsigned standing; /* of all connections */
 	uint64_t last_connection;
 	uint32_t last_opening;
 	struct verdict_memory verdicts[VERDICTS];
@@ -186,6 +189,7 @@ static void drop_connection(struct network *n, struct connection *c)
 		at = &(*at)->next;
 	*at = c->next;
 	stop_waiting(c);
+	n->standing -= c->standing;
 	n->connection_count--;
 	free(c);
 }
@@ -277,19 +281,41 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 	(void)!write(n->wake_fd[1], "", 1);
 }
 
-/* What is to be looked into follows from what the policy says of statements. */
+/* A URL in a list or rule that speaks of any type: only a request can meet it. */
+static bool names_url(const struct policy *p)
+{
+	for (unsigned i = 0; i < p->rule_count; i++)
+		if (p->rules[i].type == ACTION_NONE &&
+		    strncmp(p->rules[i].pattern.text, "http", 4) == 0)
+			return true;
+	for (unsigned i = 0; i < p->blocked.count; i++)
+		if (strncmp(p->blocked.items[i].pattern.text, "http", 4) == 0)
+			return true;
+	return false;
+}
+
+/* Whether the policy answers for some of the types of @set otherwise than for a connection. */
+static bool looks_into(const struct policy *p, uint32_t set)
+{
+	bool wanted = p->allowed_types_present && (p->allowed_types & set) != set;
+	for (unsigned i = 0; i < p->rule_count; i++)
+		wanted |= p->rules[i].type != ACTION_NONE && set >> p->rules[i].type & 1;
+	return wanted;
+}
+
+/* What is to be looked into follows from what the policy says of statements and requests. */
 static uint32_t inspection(const struct watch *watch)
 {
-	const uint32_t both =
+	const uint32_t database =
 		UINT32_C(1) << ACTION_DATABASE_QUERY | UINT32_C(1) << ACTION_DATABASE_WRITE;
-	bool wanted = false;
+	uint32_t inspect = BROKER_INSPECT_NONE;
 	for (const struct policy *p = watch->policy; p; p = p->also) {
-		wanted |= p->allowed_types_present && (p->allowed_types & both) != both;
-		for (unsigned i = 0; i < p->rule_count; i++)
-			wanted |= p->rules[i].type == ACTION_DATABASE_QUERY ||
-				  p->rules[i].type == ACTION_DATABASE_WRITE;
+		if (looks_into(p, database))
+			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
+		if (looks_into(p, UINT32_C(1) << ACTION_API_CALL) || names_url(p))
+			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_API;
 	}
-	return wanted ? BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE : BROKER_INSPECT_NONE;
+	return inspect;
 }
 
 static const char *host_of(const struct action *a, char *text, size_t size)
@@ -576,28 +602,109 @@ static void on_resolve(struct network *n, const struct broker_packet *p)
 	tell(n, &m, text, NULL, 0);
 }
 
-static void on_statement(struct network *n, const struct broker_packet *p)
+/* What the inspector tells of, as an action; its strings are @p's and @resource. */
+static struct action statement_of(const struct connection *c, const struct broker_packet *p,
+				  char *resource, size_t size)
 {
-	struct connection *c = find(n, p->m.id);
-	struct broker_message m = { .type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask };
-	char why[192] = "", resource[sizeof(c->resource) + 320];
 	const char *end = p->text + (p->m.text_len ? p->m.text_len - 1 : 0);
 	const char *database = p->text + strlen(p->text) + 1;
 	const char *text = database < end ? database + strlen(database) + 1 : end;
-	if (!c)
-		return;
 	struct action a = c->action;
 	/* The inspector says what a statement does; never that it is another kind of action. */
 	a.type = p->m.action_type == ACTION_DATABASE_QUERY ? ACTION_DATABASE_QUERY
 							   : ACTION_DATABASE_WRITE;
 	a.op = OP_QUERY;
-	snprintf(resource, sizeof(resource), "%.32s://%s/%.255s", p->text, c->action.resource,
+	snprintf(resource, size, "%.32s://%s/%.255s", p->text, c->action.resource,
 		 database < end ? database : "");
 	a.resource = resource;
 	a.statement = text <= end ? text : "";
 	a.statement_flags = p->m.statement_flags ? p->m.statement_flags : STATEMENT_UNKNOWN;
-	m.error = -watch_decide_seen(n->watch, &a, why, sizeof(why));
+	return a;
+}
+
+/*
+ * A request: "METHOD /path" of the host it names, which need not be the one that was resolved; then it
+ * is judged as a call of that other one. @host "": it named none. False: not well formed.
+ */
+static bool request_of(const struct connection *c, const struct broker_packet *p, char *resource,
+		       size_t size, struct action *ret)
+{
+	const char *end = p->text + (p->m.text_len ? p->m.text_len - 1 : 0);
+	const char *host = p->text + strlen(p->text) + 1;
+	const char *text = host < end ? host + strlen(host) + 1 : end;
+	bool https = strcmp(p->text, "https") == 0;
+	char name[DNS_NAME_SIZE + 64], port[8] = "";
+	const char *path = text < end ? strchr(text, '/') : "";
+	if (host > end || !path || (!https && strcmp(p->text, "http") != 0))
+		return false;
+	/* "host:port" or "[v6]:port", as it was decided */
+	const char *colon = strrchr(c->action.resource, ':');
+	snprintf(name, sizeof(name), "%.*s",
+		 (int)(colon ? colon - c->action.resource : (ptrdiff_t)strlen(c->action.resource)),
+		 c->action.resource);
+	*ret = c->action;
+	/* "[v6]" of a URL, or the bare address */
+	size_t len = strlen(c->address), bracket = *host == '[';
+	bool numeric = len && strncasecmp(host + bracket, c->address, len) == 0 &&
+		       strlen(host + bracket) == len + bracket;
+	if (*host && !numeric && strcasecmp(host, name) != 0) {
+		/* That its address is listed for the name that was resolved says nothing of this one. */
+		ret->address = NULL;
+		ret->alias = c->action.resource;
+		ret->resolved = false;
+		snprintf(name, sizeof(name), "%s", host);
+	}
+	if (c->action.port != (https ? 443 : 80))
+		snprintf(port, sizeof(port), ":%u", c->action.port);
+	ret->type = ACTION_API_CALL;
+	ret->op = OP_CONNECT;
+	int n = snprintf(resource, size, "%s://%s%s%s", p->text, name, port, path);
+	ret->resource = resource;
+	return n > 0 && (size_t)n < size;
+}
+
+static void on_request(struct network *n, const struct broker_packet *p)
+{
+	const struct connection *c = find(n, p->m.id);
+	struct broker_message m = {
+		.type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask, .error = EPERM
+	};
+	char why[192] = "a request that cannot be read", resource[ACTION_PATH_SIZE + 512];
+	struct action a;
+	if (!c)
+		return;
+	if (request_of(c, p, resource, sizeof(resource), &a))
+		m.error = -watch_decide_seen(n->watch, &a, why, sizeof(why));
 	tell(n, &m, why, NULL, 0);
+}
+
+static void on_statement(struct network *n, const struct broker_packet *p)
+{
+	struct connection *c = find(n, p->m.id);
+	struct broker_message m = { .type = BROKER_VERDICT, .id = p->m.id, .ask = p->m.ask };
+	char why[192] = "", resource[sizeof(c->resource) + 320];
+	if (!c)
+		return;
+	struct action a = statement_of(c, p, resource, sizeof(resource));
+	m.error = -watch_decide_seen(n->watch, &a, why, sizeof(why));
+	if (m.error == 0)
+		m.repeats = watch_standing(n->watch, &a, n->standing - c->standing);
+	if (m.repeats) {
+		n->standing += m.repeats - c->standing;
+		c->standing = m.repeats;
+	}
+	tell(n, &m, why, NULL, 0);
+}
+
+static void on_repeated(struct network *n, const struct broker_packet *p)
+{
+	struct connection *c = find(n, p->m.id);
+	char resource[sizeof(c->resource) + 320];
+	/* More than were granted cannot have passed, whatever is told. */
+	if (!c || !c->standing)
+		return;
+	struct action a = statement_of(c, p, resource, sizeof(resource));
+	watch_repeated(n->watch, &a, p->m.repeats < c->standing ? p->m.repeats : c->standing);
 }
 
 static void on_need_socket(struct network *n, const struct broker_packet *p)
@@ -627,7 +734,13 @@ static void on_packet(struct network *n, const struct broker_packet *p)
 		on_addresses(n, p);
 		break;
 	case BROKER_STATEMENT:
-		on_statement(n, p);
+		if (p->m.action_type == ACTION_API_CALL)
+			on_request(n, p);
+		else
+			on_statement(n, p);
+		break;
+	case BROKER_REPEATED:
+		on_repeated(n, p);
 		break;
 	case BROKER_NEED_SOCKET:
 		on_need_socket(n, p);

@@ -120,6 +120,11 @@ bool watch_allows(struct worker *w);
  */
 int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size);
 
+/* How many more like @a, which was just allowed, need not be asked about: scoring/standing.h. */
+unsigned watch_standing(struct watch *watch, const struct action *a, unsigned outstanding);
+/* @count of them passed: in the history each, in the log one event. */
+void watch_repeated(struct watch *watch, struct action *a, uint32_t count);
+
 /* What was let through as @a is over. @error positive, 0 in order. */
 void watch_connection_end(struct watch *watch, const struct action *a, int error,
 			  uint64_t bytes_out, uint64_t bytes_in);

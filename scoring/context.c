@@ -33,7 +33,8 @@ struct finding context_of(const struct action *a, const struct history *h)
 	if (!b->by_type[a->type])
 		novelty(&f, &strongest, .40f, "a type of action this agent has never taken");
 	if (unusual_hour(b, baseline_hour(a)))
-		novelty(&f, &strongest, .25f, "an hour at which this agent never works");
+		novelty(&f, &strongest, context_hour_most,
+			"an hour at which this agent never works");
 
 	switch (a->type) {
 	case ACTION_FILE_READ:

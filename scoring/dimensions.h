@@ -29,5 +29,10 @@ static inline float finding_ramp(float value, float low, float high)
 struct finding severity_of(const struct action *a);
 struct finding sensitivity_of(const struct action *a);
 struct finding payload_of(const struct action *a, const struct history *h);
+/* The most that being fast alone can find in an action that is no file's. */
+float frequency_most(enum action_type type);
+/* What an hour at which the agent never works adds. */
+static const float context_hour_most = .25f;
+
 struct finding frequency_of(const struct action *a, const struct history *h);
 struct finding context_of(const struct action *a, const struct history *h);

@@ -81,6 +81,13 @@ static float usual_per_minute(const struct history *h, enum action_type type)
 	return own > fresh / 4 ? own : fresh / 4;
 }
 
+float frequency_most(enum action_type type)
+{
+	float all = rates[ACTION_NONE].most;
+
+	return rates[type].most > all ? rates[type].most : all;
+}
+
 struct finding frequency_of(const struct action *a, const struct history *h)
 {
 	const struct rate_row *row = &rates[a->type];

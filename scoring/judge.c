@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "scoring/score.h"
@@ -114,13 +115,15 @@ static unsigned minute_of(const struct policy *p, const struct history *h, enum 
 	return count;
 }
 
-static bool too_fast(const struct policy *p, const struct history *h, const struct action *a)
+unsigned judge_headroom(const struct policy *p, const struct history *h, const struct action *a)
 {
 	unsigned limit =
 		p->rate_per_minute[a->type] ? p->rate_per_minute[a->type] : p->rate_general;
 
-	/* The present action is one more than the history knows of. */
-	return limit && minute_of(p, h, a->type, a->mono_ns) >= limit;
+	if (!limit)
+		return UINT_MAX;
+	unsigned count = minute_of(p, h, a->type, a->mono_ns);
+	return limit > count ? limit - count : 0;
 }
 
 /* Step 4. */
@@ -129,7 +132,7 @@ static bool risk_bites(const struct policy *p, const struct history *h, const st
 {
 	if (d->score.total >= p->risk_threshold)
 		decide(d, by_mode[p->mode], REASON_THRESHOLD, NULL, &p->origin);
-	else if (too_fast(p, h, a))
+	else if (judge_headroom(p, h, a) == 0)
 		decide(d, by_mode[p->mode], REASON_RATE, NULL, &p->origin);
 	else
 		return false;

@@ -17,3 +17,6 @@ enum verdict judge_threshold(const struct policy *p);
  */
 void judge(const struct policy *p, enum agent_state state, const struct history *h,
 	   const struct action *a, struct decision *ret);
+
+/* How many actions like @a its rate under @p still allows within this minute, @a included; UINT_MAX: no limit. */
+unsigned judge_headroom(const struct policy *p, const struct history *h, const struct action *a);

@@ -141,6 +141,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 	case BROKER_ACCEPTED:
 	case BROKER_CLASSIFIED:
 	case BROKER_STATEMENT:
+	case BROKER_REPEATED:
 	case BROKER_BYTES:
 	case BROKER_CLOSED:
 	case BROKER_RESOLVE:
@@ -196,7 +197,9 @@ static int set_up(struct broker *b)
 				return -1;
 			}
 		} else if (p.m.type == BROKER_SETUP) {
-			r = p.m.inspect & BROKER_INSPECT_DATABASE ? inspector_start(b, p.text) : 0;
+			r = p.m.inspect & (BROKER_INSPECT_DATABASE | BROKER_INSPECT_API)
+				    ? inspector_start(b, p.text)
+				    : 0;
 			if (r < 0) {
 				unable(b, -r,
 				       "cannot start vsandbox-inspect, which the policy's database "

@@ -196,12 +196,14 @@ bool relays_inspected(struct broker *b, struct broker_packet *p)
 {
 	struct relay *r = find(b->relays, p->m.id);
 	if (!r || !r->inspected)
-		return r != NULL || p->m.type == BROKER_STATEMENT || p->m.type == BROKER_CLOSED;
+		return r != NULL || p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
+		       p->m.type == BROKER_CLOSED;
 	if (p->m.type == BROKER_CLOSED) {
 		r->ways[RELAY_TO_SERVER].bytes = p->m.bytes_out;
 		r->ways[RELAY_TO_CLIENT].bytes = p->m.bytes_in;
 		end_relay(r, p->m.error);
-	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_CLASSIFIED) {
+	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
+		   p->m.type == BROKER_CLASSIFIED) {
 		broker_tell(b, &p->m, p->m.text_len ? p->text : NULL,
 			    p->m.text_len ? p->m.text_len - 1 : 0);
 	} else {
@@ -226,7 +228,7 @@ void relays_uninspected(struct broker *b)
 static void begin(struct relay *r)
 {
 	r->deadline_ms = 0;
-	if (r->inspect & BROKER_INSPECT_DATABASE) {
+	if (r->inspect & (BROKER_INSPECT_DATABASE | BROKER_INSPECT_API)) {
 		hand_over(r);
 		return;
 	}

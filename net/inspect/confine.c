@@ -16,13 +16,14 @@
 enum { NOBODY = 65534 };
 
 static const int allowed[] = {
-	SCMP_SYS(read),         SCMP_SYS(write),          SCMP_SYS(recvfrom),
-	SCMP_SYS(recvmsg),      SCMP_SYS(sendto),         SCMP_SYS(sendmsg),
-	SCMP_SYS(epoll_wait),   SCMP_SYS(epoll_pwait),    SCMP_SYS(epoll_ctl),
-	SCMP_SYS(close),        SCMP_SYS(shutdown),       SCMP_SYS(brk),
-	SCMP_SYS(munmap),       SCMP_SYS(mremap),         SCMP_SYS(madvise),
-	SCMP_SYS(futex),        SCMP_SYS(exit),           SCMP_SYS(exit_group),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
+	SCMP_SYS(read),          SCMP_SYS(write),          SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),       SCMP_SYS(sendto),         SCMP_SYS(sendmsg),
+	SCMP_SYS(epoll_wait),    SCMP_SYS(epoll_pwait),    SCMP_SYS(epoll_ctl),
+	SCMP_SYS(close),         SCMP_SYS(shutdown),       SCMP_SYS(brk),
+	SCMP_SYS(munmap),        SCMP_SYS(mremap),         SCMP_SYS(madvise),
+	SCMP_SYS(futex),         SCMP_SYS(exit),           SCMP_SYS(exit_group),
+	SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
+	SCMP_SYS(clock_gettime), /* where the vDSO has no clock */
 };
 
 static int leave_root(void)

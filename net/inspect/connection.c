@@ -29,7 +29,10 @@ struct inspected {
 	uint64_t id, ask;
 	struct end ends[WIRE_SIDE_COUNT];
 	struct wire_conn *wire; /* owned; NULL until it is known what is spoken */
+	struct stand stand,
+		asked_of; /* the verdict that stands; what the question would make of it */
 	uint16_t port;
+	uint32_t inspect; /* of enum broker_inspect */
 	bool asked, unsent, over;
 };
 
@@ -61,6 +64,18 @@ static void tell(struct inspect_loop *l, struct broker_message *m, const char *t
 	l->over |= r < 0 && r != -EAGAIN;
 }
 
+/* A socket closed with unread bytes is reset, and the peer may lose our last words. */
+static void drain(int fd)
+{
+	enum { DRAIN_ROUNDS = 64 };
+	static uint8_t nobody[READ_SIZE];
+
+	shutdown(fd, SHUT_WR);
+	for (unsigned i = 0; i < DRAIN_ROUNDS; i++)
+		if (recv(fd, nobody, sizeof(nobody), MSG_DONTWAIT) <= 0)
+			return;
+}
+
 static void end_connection(struct inspect_loop *l, struct inspected *c, int error)
 {
 	struct broker_message m = { .type = BROKER_CLOSED,
@@ -75,6 +90,8 @@ static void end_connection(struct inspect_loop *l, struct inspected *c, int erro
 	c->over = true;
 	if (!error && why)
 		m.error = EPROTO;
+	if (c->wire)
+		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
 	*find(l, c->id) = c->next;
 	for (struct inspected **at = &l->unsent; *at; at = &(*at)->next_unsent) {
 		if (*at == c) {
@@ -82,6 +99,8 @@ static void end_connection(struct inspect_loop *l, struct inspected *c, int erro
 			break;
 		}
 	}
+	if (c->wire && c->wire->closing)
+		drain(c->ends[WIRE_CLIENT].fd);
 	for (unsigned s = 0; s < WIRE_SIDE_COUNT; s++) {
 		close(c->ends[s].fd);
 		wire_bytes_finish(&c->ends[s].unread);
@@ -123,11 +142,13 @@ static void ask(struct inspect_loop *l, struct inspected *c)
 	struct broker_message message = { .type = BROKER_STATEMENT,
 					  .id = c->id,
 					  .ask = ++last,
-					  .action_type = action_type_of_statement(flags),
+					  .action_type = q->type ? q->type
+								 : action_type_of_statement(flags),
 					  .op = OP_QUERY,
 					  .statement_flags = flags };
 	c->ask = message.ask;
 	c->asked = true;
+	stand_of(c->wire, l->empty, &c->asked_of);
 	int r = broker_send(l->channel_fd, &message, text, n + m + len, NULL, 0);
 	if (r == -EAGAIN && !c->unsent) {
 		c->unsent = true;
@@ -155,12 +176,38 @@ static void classified(struct inspect_loop *l, const struct inspected *c, const 
 {
 	struct broker_message m = { .type = BROKER_CLASSIFIED, .id = c->id };
 	char text[64 + sizeof(s->name)];
-	const char *protocol = sniff_name(s->protocol);
+	const char *protocol = s->encrypted_hello ? "tls-ech" : sniff_name(s->protocol);
 	size_t n = strlen(protocol) + 1, len = strlen(s->name);
 
 	memcpy(text, protocol, n);
 	memcpy(text + n, s->name, len);
 	tell(l, &m, text, n + len);
+}
+
+/*
+ * Where requests are to be seen, what a client says first is one, unless it is known to be
+ * something else: a server may take for HTTP what we do not recognise.
+ */
+static const struct wire_protocol *api_protocol(const struct sniff *s, bool server_first)
+{
+	switch (s->protocol) {
+	case SNIFF_TLS:
+		return &wire_tls;
+	case SNIFF_HTTP1:
+	case SNIFF_HTTP2: /* refused there: its first line is no request of 1.1 */
+		return &wire_http;
+	case SNIFF_UNKNOWN:
+		return server_first ? NULL : &wire_http;
+	case SNIFF_MORE:
+	case SNIFF_SSH:
+	case SNIFF_POSTGRESQL:
+	case SNIFF_MYSQL:
+	case SNIFF_REDIS:
+	case SNIFF_MONGODB:
+	case SNIFF_COUNT:
+		break;
+	}
+	return NULL;
 }
 
 /* What is spoken, from what either side has said so far. 1 known, 0 not yet, -errno closed. */
@@ -170,14 +217,20 @@ static int identify(struct inspect_loop *l, struct inspected *c)
 	const struct wire_bytes *client = &c->ends[WIRE_CLIENT].unread;
 	const struct wire_bytes *server = &c->ends[WIRE_SERVER].unread;
 
-	sniff_peers(wire_bytes_at(client), client->len, wire_bytes_at(server), server->len, c->port,
-		    &s);
+	/* A port says nothing where databases are not looked for. */
+	bool databases = c->inspect & BROKER_INSPECT_DATABASE;
+	sniff_peers(wire_bytes_at(client), client->len, wire_bytes_at(server), server->len,
+		    databases ? c->port : 0, &s);
 	if (s.protocol == SNIFF_MORE)
 		return c->ends[WIRE_CLIENT].eof || c->ends[WIRE_SERVER].eof ? -EPROTO : 0;
 	classified(l, c, &s);
 	/* Where a database listens nothing passes that is not understood. */
-	if (!s.wire && sniff_database_port(c->port))
+	if (databases && !s.wire && sniff_database_port(c->port))
 		return -EPROTO;
+	if (!databases)
+		s.wire = NULL;
+	if (!s.wire && c->inspect & BROKER_INSPECT_API)
+		s.wire = api_protocol(&s, server->len > 0);
 	c->wire = wire_new(s.wire ? s.wire : &wire_opaque, &l->setup);
 	return c->wire ? 1 : -ENOMEM;
 }
@@ -240,6 +293,16 @@ static int offer(struct inspected *c, enum wire_side side)
 	return n > 0;
 }
 
+/* Answers what needs no asking. */
+static bool pass_standing(struct inspect_loop *l, struct inspected *c)
+{
+	if (!c->wire->asking || c->asked || !stand_passes(&c->stand, c->wire, l->empty, l->now_ms))
+		return false;
+	l->passing = true;
+	wire_answer(c->wire, true, "");
+	return true;
+}
+
 /* The end of one way: what was said has been heard, so the other side is told. */
 static void pass_eof(struct inspected *c, enum wire_side side)
 {
@@ -280,7 +343,9 @@ static int turn(struct inspect_loop *l, struct inspected *c)
 	}
 	/* The server first: it may be what the client's side waits for. */
 	moved |= offer(c, WIRE_SERVER);
-	moved |= offer(c, WIRE_CLIENT);
+	do
+		moved |= offer(c, WIRE_CLIENT);
+	while (pass_standing(l, c));
 	for (enum wire_side s = WIRE_CLIENT; s < WIRE_SIDE_COUNT; s++) {
 		int r = write_end(c, s);
 		if (r < 0)
@@ -331,6 +396,10 @@ void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p)
 	if (!c || !c->asked || c->ask != p->m.ask)
 		return;
 	c->asked = false;
+	if (p->m.error == 0 && p->m.repeats) {
+		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
+		stand_begin(&c->stand, &c->asked_of, p->m.repeats, l->now_ms);
+	}
 	wire_answer(c->wire, p->m.error == 0, *p->text ? p->text : "refused by the policy");
 	pump(l, c);
 }
@@ -341,6 +410,23 @@ void inspected_cut(struct inspect_loop *l, uint64_t id)
 
 	if (c)
 		end_connection(l, c, ECONNRESET);
+}
+
+void inspected_tick(struct inspect_loop *l)
+{
+	bool more = false;
+
+	for (unsigned i = 0; l->by_id && i < BUCKETS; i++) {
+		for (struct inspected *c = l->by_id[i]; c; c = c->next) {
+			if (!c->stand.passed)
+				continue;
+			if (l->now_ms >= c->stand.until_ms)
+				stand_tell(&c->stand, l->channel_fd, c->id,
+					   c->wire->protocol->name);
+			more |= c->stand.passed > 0;
+		}
+	}
+	l->passing = more;
 }
 
 static int watch_end(struct inspect_loop *l, struct inspected *c, enum wire_side side, int fd)
@@ -365,6 +451,7 @@ void inspected_open(struct inspect_loop *l, struct broker_packet *p)
 	}
 	c->id = p->m.id;
 	c->port = p->m.address.port;
+	c->inspect = p->m.inspect;
 	*at = c;
 	p->fd_count = 0; /* ours now */
 	int first = watch_end(l, c, WIRE_CLIENT, p->fds[0]);

@@ -9,7 +9,8 @@
  *                                       <-- CLASSIFIED {protocol NUL detail}
  *                                       <-- STATEMENT {ask, action_type, op, flags;
  *                                                      protocol NUL database NUL text}
- *   VERDICT {id, ask, error; why} -->
+ *   VERDICT {id, ask, error, repeats; why} -->
+ *                                       <-- REPEATED {repeats, …as STATEMENT}
  *   CUT {id} -->
  *                                       <-- CLOSED {id, bytes; why}
  */
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "net/broker.h"
+#include "net/inspect/stand.h"
 #include "net/wire/wire.h"
 
 struct inspected;
@@ -28,7 +30,10 @@ struct inspect_loop {
 	struct inspected **by_id; /* owned; buckets */
 	struct inspected *unsent; /* that have a question the channel had no room for */
 	struct wire_setup setup;
-	bool over; /* the broker is gone */
+	struct history *empty; /* owned; what statements are weighed against */
+	uint64_t now_ms;       /* of this batch */
+	bool passing; /* some connection may have passed statements that are not told yet */
+	bool over;    /* the broker is gone */
 };
 
 /* connection.c. Takes the packet's descriptors; a connection that cannot be made is closed. */
@@ -39,6 +44,8 @@ void inspected_cut(struct inspect_loop *l, uint64_t id);
 void inspected_ready(struct inspect_loop *l, void *tag, uint32_t events);
 /* The channel has room again. */
 void inspected_resend(struct inspect_loop *l);
+/* Tells what passed under verdicts that stand no longer. */
+void inspected_tick(struct inspect_loop *l);
 /* After a batch of events, which may name a connection more than once. */
 void inspected_bury(struct inspect_loop *l);
 

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/inspect/inspect.h"
@@ -46,13 +47,23 @@ static void on_channel(struct inspect_loop *l)
 	inspected_resend(l);
 }
 
+static uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
 static void serve(struct inspect_loop *l)
 {
 	struct epoll_event events[EVENTS_MAX];
+	uint64_t ticked_ms = 0;
 
 	while (!l->over) {
-		int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
+		int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, l->passing ? STANDING_MS : -1);
 
+		l->now_ms = clock_ms();
 		if (n < 0 && errno != EINTR)
 			return;
 		for (int i = 0; i < n; i++) {
@@ -62,6 +73,10 @@ static void serve(struct inspect_loop *l)
 				on_channel(l);
 		}
 		inspected_bury(l);
+		if (l->passing && l->now_ms - ticked_ms >= STANDING_MS / 2) {
+			ticked_ms = l->now_ms;
+			inspected_tick(l);
+		}
 	}
 }
 
@@ -113,7 +128,9 @@ int main(int argc, char **argv)
 	    fcntl(l.channel_fd, F_SETFL, O_NONBLOCK) < 0)
 		return 1;
 	l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (l.epoll_fd < 0 || epoll_ctl(l.epoll_fd, EPOLL_CTL_ADD, l.channel_fd, &event) < 0 ||
+	l.empty = history_new();
+	if (!l.empty || l.epoll_fd < 0 ||
+	    epoll_ctl(l.epoll_fd, EPOLL_CTL_ADD, l.channel_fd, &event) < 0 ||
 	    pthread_attr_init(&attr) != 0 || pthread_attr_setstacksize(&attr, PG_TREE_STACK) != 0 ||
 	    pthread_create(&thread, &attr, run, &l) != 0) {
 		perror("vsandbox-inspect");

@@ -32,7 +32,8 @@ enum wire_tls {
 
 /* What is asked. The text is borrowed from the machine until it is answered. */
 struct wire_question {
-	uint32_t flags; /* of enum statement_flag */
+	enum action_type type; /* ACTION_API_CALL; ACTION_NONE: a statement's, by its flags */
+	uint32_t flags;        /* of enum statement_flag */
 	const char *text;
 	size_t len;
 };
@@ -68,10 +69,12 @@ struct wire_conn {
 	bool closing;
 	const char *closed_why;        /* static text; NULL while open, or closed in good order */
 	bool opaque;                   /* encrypted from here on: passed on unseen */
-	char database[WIRE_NAME_SIZE]; /* "" until known */
+	char database[WIRE_NAME_SIZE]; /* or the host that is asked for; "" until known */
 };
 
 extern const struct wire_protocol wire_pg, wire_mysql, wire_redis;
+/* Each request, or the first words of an encrypted connection, as an api_call. */
+extern const struct wire_protocol wire_http, wire_tls;
 /* What cannot be inspected: passed on unseen. */
 extern const struct wire_protocol wire_opaque;
 

@@ -30,8 +30,8 @@ static size_t feed(struct wire_conn *c, enum wire_side side, struct wire_bytes *
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct wire_protocol *const protocols[] = { &wire_pg, &wire_mysql,
-								 &wire_redis };
+	static const struct wire_protocol *const protocols[] = { &wire_pg, &wire_mysql, &wire_redis,
+								 &wire_http, &wire_tls };
 	const struct wire_setup setup = { .nonce = 1 };
 	struct wire_bytes pending[WIRE_SIDE_COUNT] = { 0 };
 	struct sniff s;
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	sniff_peers(data, size, NULL, 0, *data, &s);
 	sniff_peers(NULL, 0, data, size, *data, &s);
-	struct wire_conn *c = wire_new(protocols[*data % 3], &setup);
+	struct wire_conn *c = wire_new(protocols[*data % 5], &setup);
 	for (data++, size--; c && size > 2 && !c->closing;) {
 		enum wire_side side = *data & 1 ? WIRE_SERVER : WIRE_CLIENT;
 		bool allow = *data & 2;

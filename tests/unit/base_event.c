@@ -25,6 +25,7 @@ static struct event sample_event(void)
 		.syscall = "openat",
 		.text = "a text",
 		.ambient_count = 3,
+		.repeats = 812,
 		.status = 0,
 		.action = {
 			.type = ACTION_FILE_WRITE,
@@ -78,6 +79,7 @@ static void assert_same(const struct event *a, const struct event *b)
 	assert_string_equal(a->syscall, b->syscall);
 	assert_string_equal(a->text, b->text);
 	assert_int_equal(a->ambient_count, b->ambient_count);
+	assert_int_equal(a->repeats, b->repeats);
 	const struct action *x = &a->action, *y = &b->action;
 	assert_int_equal(x->type, y->type);
 	assert_int_equal(x->op, y->op);

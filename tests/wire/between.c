@@ -26,6 +26,7 @@
 #include "policies/policy.h"
 #include "scoring/history.h"
 #include "scoring/judge.h"
+#include "scoring/standing.h"
 
 enum { ROUTES_MAX = 8, CONNECTIONS_MAX = 65536 };
 
@@ -145,6 +146,8 @@ static void judge_statement(const struct policy *policy, struct history *h,
 					   .id = p->m.id,
 					   .ask = p->m.ask,
 					   .error = d.verdict >= VERDICT_PAUSE ? EPERM : 0 };
+	if (!answer->error)
+		answer->repeats = standing_count(policy, AGENT_RUNNING, h, &a, 0);
 	snprintf(why, why_size, "vsandbox: %s refused (%s)", action_type_name(a.type),
 		 reason_name(d.reason));
 	if (!log_file)
@@ -175,7 +178,8 @@ static void answer_packet(int channel, const struct policy *policy, struct histo
 		const char *detail =
 			p.m.type == BROKER_CLASSIFIED ? p.text + strlen(p.text) + 1 : "";
 
-		fprintf(log_file, "%s %s %s\n", broker_type_name(p.m.type), p.text, detail);
+		fprintf(log_file, "%s %s %s %u\n", broker_type_name(p.m.type), p.text, detail,
+			p.m.repeats);
 		fflush(log_file);
 	}
 	broker_packet_finish(&p);

@@ -136,6 +136,53 @@ claim 'sandbox: mariadb too' eval \
 	"inside mariadb --no-defaults -h 127.0.0.1 -P $mariadb_port -u u -psecret -e 'drop database e' 2>&1 | grep -q 1142"
 claim 'sandbox: redis too' eval "inside redis-cli -p $redis_port flushall | grep -q NOPERM"
 
+# Requests: by method, host and path where the policy speaks of them.
+claim 'nginx starts' start_nginx
+cat >"$work/api.json" <<EOF
+{ "name": "wire-api", "extends": ["dev"],
+  "rules": [ { "name": "no admin", "action_type": "api_call", "resource_pattern": "http://*/admin*", "effect": "block" } ],
+  "network": { "mode": "allowlist", "allow_hosts": [ "known.test" ], "host_ports": [ $nginx_port, $nginx_tls_port ] } }
+EOF
+# curl in the sandbox; what it prints
+api() {
+	timeout 60 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/api.json" -- \
+		curl -s -S -m 20 "$@" 2>&1
+}
+# says TEXT COMMAND...
+says() {
+	local text=$1
+	shift
+	"$@" >"$work/said" 2>&1
+	cat "$work/said"
+	grep -qF "$text" "$work/said"
+}
+status() {
+	api -o /dev/null -w '%{http_code}' "$@"
+}
+at="http://127.0.0.1:$nginx_port"
+tls="https://localhost:$nginx_tls_port" other="https://other.test:$nginx_tls_port"
+claim 'http: a request that no rule refuses' says 'path /public host' api "$at/public?q=1"
+claim 'http: a path that a rule refuses is 403 with its name' says 'vsandbox: no admin' api "$at/admin/x"
+claim 'http: … behind an escape' says 'vsandbox: no admin' api "$at/%61dmin/x"
+claim 'http: … behind two slashes' says 'vsandbox: no admin' api "$at//admin"
+claim 'http: … behind dot segments it is 400' says 400 status --path-as-is "$at/a/../admin"
+claim 'http: … with a method of its own' says 'vsandbox: no admin' api -X FROB "$at/admin"
+claim 'http: … on a connection that was good before' says 'vsandbox: no admin' api "$at/public" "$at/admin"
+claim 'http: another Host is decided as that host' says 403 status -H 'Host: other.test' "$at/public"
+claim 'http: a body in chunks' says 'path /up' api -H 'Transfer-Encoding: chunked' --data-binary @/etc/services "$at/up"
+claim 'http: two framings are 400' says 400 status -H 'Transfer-Encoding: chunked' -H 'Content-Length: 3' \
+	-d abc "$at/up"
+claim 'http/2 with prior knowledge is refused' eval "! api --http2-prior-knowledge $at/admin | grep -q 'path /admin'"
+claim 'the server saw the rest' grep -q 'GET /public' "$work/nginx/access"
+claim '… and none of what was refused' eval "! grep -qE 'admin' $work/nginx/access"
+claim 'https: a name that the policy knows' says 'path /admin' api -k "$tls/admin"
+claim 'https: another name in the hello is decided as that name' eval \
+	"! api -k --connect-to other.test:$nginx_tls_port:127.0.0.1:$nginx_tls_port $other/ | grep -q path"
+claim 'https: … and is in the log as that name' eval \
+	"${VSANDBOX:-build/release/vsandbox} logs --json | grep -qF $other"
+
+claim 'statements that passed unasked are counted in the log' \
+	grep -qE '^repeated (redis|postgresql) .*[1-9][0-9]*$' "$work/read.log"
 # What was asked stands in the log with its type and its database.
 claim 'the log names the database' grep -q 'allow database_query postgresql://db.test:5432/postgres' \
 	"$work/read.log"

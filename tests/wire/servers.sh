@@ -85,6 +85,32 @@ start_redis() {
 	wait_for 15 redis-cli -p "$redis_port" ping
 }
 
+start_nginx() {
+	nginx_port=$(free_port)
+	nginx_tls_port=$(free_port)
+	server_dir nginx
+	as_server openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,DNS:other.test \
+		-keyout "$work/nginx/key" -out "$work/nginx/cert" 2>/dev/null || return 1
+	cat >"$work/nginx/conf" <<EOF
+daemon off; pid $work/nginx/pid; error_log $work/nginx/errors;
+events { }
+http {
+	access_log $work/nginx/access;
+	client_body_temp_path $work/nginx/1; proxy_temp_path $work/nginx/2; fastcgi_temp_path $work/nginx/3;
+	uwsgi_temp_path $work/nginx/4; scgi_temp_path $work/nginx/5;
+	server {
+		listen 127.0.0.1:$nginx_port; listen 127.0.0.1:$nginx_tls_port ssl;
+		ssl_certificate $work/nginx/cert; ssl_certificate_key $work/nginx/key;
+		location / { return 200 "path \$uri host \$host\n"; }
+	}
+}
+EOF
+	become_server nginx -c "$work/nginx/conf" -e "$work/nginx/errors" >"$work/nginx.log" 2>&1 &
+	server_pids+=($!)
+	wait_for 15 curl -sf "http://127.0.0.1:$nginx_port/"
+}
+
 # start_between NAME POLICY TLS LISTEN:SERVER:NOMINAL...: the inspector in between, with its log
 start_between() {
 	local name=$1 policy=$2 tls=$3
