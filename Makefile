@@ -60,7 +60,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive inspect net patch serve
+SIBLINGS := archive inspect mcp net patch serve
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -73,6 +73,11 @@ sibling_libs_net := -lcares
 sibling_src_inspect := $(wildcard net/inspect/*.c)
 sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
+# Tools over stdio, on the client library.
+SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
+sibling_src_mcp := siblings/mcp.c $(SDK_SRC)
+sibling_floor_mcp := base
+sibling_libs_mcp := -lcurl
 # The control plane stands on policies and scoring, never on sandbox.
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
@@ -113,7 +118,7 @@ $(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
 # The client library for programs in C; sdk/python needs no build.
 SDK_SONAME := libvsandbox.so.0
 SDK_SHARED := $(B)/libvsandbox.so.$(VERSION)
-SDK_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c)))
+SDK_OBJ := $(call obj,$(SDK_SRC))
 SDK_PROGRAMS := $(B)/sdk/c/example $(B)/tests/sdk/client
 $(SDK_OBJ): CFLAGS += -fPIC -fvisibility=hidden
 $(B)/libvsandbox.a: $(SDK_OBJ)

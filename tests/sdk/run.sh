@@ -67,19 +67,24 @@ answer_questions() {
 answer_questions 2>/dev/null &
 person=$!
 
+# relay PREFIX FILE STATUS: another program's TAP as claims of this one; its stderr is FILE.err
+relay() {
+	while IFS= read -r line; do
+		case $line in
+		'ok '*) tap_ok "$1${line#* - }" ;;
+		'not ok '*) tap_not_ok "$1${line#* - }" ;;
+		'#'*) tap_note "$line" ;;
+		esac
+	done <"$2"
+	tap_is "$1${2##*/}: it ends well, with its plan" "$3 $(grep -c '^1\\.\\.' "$2")" '0 1'
+	[ "$3" = 0 ] || tap_note_file "$2.err" 40
+}
+
 # client NAME COMMAND...: the C program's claims, and its exit status
 client() {
 	NAME=$1 LD_LIBRARY_PATH=$B timeout 300 "${@:2}" "$B/tests/sdk/client" >"$work/c" 2>"$work/c.err"
 	status=$?
-	while IFS= read -r line; do
-		case $line in
-		'ok '*) tap_ok "$1: ${line#* - }" ;;
-		'not ok '*) tap_not_ok "$1: ${line#* - }" ;;
-		'#'*) tap_note "$line" ;;
-		esac
-	done <"$work/c"
-	tap_is "$1: it ends well, with its plan" "$status $(grep -c '^1\.\.' "$work/c")" '0 1'
-	[ "$status" = 0 ] || tap_note_file "$work/c.err" 40
+	relay "$1 " "$work/c" $status
 }
 client plain env
 rows() {
@@ -102,6 +107,10 @@ case $(readelf -d "$B/libvsandbox.so" | grep -c 'libasan') in
 0) client valgrind valgrind -q --leak-check=full --show-leak-kinds=definite,possible --error-exitcode=9 ;;
 *) tap_skip "c: valgrind" "the library has sanitizers" ;;
 esac
+
+timeout 120 python3 "$here/mcp.py" "$B/vsandbox-mcp" >"$work/mcp" 2>"$work/mcp.err"
+mcp=$?
+relay "" "$work/mcp" $mcp
 
 # What programs are built against.
 tap_is "c: the shared library exports what the header declares, no more" \
