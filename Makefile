@@ -60,7 +60,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive inspect net patch serve
+SIBLINGS := archive inspect mcp net patch serve
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -73,6 +73,11 @@ sibling_libs_net := -lcares
 sibling_src_inspect := $(wildcard net/inspect/*.c)
 sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
+# Tools over stdio, on the client library.
+SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
+sibling_src_mcp := siblings/mcp.c $(SDK_SRC)
+sibling_floor_mcp := base
+sibling_libs_mcp := -lcurl
 # The control plane stands on policies and scoring, never on sandbox.
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
@@ -109,6 +114,27 @@ endef
 $(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
 
 $(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
+
+# The client library for programs in C; sdk/python needs no build.
+SDK_SONAME := libvsandbox.so.0
+SDK_SHARED := $(B)/libvsandbox.so.$(VERSION)
+SDK_OBJ := $(call obj,$(SDK_SRC))
+SDK_PROGRAMS := $(B)/sdk/c/example $(B)/tests/sdk/client
+$(SDK_OBJ): CFLAGS += -fPIC -fvisibility=hidden
+$(B)/libvsandbox.a: $(SDK_OBJ)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(SDK_SHARED): $(SDK_OBJ) sdk/c/libvsandbox.map
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(SDK_SONAME) \
+		-Wl,--version-script=sdk/c/libvsandbox.map -Wl,-z,defs $(SDK_OBJ) -lcurl -ljson-c -o $@
+	ln -sf $(@F) $(B)/$(SDK_SONAME)
+	ln -sf $(@F) $(B)/libvsandbox.so
+$(B)/sdk/c/example.o $(B)/tests/sdk/client.o: CPPFLAGS += -Isdk/c
+$(SDK_PROGRAMS): %: %.o $(SDK_SHARED)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -L$(B) -lvsandbox -o $@
+.PHONY: sdk
+sdk: $(B)/libvsandbox.a $(SDK_SHARED) $(SDK_PROGRAMS) ## build the client library for programs in C
 
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -222,6 +248,7 @@ rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
+sdk SERVE=$(CURDIR)/$(B)/vsandbox-serve B=$(CURDIR)/$(B) tests/sdk/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
@@ -239,7 +266,7 @@ endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
 export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,)
 export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
-CHECK_NEEDS = all $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
+CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 25 min)
@@ -277,7 +304,23 @@ demo: ## build, then the main job on the example agent under strict
 	$(MAKE) --no-print-directory all
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox examples/demo.sh
 
-.PHONY: install uninstall compile_commands
+.PHONY: install uninstall install-sdk compile_commands
+PYTHONDIR = $(PREFIX)/lib/python3$(if $(filter /usr,$(PREFIX)),,$(shell \
+	python3 -c 'import sys; print(".%d" % sys.version_info[1])'))/dist-packages
+install-sdk: sdk ## install the client libraries for C and Python
+	install -D -m 644 sdk/c/vsandbox.h $(DESTDIR)$(PREFIX)/include/vsandbox.h
+	install -D -m 644 $(B)/libvsandbox.a $(DESTDIR)$(PREFIX)/lib/libvsandbox.a
+	install -D -m 755 $(SDK_SHARED) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SDK_SHARED))
+	ln -sf $(notdir $(SDK_SHARED)) $(DESTDIR)$(PREFIX)/lib/$(SDK_SONAME)
+	ln -sf $(SDK_SONAME) $(DESTDIR)$(PREFIX)/lib/libvsandbox.so
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' sdk/c/vsandbox.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/vsandbox.pc
+	install -D -m 644 man/vsandbox-sdk.3 $(DESTDIR)$(MANDIR)/man3/vsandbox-sdk.3
+	for p in vsandbox vaultak; do \
+		install -d $(DESTDIR)$(PYTHONDIR)/$$p; \
+		install -m 644 sdk/python/$$p/*.py $(DESTDIR)$(PYTHONDIR)/$$p/; \
+	done
 install: all ## install below DESTDIR PREFIX
 	install -D -m 755 $(B)/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox
 	for s in $(SIBLINGS); do \
