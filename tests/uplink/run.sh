@@ -1,8 +1,13 @@
 #!/bin/bash
 # Real sandboxes that report to a real control plane, and do what it asks. TAP on stdout.
 #
+#   VSANDBOX=... tests/uplink/run.sh [--uid N]
+#
 # VSANDBOX  the program under test (default build/release/vsandbox)
 set -u
+if [ "${1:-}" = --uid ]; then
+	exec setpriv --reuid "$2" --regid "$2" --clear-groups env HOME=/nonexistent "$0"
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 # shellcheck source=tests/lib/tap.sh
