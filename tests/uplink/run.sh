@@ -92,6 +92,11 @@ new_session() {
 	[ -n "$session" ]
 }
 
+monitor() {
+	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["monitor"]["pid"])' \
+		"$XDG_STATE_HOME/vsandbox/sessions/$session/session.json"
+}
+
 state_is() {
 	api GET "/api/sessions/$session" | grep -q "\"state\": \"$1\""
 }
@@ -110,7 +115,7 @@ logged() {
 }
 
 contains() {
-	grep -q -- "$1" "$work/out"
+	grep -qa -- "$1" "$work/out"
 }
 
 lacks() {
@@ -158,6 +163,13 @@ claim "the agent does not see the key of the file" lacks "$key"
 claim "and it did look" contains '^looked'
 VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key look
 claim "nor that of the environment" lacks "$key"
+VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key background -p "$work/open.json" --name seen -- sleep 30
+within 10 state_is running
+cat "/proc/$gateway/environ" /proc/"$(monitor)"/environ | tr '\0' '\n' | grep -aE '^(XDG_STATE|VSANDBOX)|vtk_' >"$work/out"
+claim "a key of the environment stays in no process of the session" lacks "$key"
+claim "whose environments were read" grep -qa XDG_STATE_HOME "$work/out"
+kill "$gateway"
+within 10 ended
 echo "$key" >"$work/agent.copy"
 look
 claim "where it is not hidden, the same look finds it" contains "$key"
