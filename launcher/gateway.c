@@ -587,7 +587,7 @@ static int settle(struct gateway *g, const sigset_t *mask, int code)
 			      g->reason ? RUN_WAS_ENDED : RUN_ENDED_ITSELF, g->run->cwd, code);
 }
 
-/* Before the first fork: the key must be in nobody's memory. That nothing is reported is no reason not to run. */
+/* Before the first fork: the key must be in nobody's environment. That nothing is reported is no reason not to run. */
 static void open_server(struct gateway *g, int state_fd)
 {
 	struct err err;

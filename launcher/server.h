@@ -17,8 +17,8 @@ struct server {
 
 /*
  * A descriptor to read the server's JSON from, for the program that talks to it: what the environment
- * says, else the file. The caller owns it. The key leaves the environment with this, so that no process
- * forked from here on has it in its memory. -ENOENT: there is no server; -errno.
+ * says, else the file. The caller owns it. The key leaves the environment with this, so that
+ * /proc/PID/environ of no process forked from here on shows it. -ENOENT: there is no server; -errno.
  */
 int server_open(int state_fd, struct err *err);
 /* Reads and checks what server_open gave. */
