@@ -60,7 +60,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive inspect mcp net patch serve
+SIBLINGS := archive inspect mcp net patch serve uplink
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -82,6 +82,9 @@ sibling_libs_mcp := -lcurl
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
 sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq
+# Reports to the control plane; speaks to a session as the verbs do.
+sibling_floor_uplink := launcher
+sibling_libs_uplink := -lcurl
 SIBLING_LIBS := $(sort $(foreach s,$(SIBLINGS),$(sibling_libs_$(s))))
 SIBLING_BIN := $(SIBLINGS:%=$(B)/vsandbox-%)
 
@@ -247,6 +250,7 @@ delete-loop $(CHECK) tests/escape/delete_loop.sh
 rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
+uplink $(CHECK) tests/uplink/run.sh
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 sdk SERVE=$(CURDIR)/$(B)/vsandbox-serve B=$(CURDIR)/$(B) tests/sdk/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
@@ -257,6 +261,7 @@ attach $(CHECK) tests/attach/run.sh $(6)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
+uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)
 commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)

@@ -60,6 +60,7 @@ enum {
 	RUN_ALLOW_UNIX,
 	RUN_RESOLVER,
 	RUN_APPROVAL_TIMEOUT,
+	RUN_NO_REPORT,
 };
 
 enum { APPROVAL_SECONDS_MAX = 7 * 24 * 3600 };
@@ -126,6 +127,7 @@ const struct option_spec run_options[] = {
 	[RUN_APPROVAL_TIMEOUT] = { "approval-timeout", 0, "SECONDS",
 				   "how long a held action waits before it is denied (default "
 				   "300)" },
+	[RUN_NO_REPORT] = { "no-report", 0, NULL, "tell the control plane nothing of this run" },
 	{ NULL },
 };
 
@@ -261,6 +263,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 			return r;
 	}
 	run->allow_ptrace = options_has(o, RUN_ALLOW_PTRACE);
+	run->no_report = options_has(o, RUN_NO_REPORT);
 	run->read_events = !options_has(o, RUN_NO_READ_EVENTS);
 	run->json = options_has(o, RUN_JSON);
 	run->dry_run = options_has(o, RUN_DRY_RUN);

@@ -36,8 +36,10 @@
 #include "launcher/on_exit.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
+#include "launcher/server.h"
 #include "launcher/session.h"
 #include "launcher/snapshots.h"
+#include "launcher/uplink.h"
 #include "sandbox/monitor.h"
 #include "sandbox/rollback.h"
 #include "sandbox/tree.h"
@@ -59,6 +61,7 @@ struct gateway {
 	struct approvals approvals;
 	struct notify notify;
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
+	int server_fd; /* owned; who is reported to, for the uplink; -1 nobody */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */
 	bool busy; /* a drain is due; the ring's wake-ups do not matter until then */
@@ -455,6 +458,7 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	drop_fd(&g->monitor_fd);
 	drop_fd(&g->control.fd);
 	drop_fd(&g->control.dir_fd);
+	drop_fd(&g->server_fd); /* the key is there to be read */
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -598,6 +602,26 @@ static int settle(struct gateway *g, const sigset_t *mask, int code)
 			      g->reason ? RUN_WAS_ENDED : RUN_ENDED_ITSELF, g->run->cwd, code);
 }
 
+/* Before the first fork: the key must be in nobody's environment. That nothing is reported is no reason not to run. */
+static void open_server(struct gateway *g, int state_fd)
+{
+	struct err err;
+	g->server_fd = server_open(state_fd, &err);
+	if (g->server_fd >= 0 && g->run->no_report)
+		drop_fd(&g->server_fd);
+	else if (g->server_fd < 0 && g->server_fd != -ENOENT)
+		log_warn("%s; this session is not reported, continuing", err.text);
+}
+
+/* All the gateway does for it: what is reported is read from the session's own files. */
+static void start_uplink(struct gateway *g)
+{
+	struct err err;
+	if (g->server_fd >= 0 && uplink_start(&g->session, g->server_fd, &err) < 0)
+		log_warn("%s; this session is not reported, continuing", err.text);
+	drop_fd(&g->server_fd);
+}
+
 /* First in the log: what was started, as far as an event has room for it. */
 static void append_start(struct gateway *g)
 {
@@ -692,6 +716,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		return r;
 	append_start(g);
 	on_drain(g);
+	start_uplink(g);
 	return 0;
 }
 
@@ -712,6 +737,7 @@ int gateway_run(struct run *run)
 			     .signal_fd = -1,
 			     .ring_fd = -1,
 			     .pidfd = -1,
+			     .server_fd = -1,
 			     .control = { .fd = -1, .dir_fd = -1 },
 			     .approvals = { .tty_fd = -1 },
 			     .exit_code = -1 };
@@ -723,6 +749,7 @@ int gateway_run(struct run *run)
 	cleanup_fd int state = state_open(state_path, &err);
 	if (state < 0)
 		goto out;
+	open_server(&g, state);
 	run->agents_dirfd = state_subdir(state, "agents", &err);
 	if (run->agents_dirfd < 0)
 		goto out;
@@ -769,6 +796,7 @@ out:
 	drop_fd(&g.signal_fd);
 	drop_fd(&g.ring_fd);
 	drop_fd(&g.pidfd);
+	drop_fd(&g.server_fd);
 	control_close(&g.control);
 	session_close(&g.session);
 	drop_fd(&g.lock_fd); /* last: from now on the session is over */

@@ -36,11 +36,12 @@ const struct verb verb_table[] = {
 	{"completion", "bash|zsh|fish", "print shell completion", cmd_completion, NULL},
 	{"help", "[VERB]", "print help", cmd_help, NULL},
 	{"version", "", "print the version", cmd_version, NULL},
-	{"serve", "", "control plane and dashboard"},
-	{"login", "", "register this host with a control plane"},
+	{"serve", "", "the control plane: an HTTP server for the sandboxes of all hosts", cmd_serve, serve_options},
+	{"login", "URL", "let this host's sandboxes report to a control plane", cmd_login, login_options},
+	{"logout", "", "report to nobody any more", cmd_logout, NULL},
 	{"oci", "", "container runtime integration"},
 	{"ci", "", "CI integration"},
-	{"mcp", "", "tool server for agents"},
+	{"mcp", "", "the control plane as tools, over standard input and output", cmd_mcp, NULL},
 	{NULL},
 };
 /* clang-format on */

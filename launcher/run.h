@@ -35,6 +35,7 @@ struct run {
 	struct net_address resolvers[NETWORK_RESOLVERS_MAX]; /* --resolver */
 	unsigned resolver_count;                             /* 0: those of the host */
 	bool allow_ptrace, read_events, json, dry_run;
+	bool no_report;                /* to the control plane, although there is one */
 	int status_fd;                 /* -1 none */
 	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
 	const struct attach_plan

@@ -79,38 +79,52 @@ static int read_lines(int fd, int (*line)(char *text, void *arg), void *arg, str
 	return rc;
 }
 
-int sibling_run(const char *name, const char *const *args, const int *fds,
-		int (*line)(char *text, void *arg), void *arg, struct err *err)
-{
+/* A program to be started, with its arguments as execve(2) wants them. */
+struct command {
 	char path[PATH_MAX], title[64];
 	union {
 		const char *in;
 		char *out;
 	} argv[ARGS_MAX];
 	char *list[ARGS_MAX];
+};
+
+static int command_init(struct command *c, const char *name, const char *const *args,
+			struct err *err)
+{
 	unsigned count = 0;
-	int out[2], status = 0;
-	int rc = find(name, path, err);
+	int rc = find(name, c->path, err);
 	if (rc < 0)
 		return rc;
-	snprintf(title, sizeof(title), "vsandbox-%s", name);
-	list[count++] = title;
+	snprintf(c->title, sizeof(c->title), "vsandbox-%s", name);
+	c->list[count++] = c->title;
 	for (; *args && count < ARGS_MAX - 1; args++) {
-		argv[count].in = *args; /* execve(2) does not write to them */
-		list[count] = argv[count].out;
+		c->argv[count].in = *args; /* execve(2) does not write to them */
+		c->list[count] = c->argv[count].out;
 		count++;
 	}
-	list[count] = NULL;
+	c->list[count] = NULL;
+	return 0;
+}
+
+int sibling_run(const char *name, const char *const *args, const int *fds,
+		int (*line)(char *text, void *arg), void *arg, struct err *err)
+{
+	struct command c;
+	int out[2], status = 0;
+	int rc = command_init(&c, name, args, err);
+	if (rc < 0)
+		return rc;
 	if (pipe2(out, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "cannot start %s", title);
+		return err_sys(err, errno, "cannot start %s", c.title);
 	pid_t pid = fork();
 	if (pid == 0)
-		become(path, list, fds, out[1]);
+		become(c.path, c.list, fds, out[1]);
 	int errnum = errno;
 	close(out[1]);
 	if (pid < 0) {
 		close(out[0]);
-		return err_sys(err, errnum, "cannot start %s", title);
+		return err_sys(err, errnum, "cannot start %s", c.title);
 	}
 	rc = read_lines(out[0], line, arg, err);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -118,7 +132,48 @@ int sibling_run(const char *name, const char *const *args, const int *fds,
 	if (rc != 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return rc;
 	if (WIFSIGNALED(status))
-		return err_set(err, ECHILD, "%s was ended by signal %d", title, WTERMSIG(status));
-	return err_set(err, ECHILD, "%s failed without saying why (exit code %d)", title,
+		return err_set(err, ECHILD, "%s was ended by signal %d", c.title, WTERMSIG(status));
+	return err_set(err, ECHILD, "%s failed without saying why (exit code %d)", c.title,
 		       WEXITSTATUS(status));
+}
+
+/* The child between: its own child is nobody's, and holds neither terminal nor directory of ours. */
+_Noreturn static void detach(const struct command *c, const int *fds)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || setsid() < 0 || chdir("/") < 0)
+		_exit(125);
+	pid_t pid = fork();
+	if (pid != 0)
+		_exit(pid < 0 ? 125 : 0);
+	if (dup2(null, STDERR_FILENO) < 0)
+		_exit(125);
+	become(c->path, c->list, fds, null);
+}
+
+int sibling_spawn(const char *name, const char *const *args, const int *fds, struct err *err)
+{
+	struct command c;
+	int status = 0;
+	int rc = command_init(&c, name, args, err);
+	if (rc < 0)
+		return rc;
+	pid_t pid = fork();
+	if (pid == 0)
+		detach(&c, fds);
+	if (pid < 0)
+		return err_sys(err, errno, "cannot start %s", c.title);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status == 0 ? 0 : err_set(err, ECHILD, "cannot start %s", c.title);
+}
+
+int sibling_become(const char *name, const char *const *args, struct err *err)
+{
+	struct command c;
+	int rc = command_init(&c, name, args, err);
+	if (rc < 0)
+		return rc;
+	execve(c.path, c.list, environ);
+	return err_sys(err, errno, "cannot start %s", c.title);
 }

@@ -16,3 +16,12 @@ enum { SIBLING_FDS_MAX = 4, SIBLING_LINE_MAX = 8 << 20 };
  */
 int sibling_run(const char *name, const char *const *args, const int *fds,
 		int (*line)(char *text, void *arg), void *arg, struct err *err);
+
+/*
+ * Starts it in a session of its own and does not wait: it outlives us, belongs to no terminal, and its
+ * output goes nowhere. @fds as above. 0, -errno.
+ */
+int sibling_spawn(const char *name, const char *const *args, const int *fds, struct err *err);
+
+/* Becomes it: same terminal, output and environment, for a verb that is the program. Returns -errno only. */
+int sibling_become(const char *name, const char *const *args, struct err *err);

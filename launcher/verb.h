@@ -31,14 +31,18 @@ int cmd_doctor(const struct options *o);
 int cmd_help(const struct options *o);
 int cmd_kill(const struct options *o);
 int cmd_learn(const struct options *o);
+int cmd_login(const struct options *o);
+int cmd_logout(const struct options *o);
 int cmd_logs(const struct options *o);
 int cmd_pause(const struct options *o);
 int cmd_resume(const struct options *o);
+int cmd_mcp(const struct options *o);
 int cmd_policy(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_ps(const struct options *o);
 int cmd_rollback(const struct options *o);
 int cmd_run(const struct options *o);
+int cmd_serve(const struct options *o);
 int cmd_shell(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_snapshot(const struct options *o);
@@ -50,9 +54,10 @@ int cmd_why(const struct options *o);
 
 extern const struct option_spec approve_options[], attach_options[], audit_options[],
 	commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
-	learn_options[], logs_options[], pause_options[], policy_options[], prune_options[],
-	ps_options[], resume_options[], rollback_options[], run_options[], show_options[],
-	snapshot_options[], status_options[], top_options[], undo_options[], why_options[];
+	learn_options[], login_options[], logs_options[], pause_options[], policy_options[],
+	prune_options[], ps_options[], resume_options[], rollback_options[], run_options[],
+	serve_options[], show_options[], snapshot_options[], status_options[], top_options[],
+	undo_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

@@ -1,0 +1,102 @@
+/*
+ * vsandbox-uplink: tells the control plane what a session does, and the session what people at the control plane
+ * want of it. One process a session, started by its gateway, which takes no further notice of it:
+ * everything reported is read from the session's own files, and no decision ever waits for this program.
+ *
+ * The spool is the session's log; uplink.json beside it holds how far it was acknowledged. An action
+ * goes under (session, seq), so that one sent twice is one at the server. uplink.lock is held by who delivers.
+ *
+ * One thread. Two requests at a time: `post` for what is told, one after the other, and `poll`, which the
+ * server answers when somebody wants something.
+ */
+#pragma once
+
+#include <curl/curl.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "launcher/eventfile.h"
+#include "launcher/server.h"
+#include "launcher/session.h"
+
+/* ---- uplink_http.c ---- */
+
+enum { REPLY_MAX = 4 << 20 };
+
+struct exchange {
+	CURL *easy;       /* owned */
+	bool busy, ended; /* ended: and not yet looked at */
+	char *body;       /* of the request; owned */
+	char *reply;
+	size_t len;   /* of the reply; it ends with a NUL */
+	long status;  /* HTTP; 0 none came */
+	CURLcode end; /* why none came */
+};
+
+struct uplink_http {
+	CURLM *multi;               /* owned */
+	struct curl_slist *headers; /* owned; the key among them */
+	const struct server *server;
+};
+
+int uplink_http_init(struct uplink_http *h, const struct server *server, struct err *err);
+void uplink_http_finish(struct uplink_http *h);
+void exchange_finish(struct uplink_http *h, struct exchange *e);
+/* GET when there is no @body (taken over: one reference), else POST. */
+int exchange_begin(struct uplink_http *h, struct exchange *e, const char *path,
+		   struct json_object *body, long seconds);
+/* Sleeps until something comes on the network or on @fd (-1 none), or that time is over. */
+void uplink_http_wait(struct uplink_http *h, int fd, int timeout_ms);
+/* True once for each exchange that has ended. */
+bool exchange_ended(struct exchange *e);
+/* 2xx: 0. -EACCES the key is refused; -ENOENT; -EBADMSG the server will never take it; else try again: -EAGAIN. */
+int exchange_result(const struct exchange *e, struct err *err);
+
+/* ---- uplink_actions.c ---- */
+
+struct batch {
+	struct json_object *actions; /* owned; NULL empty */
+	uint64_t last_seq;           /* of the log, up to which it goes */
+};
+
+struct spool {
+	struct eventfile file; /* fd -1: not opened yet */
+	uint64_t acknowledged; /* seq */
+	uint64_t read;         /* seq that batches go up to */
+	unsigned limit;        /* actions in the next batch */
+	struct batch batch;    /* under way, until acknowledged */
+	uint64_t refused;      /* actions that the server will never take */
+};
+
+enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
+/* The log's word on a question: it was answered. */
+typedef void approval_end_fn(void *arg, uint32_t id, enum approval_end end);
+
+int spool_open(struct spool *p, const struct session *s, struct err *err);
+void spool_close(struct spool *p);
+/* Fills the batch if it is empty. 1: there is one. 0: nothing new. -errno. */
+int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
+	       struct err *err);
+/* The server has it: the position is kept. */
+int spool_acknowledge(struct spool *p, const struct session *s, struct err *err);
+/* The server refused it: the next is half as large; one alone is given up. */
+int spool_refused(struct spool *p, const struct session *s, struct err *err);
+/* The position, and whether all is delivered. */
+int spool_save(const struct spool *p, const struct session *s, bool delivered, struct err *err);
+
+/* ---- uplink_commands.c ---- */
+
+/* Carries a command out. The outcome {"ok", "result"}, the caller's. @session's state may have changed. */
+struct json_object *command_carry_out(struct session *s, struct json_object *command);
+
+/* ---- uplink_session.c ---- */
+
+/*
+ * Reports a session until it has ended and all is delivered; gives up @patience_ms after its end while the
+ * server does not answer. 1 all delivered, 0 something is left, -EBUSY another process delivers it.
+ */
+int uplink_follow(const struct server *server, struct session *s, unsigned patience_ms,
+		  struct err *err);
+/* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
+unsigned uplink_flush(const struct server *server, const char *state_path);

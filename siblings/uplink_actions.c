@@ -1,0 +1,167 @@
+/* The session's log as actions of the REST contract, and how far the server has them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "siblings/uplink.h"
+
+enum { BATCH_ACTIONS = 500, BATCH_BYTES = 512 << 10, POSITION_MAX = 1024 };
+
+static const char position_name[] = "uplink.json";
+
+static int read_position(struct spool *p, const struct session *s)
+{
+	char text[POSITION_MAX] = "";
+	cleanup_fd int fd = openat(s->dirfd, position_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	struct json_object *o = n > 0 ? json_tokener_parse(text) : NULL;
+	p->acknowledged = (uint64_t)event_number(o, "seq");
+	p->refused = (uint64_t)event_number(o, "refused");
+	json_object_put(o);
+	return 0;
+}
+
+int spool_save(const struct spool *p, const struct session *s, bool delivered, struct err *err)
+{
+	char text[POSITION_MAX];
+	int len = snprintf(text, sizeof(text),
+			   "{\"schema_version\":1,\"seq\":%" PRIu64 ",\"refused\":%" PRIu64
+			   ",\"delivered\":%s}\n",
+			   p->acknowledged, p->refused, delivered ? "true" : "false");
+	return state_write_file(s->dirfd, position_name, text, (size_t)len, err);
+}
+
+int spool_open(struct spool *p, const struct session *s, struct err *err)
+{
+	if (p->limit) /* only the log was missing */
+		return eventfile_open(s->dirfd, &p->file, err);
+	*p = (struct spool){ .file = { .fd = -1 }, .limit = BATCH_ACTIONS };
+	int r = read_position(p, s);
+	p->read = p->acknowledged;
+	if (r == -ENOENT) /* from now on something is left to deliver */
+		r = spool_save(p, s, false, err);
+	return r < 0 ? r : eventfile_open(s->dirfd, &p->file, err);
+}
+
+void spool_close(struct spool *p)
+{
+	eventfile_close(&p->file);
+	json_object_put(p->batch.actions);
+	p->batch.actions = NULL;
+}
+
+static void copy(struct json_object *to, const char *as, const struct json_object *from,
+		 const char *name)
+{
+	struct json_object *v;
+	if (json_object_object_get_ex(from, name, &v) && v)
+		json_object_object_add(to, as, json_object_get(v));
+}
+
+/*
+ * Arguments of programs and texts of statements beyond the resource stay here: they hold passwords more often
+ * than not, and nothing masks them yet.
+ */
+static struct json_object *action_of(const struct session *s, const struct json_object *event)
+{
+	static const char *const details[] = { "op",     "syscall", "program",   "pid",
+					       "result", "rule",    "reason",    "size",
+					       "scores", "alias",   "provenance" };
+	struct json_object *o = json_object_new_object(), *payload = json_object_new_object();
+	char id[32];
+	snprintf(id, sizeof(id), "%" PRId64, event_number(event, "seq"));
+	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
+		copy(payload, details[i], event, details[i]);
+	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
+	json_object_object_add(o, "session_id", json_object_new_string(s->id));
+	json_object_object_add(o, "action_id", json_object_new_string(id));
+	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
+	copy(o, "action_type", event, "type");
+	copy(o, "resource", event, "resource");
+	copy(o, "risk_score", event, "score");
+	copy(o, "decision", event, "decision");
+	copy(o, "timestamp", event, "time");
+	if (strcmp(event_text(event, "decision"), "allow") != 0)
+		copy(o, "flag_reason", event, "reason");
+	json_object_object_add(o, "payload", payload);
+	return o;
+}
+
+static void look_for_end(const struct json_object *event, approval_end_fn *on_end, void *arg)
+{
+	char word[16];
+	uint32_t id;
+	if (on_end &&
+	    sscanf(event_text(event, "text"), "approval %" SCNu32 " %15s", &id, word) == 2 &&
+	    (!strcmp(word, "allowed") || !strcmp(word, "denied")))
+		on_end(arg, id, *word == 'a' ? APPROVAL_ALLOWED : APPROVAL_DENIED);
+}
+
+int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
+	       struct err *err)
+{
+	size_t bytes = 0;
+	if (p->file.fd < 0) {
+		int r = spool_open(p, s, err);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+	}
+	if (p->batch.actions)
+		return 1;
+	while (bytes < BATCH_BYTES &&
+	       (!p->batch.actions || json_object_array_length(p->batch.actions) < p->limit)) {
+		struct eventfile_line line;
+		int r = eventfile_next(&p->file, &line, err);
+		if (r == -EBADMSG)
+			continue;
+		if (r <= 0)
+			break;
+		uint64_t seq = (uint64_t)event_number(line.json, "seq");
+		const char *kind = event_text(line.json, "kind");
+		if (seq > p->acknowledged && !strcmp(kind, "action")) {
+			if (!p->batch.actions)
+				p->batch.actions = json_object_new_array();
+			struct json_object *o = action_of(s, line.json);
+			bytes += strlen(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+			json_object_array_add(p->batch.actions, o);
+		} else if (!strcmp(kind, "notice")) {
+			look_for_end(line.json, on_end, arg);
+		}
+		if (seq > p->read)
+			p->read = seq;
+		json_object_put(line.json);
+	}
+	p->batch.last_seq = p->read;
+	return p->batch.actions != NULL;
+}
+
+int spool_acknowledge(struct spool *p, const struct session *s, struct err *err)
+{
+	json_object_put(p->batch.actions);
+	p->batch.actions = NULL;
+	p->acknowledged = p->batch.last_seq;
+	p->limit = BATCH_ACTIONS;
+	return spool_save(p, s, false, err);
+}
+
+int spool_refused(struct spool *p, const struct session *s, struct err *err)
+{
+	size_t count = json_object_array_length(p->batch.actions);
+	if (count <= 1) {
+		p->refused++;
+		return spool_acknowledge(p, s, err);
+	}
+	/* from the last position again, in halves */
+	p->limit = (unsigned)(count / 2);
+	json_object_put(p->batch.actions);
+	p->batch.actions = NULL;
+	p->read = p->acknowledged;
+	eventfile_close(&p->file);
+	return 0;
+}

@@ -1,0 +1,560 @@
+/*
+ * Theory of operation. Things to tell, in this order: the session's state when it changed, outcomes of
+ * commands, questions that wait or were answered, actions. One post at a time; what was not taken stays where it
+ * is and is tried again, later each time (with jitter, so that many sandboxes do not come back at once). Meanwhile
+ * the log grows, which is all the memory that an outage costs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "launcher/control.h"
+#include "siblings/uplink.h"
+
+enum {
+	TICK_MS = 500,    /* how often the session is asked for questions */
+	LOOK_MS = 2000,   /* and whether it is frozen */
+	GATHER_MS = 100,  /* a batch a tenth of a second */
+	ALIVE_MS = 30000, /* a session that does nothing says so */
+	POST_SECONDS = 30,
+	POLL_SECONDS = 25, /* that the server may wait with its answer */
+	BACKOFF_MIN_MS = 500,
+	BACKOFF_MAX_MS = 60000,
+	CONTROL_MS = 2000,
+	QUESTIONS = 64,
+};
+
+enum telling { TELL_NOTHING, TELL_STATE, TELL_OUTCOME, TELL_QUESTION, TELL_ACTIONS };
+
+struct question {
+	uint32_t id; /* 0 free */
+	bool open;
+	const char *told, *state; /* as the server has it, NULL not at all; as it is */
+	int64_t remaining_ms;
+	struct json_object *action; /* owned */
+};
+
+struct uplink {
+	struct session *session;
+	struct uplink_http http;
+	struct exchange post, poll;
+	struct spool spool;
+	enum telling telling;
+	const char *state, *told; /* of the session; NULL nothing yet */
+	char host[256];
+	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
+	struct question questions[QUESTIONS];
+	unsigned asked;     /* index of the question under way */
+	int64_t profile_at; /* version of the profile last logged, as a hash of its text */
+	int watch_fd;       /* owned; inotify of the session's directory */
+	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
+	unsigned backoff_ms, poll_backoff_ms;
+	bool frozen;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* To the session's own file; the program has no terminal. */
+__attribute__((format(printf, 2, 3))) static void note(struct uplink *u, const char *fmt, ...)
+{
+	char text[ERR_TEXT_SIZE], stamp[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	va_list args;
+	va_start(args, fmt);
+	int len = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	cleanup_fd int fd = openat(u->session->dirfd, "uplink.log",
+				   O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (len < 0 || fd < 0)
+		return;
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	dprintf(fd, "%s %s\n", stamp, text);
+}
+
+static unsigned grow(unsigned backoff_ms)
+{
+	return backoff_ms ? backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2
+			  : BACKOFF_MIN_MS;
+}
+
+static int64_t jitter(unsigned backoff_ms)
+{
+	unsigned r = 0;
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
+		r = (unsigned)now_ms();
+	return backoff_ms / 2 + r % (backoff_ms / 2 + 1);
+}
+
+/* ---- the session ---------------------------------------------------------------------------------------- */
+
+static void add_time(struct json_object *o, const char *name, int64_t ns)
+{
+	char text[64];
+	time_t seconds = ns / 1000000000;
+	struct tm tm;
+	if (ns <= 0)
+		return;
+	size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
+	snprintf(text + n, sizeof(text) - n, ".%06lld+00:00", (long long)(ns % 1000000000 / 1000));
+	json_object_object_add(o, name, json_object_new_string(text));
+}
+
+static void add_copy(struct json_object *to, const char *as, const struct json_object *from,
+		     const char *name)
+{
+	struct json_object *v = json_object_object_get(from, name);
+	if (v)
+		json_object_object_add(to, as, json_object_get(v));
+}
+
+static const char *state_of(const struct uplink *u)
+{
+	switch (u->session->state) {
+	case SESSION_RUNNING:
+		return u->frozen ? "paused" : "running";
+	case SESSION_ENDED:
+		return "ended";
+	case SESSION_CRASHED:
+	case SESSION_DAMAGED:
+	case SESSION_STATE_COUNT:
+		break;
+	}
+	return "crashed";
+}
+
+static struct json_object *session_body(const struct uplink *u)
+{
+	const struct session *s = u->session;
+	struct json_object *o = json_object_new_object(), *info = json_object_new_object();
+	json_object_object_add(o, "id", json_object_new_string(s->id));
+	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
+	json_object_object_add(o, "host", json_object_new_string(u->host));
+	json_object_object_add(o, "state", json_object_new_string(u->state));
+	add_copy(o, "policy", s->start, "policy");
+	add_copy(o, "mode", s->start, "mode");
+	add_copy(o, "command", s->start, "argv");
+	add_time(o, "started_at", session_number(s, "started_ns"));
+	add_copy(info, "cwd", s->start, "cwd");
+	add_copy(info, "net", s->start, "net");
+	add_copy(info, "degraded", s->start, "degraded");
+	if (s->end) {
+		add_time(o, "ended_at", event_number(s->end, "ended_ns"));
+		add_copy(o, "exit_code", s->end, "exit_code");
+		add_copy(info, "reason", s->end, "reason");
+		add_copy(info, "decisions", s->end, "decisions");
+		add_copy(info, "types", s->end, "types");
+		add_copy(info, "external", s->end, "external");
+		add_copy(info, "external_effects", s->end, "external_effects");
+	} else if (s->state != SESSION_RUNNING) {
+		/* it left no word of its end */
+		struct timespec t;
+		clock_gettime(CLOCK_REALTIME, &t);
+		add_time(o, "ended_at", (int64_t)t.tv_sec * 1000000000 + t.tv_nsec);
+	}
+	json_object_object_add(o, "info", info);
+	if (s->state != SESSION_RUNNING) {
+		struct json_object *diff = json_object_new_object(), *outcome;
+		json_object_object_add(diff, "kind", json_object_new_string("diff"));
+		json_object_object_add(diff, "body", json_object_new_object());
+		struct session copy = *s;
+		outcome = command_carry_out(&copy, diff);
+		if (json_object_get_boolean(json_object_object_get(outcome, "ok")))
+			add_copy(o, "changes", json_object_object_get(outcome, "result"),
+				 "changes");
+		json_object_put(outcome);
+		json_object_put(diff);
+	}
+	return o;
+}
+
+/* ---- questions ---------------------------------------------------------------------------------------------- */
+
+static struct question *question_find(struct uplink *u, uint32_t id)
+{
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		if (u->questions[i].id == id)
+			return &u->questions[i];
+	return NULL;
+}
+
+static void on_end(void *arg, uint32_t id, enum approval_end end)
+{
+	struct uplink *u = arg;
+	struct question *q = id ? question_find(u, id) : NULL;
+	if (q)
+		q->state = end == APPROVAL_ALLOWED ? "allowed" : "denied";
+}
+
+static void see_question(struct uplink *u, const struct json_object *o)
+{
+	uint32_t id = (uint32_t)event_number(o, "id");
+	struct question *q = id ? question_find(u, id) : NULL;
+	if (id && !q && (q = question_find(u, 0))) {
+		*q = (struct question){ .id = id, .state = "pending" };
+		q->action = json_object_get(json_object_object_get(o, "action"));
+	}
+	if (!q)
+		return; /* no room: told when one is settled */
+	q->open = true;
+	q->remaining_ms = event_number(o, "remaining_ms");
+}
+
+static void ask_questions(struct uplink *u)
+{
+	struct json_object *list = NULL;
+	if (control_call(u->session, "list", NULL, CONTROL_MS, &list, NULL) < 0)
+		return;
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		u->questions[i].open = false;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		see_question(u, json_object_array_get_idx(list, i));
+	json_object_put(list);
+}
+
+/* A question that is gone without the log's word was not answered: its time was over, or its caller is gone. */
+static void settle_questions(struct uplink *u, bool log_is_read)
+{
+	for (unsigned i = 0; i < QUESTIONS; i++) {
+		struct question *q = &u->questions[i];
+		bool gone = !q->open || u->session->state != SESSION_RUNNING;
+		if (q->id && gone && log_is_read && !strcmp(q->state, "pending"))
+			q->state = "expired";
+		if (q->id && gone && q->told && !strcmp(q->told, q->state) &&
+		    strcmp(q->state, "pending") != 0) {
+			json_object_put(q->action);
+			*q = (struct question){ .id = 0 };
+		}
+	}
+}
+
+static int question_to_tell(const struct uplink *u)
+{
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		if (u->questions[i].id &&
+		    (!u->questions[i].told || strcmp(u->questions[i].told, u->questions[i].state)))
+			return (int)i;
+	return -1;
+}
+
+static struct json_object *question_body(const struct question *q)
+{
+	static const char *const details[] = { "type",  "op",   "resource", "program", "pid",
+					       "score", "rule", "reason",   "time",    "scores" };
+	struct json_object *o = json_object_new_object(), *request = json_object_new_object();
+	char id[16];
+	snprintf(id, sizeof(id), "%" PRIu32, q->id);
+	json_object_object_add(o, "request_id", json_object_new_string(id));
+	json_object_object_add(o, "state", json_object_new_string(q->state));
+	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
+		add_copy(request, details[i], q->action, details[i]);
+	json_object_object_add(request, "remaining_ms", json_object_new_int64(q->remaining_ms));
+	json_object_object_add(o, "request", request);
+	return o;
+}
+
+/* ---- telling -------------------------------------------------------------------------------------------------- */
+
+static void begin_post(struct uplink *u, enum telling what, const char *path,
+		       struct json_object *body)
+{
+	if (exchange_begin(&u->http, &u->post, path, body, POST_SECONDS) == 0)
+		u->telling = what;
+	else
+		u->retry_at = now_ms() + BACKOFF_MAX_MS;
+}
+
+/* True when something is under way or waits to be told. */
+static bool tell_next(struct uplink *u, int64_t now)
+{
+	char path[256];
+	struct err err;
+	if (u->post.busy || now < u->retry_at)
+		return true;
+	int q;
+	if (!u->told || strcmp(u->told, u->state) || now >= u->alive_at) {
+		begin_post(u, TELL_STATE, "/api/sessions", session_body(u));
+	} else if (json_object_array_length(u->outcomes)) {
+		struct json_object *first = json_object_array_get_idx(u->outcomes, 0);
+		snprintf(path, sizeof(path), "/api/sessions/%s/commands/%" PRId64, u->session->id,
+			 event_number(first, "id"));
+		begin_post(u, TELL_OUTCOME, path,
+			   json_object_get(json_object_object_get(first, "outcome")));
+	} else if ((q = question_to_tell(u)) >= 0) {
+		u->asked = (unsigned)q;
+		snprintf(path, sizeof(path), "/api/sessions/%s/approvals", u->session->id);
+		begin_post(u, TELL_QUESTION, path, question_body(&u->questions[q]));
+	} else if (now >= u->gather_at || u->ended_at) {
+		int r = spool_fill(&u->spool, u->session, on_end, u, &err);
+		if (r < 0)
+			note(u, "%s", err.text);
+		settle_questions(u, r == 0);
+		if (r <= 0)
+			return question_to_tell(u) >= 0;
+		u->gather_at = now + GATHER_MS;
+		begin_post(u, TELL_ACTIONS, "/api/actions",
+			   json_object_get(u->spool.batch.actions));
+	}
+	return true;
+}
+
+/* The profile that people gave the agent at the server; a running monitor does not take it up yet. */
+static void look_at_profile(struct uplink *u)
+{
+	static const char *const members[] = { "allowed_action_types", "allowed_resources",
+					       "blocked_resources", "max_actions_per_minute",
+					       "max_risk_score" };
+	struct json_object *o = json_tokener_parse(u->post.reply ? u->post.reply : "");
+	struct json_object *profile = json_object_new_object();
+	int64_t hash = 1469598103;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		add_copy(profile, members[i], o, members[i]);
+	const char *text = json_object_to_json_string_ext(profile, JSON_C_TO_STRING_PLAIN);
+	for (const char *p = text; *p; p++)
+		hash = (hash * 31 + *p) & INT64_C(0xffffffffffff);
+	if (hash != u->profile_at && json_object_object_length(profile))
+		note(u,
+		     "the server's profile of this agent is not applied to a running session: "
+		     "%.300s",
+		     text);
+	u->profile_at = hash;
+	json_object_put(profile);
+	json_object_put(o);
+}
+
+static void on_told(struct uplink *u, int64_t now)
+{
+	struct err err;
+	switch (u->telling) {
+	case TELL_STATE: {
+		struct json_object *o = json_tokener_parse(u->post.body), *state;
+		u->told = json_object_object_get_ex(o, "state", &state) &&
+					  !strcmp(json_object_get_string(state), u->state)
+				  ? u->state
+				  : NULL; /* it changed meanwhile */
+		json_object_put(o);
+		u->alive_at = now + ALIVE_MS;
+		look_at_profile(u);
+		break;
+	}
+	case TELL_OUTCOME:
+		json_object_array_del_idx(u->outcomes, 0, 1);
+		break;
+	case TELL_QUESTION: {
+		struct json_object *o = json_tokener_parse(u->post.body);
+		struct question *q = &u->questions[u->asked];
+		q->told = !strcmp(event_text(o, "state"), q->state) ? q->state : "";
+		json_object_put(o);
+		break;
+	}
+	case TELL_ACTIONS:
+		if (spool_acknowledge(&u->spool, u->session, &err) < 0)
+			note(u, "%s", err.text);
+		break;
+	case TELL_NOTHING:
+		break;
+	}
+}
+
+/* What the server will never take must not stop the rest. */
+static void on_refused(struct uplink *u)
+{
+	struct err err;
+	if (u->telling == TELL_STATE) {
+		u->retry_at = now_ms() + BACKOFF_MAX_MS;
+	} else if (u->telling == TELL_OUTCOME) {
+		json_object_array_del_idx(u->outcomes, 0, 1);
+	} else if (u->telling == TELL_QUESTION) {
+		u->questions[u->asked].told = u->questions[u->asked].state;
+	} else if (u->telling == TELL_ACTIONS && spool_refused(&u->spool, u->session, &err) < 0) {
+		note(u, "%s", err.text);
+	}
+}
+
+static void on_post(struct uplink *u, int64_t now)
+{
+	struct err err;
+	int r = exchange_result(&u->post, &err);
+	if (r == 0) {
+		if (u->backoff_ms)
+			note(u, "the server answers again");
+		u->backoff_ms = 0;
+		on_told(u, now);
+	} else if (r == -EBADMSG || (r == -ENOENT && u->telling == TELL_OUTCOME)) {
+		note(u, "%s", err.text);
+		on_refused(u);
+	} else {
+		if (!u->backoff_ms)
+			note(u, "%s; trying again", err.text);
+		if (r == -ENOENT)
+			u->told = NULL; /* it knows no such session (any more) */
+		u->backoff_ms = grow(u->backoff_ms);
+		u->retry_at = now + jitter(u->backoff_ms);
+	}
+	u->telling = TELL_NOTHING;
+}
+
+/* ---- being told ------------------------------------------------------------------------------------------------- */
+
+static void on_commands(struct uplink *u)
+{
+	struct json_object *list = json_tokener_parse(u->poll.reply ? u->poll.reply : "");
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *command = json_object_array_get_idx(list, i);
+		struct json_object *o = json_object_new_object();
+		note(u, "command %s", event_text(command, "kind"));
+		add_copy(o, "id", command, "id");
+		json_object_object_add(o, "outcome", command_carry_out(u->session, command));
+		json_object_array_add(u->outcomes, o);
+	}
+	if (count)
+		u->tick_at = u->look_at = 0; /* its state may be another now */
+	json_object_put(list);
+}
+
+static void listen_next(struct uplink *u, int64_t now)
+{
+	char path[128];
+	struct err err;
+	if (exchange_ended(&u->poll)) {
+		int r = exchange_result(&u->poll, &err);
+		if (r == 0)
+			on_commands(u);
+		else if (r == -ENOENT)
+			u->told = NULL;
+		u->poll_backoff_ms = r == 0 ? 0 : grow(u->poll_backoff_ms);
+		u->poll_at = r == 0 ? 0 : now + jitter(u->poll_backoff_ms);
+	}
+	if (u->poll.busy || !u->told || u->ended_at || now < u->poll_at)
+		return;
+	snprintf(path, sizeof(path), "/api/sessions/%s/commands?wait=%d", u->session->id,
+		 POLL_SECONDS);
+	if (exchange_begin(&u->http, &u->poll, path, NULL, POLL_SECONDS + 10) < 0)
+		u->poll_at = now + BACKOFF_MAX_MS;
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------------- */
+
+static void look_at_session(struct uplink *u, int64_t now)
+{
+	struct json_object *status = NULL;
+	if (now < u->tick_at)
+		return;
+	u->tick_at = now + TICK_MS;
+	session_refresh(u->session);
+	if (u->session->state == SESSION_RUNNING) {
+		ask_questions(u);
+		if (now >= u->look_at &&
+		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)
+			u->frozen =
+				json_object_get_boolean(json_object_object_get(status, "paused"));
+		if (now >= u->look_at)
+			u->look_at = now + LOOK_MS;
+		json_object_put(status);
+	} else if (!u->ended_at) {
+		struct err err;
+		u->ended_at = now;
+		if (u->session->state == SESSION_CRASHED && session_recover(u->session, &err) < 0)
+			note(u, "%s", err.text);
+		if (!u->backoff_ms)
+			u->retry_at = 0;
+	}
+	u->state = state_of(u);
+}
+
+static void drain_watch(const struct uplink *u)
+{
+	char events[4096];
+	while (u->watch_fd >= 0 && read(u->watch_fd, events, sizeof(events)) > 0)
+		;
+}
+
+static int lock(const struct session *s)
+{
+	cleanup_fd int fd =
+		openat(s->dirfd, "uplink.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return take_fd(&fd);
+}
+
+static void watch_log(struct uplink *u)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/events.jsonl", u->session->dirfd);
+	u->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	/* without it news are seen at the next tick */
+	if (u->watch_fd >= 0 && inotify_add_watch(u->watch_fd, path, IN_MODIFY) < 0)
+		note(u, "the log is not watched: %s, continuing", strerrordesc_np(errno));
+}
+
+static void finish(struct uplink *u)
+{
+	exchange_finish(&u->http, &u->post);
+	exchange_finish(&u->http, &u->poll);
+	uplink_http_finish(&u->http);
+	spool_close(&u->spool);
+	scope_close(&u->watch_fd);
+	json_object_put(u->outcomes);
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		json_object_put(u->questions[i].action);
+}
+
+int uplink_follow(const struct server *server, struct session *s, unsigned patience_ms,
+		  struct err *err)
+{
+	struct uplink u = { .session = s, .watch_fd = -1, .spool.file.fd = -1 };
+	bool waits = true;
+	cleanup_fd int held = lock(s);
+	if (held < 0)
+		return held == -EBUSY ? -EBUSY : err_sys(err, -held, "cannot lock the spool");
+	int r = uplink_http_init(&u.http, server, err);
+	u.outcomes = json_object_new_array();
+	gethostname(u.host, sizeof(u.host) - 1);
+	if (r == 0)
+		watch_log(&u);
+	while (r == 0) {
+		int64_t now = now_ms();
+		look_at_session(&u, now);
+		if (exchange_ended(&u.post))
+			on_post(&u, now);
+		listen_next(&u, now);
+		waits = tell_next(&u, now);
+		if (u.ended_at && (!waits || now - u.ended_at > patience_ms))
+			break;
+		int64_t next = u.tick_at;
+		if (!u.post.busy && u.retry_at > now && u.retry_at < next)
+			next = u.retry_at;
+		if (!u.post.busy && u.gather_at > now && u.gather_at < next)
+			next = u.gather_at;
+		uplink_http_wait(&u.http, u.watch_fd, next > now ? (int)(next - now) : 0);
+		drain_watch(&u);
+	}
+	if (r == 0) {
+		r = spool_save(&u.spool, s, !waits, err);
+		if (waits)
+			note(&u, "the server did not answer; the rest goes with the next run or "
+				 "`vsandbox status --flush`");
+		if (u.spool.refused)
+			note(&u, "%" PRIu64 " actions were refused by the server", u.spool.refused);
+	}
+	finish(&u);
+	return r < 0 ? r : !waits;
+}

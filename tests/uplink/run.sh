@@ -1,0 +1,302 @@
+#!/bin/bash
+# Real sandboxes that report to a real control plane, and do what it asks. TAP on stdout.
+#
+#   VSANDBOX=... tests/uplink/run.sh [--uid N]
+#
+# VSANDBOX  the program under test (default build/release/vsandbox)
+set -u
+if [ "${1:-}" = --uid ]; then
+	exec setpriv --reuid "$2" --regid "$2" --clear-groups env HOME=/nonexistent "$0"
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+# shellcheck source=tests/lib/tap.sh
+. "$top/tests/lib/tap.sh"
+VSANDBOX=${VSANDBOX:-$top/build/release/vsandbox}
+work=$(mktemp -d "${TMPDIR:-/tmp}/uplink.XXXXXX") || exit 1
+mkdir -p "$work/box" "$work/run" && chmod 700 "$work/run"
+export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config XDG_RUNTIME_DIR=$work/run
+unset VSANDBOX_API_KEY VSANDBOX_API_URL
+server='' gateway='' port=0
+cd "$work/box" || exit 1
+
+cleanup() {
+	[ -z "$gateway" ] || kill -KILL "$gateway" 2>/dev/null
+	[ -z "$server" ] || kill -KILL "$server" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# within SECONDS COMMAND...: until it is true
+within() {
+	local until=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	shift
+	until "$@"; do
+		((${EPOCHREALTIME/./} < until)) || return 1
+		sleep 0.1
+	done
+}
+
+# claim TEXT COMMAND...
+claim() {
+	local text=$1
+	shift
+	if "$@"; then
+		tap_ok "$text"
+	else
+		tap_not_ok "$text"
+		[ ! -s "$work/out" ] || tap_note_file "$work/out"
+		cat "$XDG_STATE_HOME"/vsandbox/sessions/*/uplink.log >"$work/log" 2>/dev/null
+		[ ! -s "$work/log" ] || tap_note_file "$work/log"
+	fi
+}
+
+# The first start chooses the port, the later ones have the same.
+start_server() {
+	rm -f "$work/port"
+	"$VSANDBOX" serve --db "$work/store.db" --listen "127.0.0.1:$port" --port-file "$work/port" \
+		>"$work/server" 2>&1 &
+	server=$!
+	within 10 test -s "$work/port" || return 1
+	port=$(cat "$work/port")
+	url=http://127.0.0.1:$port
+	! grep ^vtk_ "$work/server" >"$work/first" || cp "$work/first" "$work/admin"
+}
+
+stop_server() {
+	kill -KILL "$server" && wait "$server" 2>/dev/null
+	server=''
+}
+
+api() {
+	python3 "$here/api.py" "$url" "$work/admin" "$@"
+}
+
+sessions() {
+	find "$XDG_STATE_HOME/vsandbox/sessions" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort
+}
+
+# background ARG...: a run; sets gateway and session once it has begun
+background() {
+	local before
+	before=$(sessions)
+	"$VSANDBOX" run "$@" >"$work/out" 2>&1 </dev/null &
+	gateway=$!
+	within 5 new_session "$before"
+}
+
+new_session() {
+	session=$(sessions | comm -13 <(echo "$1") - | head -n 1)
+	[ -n "$session" ]
+}
+
+monitor() {
+	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["monitor"]["pid"])' \
+		"$XDG_STATE_HOME/vsandbox/sessions/$session/session.json"
+}
+
+state_is() {
+	api GET "/api/sessions/$session" | grep -q "\"state\": \"$1\""
+}
+
+ended() {
+	! kill -0 "$gateway" 2>/dev/null
+}
+
+delivered() {
+	grep -q '"delivered":true' "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.json" 2>/dev/null
+}
+
+# Actions in the session's own log.
+logged() {
+	grep -c '"kind":"action"' "$XDG_STATE_HOME/vsandbox/sessions/$session/events.jsonl"
+}
+
+contains() {
+	grep -qa -- "$1" "$work/out"
+}
+
+lacks() {
+	! grep -q -- "$1" "$work/out"
+}
+
+start_server || exit 1
+
+# ---- login ----
+api POST /api/keys '{"name":"host","role":"agent"}' | grep -o 'vtk_[A-Za-z0-9_-]*' >"$work/agent"
+key=$(cat "$work/agent")
+"$VSANDBOX" login --agent-key-file "$work/agent" http://example.com >"$work/out" 2>&1
+claim "login: a key never goes to another host without TLS" contains "in the clear"
+echo "vtk_$(head -c 43 /dev/zero | tr '\0' A)" >"$work/wrong"
+"$VSANDBOX" login --agent-key-file "$work/wrong" "$url" >"$work/out" 2>&1
+claim "login: a key that the server does not know is refused" contains "Invalid API key"
+claim "login: then nothing is kept" test ! -e "$XDG_STATE_HOME/vsandbox/server.json"
+"$VSANDBOX" login --agent-key-file "$work/agent" "$url" >"$work/out" 2>&1
+claim "login: the right key is kept" contains "report to $url"
+if [ ! -e "$XDG_STATE_HOME/vsandbox/server.json" ]; then
+	echo "Bail out! nothing would be reported"
+	exit 1
+fi
+tap_is "login: for nobody else to read" "$(stat -c %a "$XDG_STATE_HOME/vsandbox/server.json")" 600
+"$VSANDBOX" status >"$work/out" 2>&1
+claim "status: the server answers" contains "the server answers and knows the key"
+chmod 644 "$XDG_STATE_HOME/vsandbox/server.json"
+"$VSANDBOX" run -- true >"$work/out" 2>&1
+claim "a file that others can read is not used, and the run says so" contains "not yours alone"
+chmod 600 "$XDG_STATE_HOME/vsandbox/server.json"
+
+# ---- what the agent can see ----
+cat >"$work/open.json" <<-'JSON'
+	{ "name": "open", "description": "blocks nothing", "max_actions_per_minute": 1000000, "risk_threshold": 1.0 }
+JSON
+# The words of the commands are in no environment; what they print must not hold the key.
+look() {
+	"$VSANDBOX" run -p "$work/open.json" -- sh -c "
+		env; cat /proc/*/environ | tr '\\0' '\\n'
+		cat '$XDG_STATE_HOME/vsandbox/server.json'
+		find '$XDG_STATE_HOME' -type f -exec cat {} +; cat '$work/agent.copy'; echo looked" >"$work/out" 2>&1
+}
+look
+claim "the agent does not see the key of the file" lacks "$key"
+claim "and it did look" contains '^looked'
+VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key look
+claim "nor that of the environment" lacks "$key"
+VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key background -p "$work/open.json" --name seen -- sleep 30
+within 10 state_is running
+cat "/proc/$gateway/environ" /proc/"$(monitor)"/environ | tr '\0' '\n' | grep -aE '^(XDG_STATE|VSANDBOX)|vtk_' >"$work/out"
+claim "a key of the environment stays in no process of the session" lacks "$key"
+claim "whose environments were read" grep -qa XDG_STATE_HOME "$work/out"
+kill "$gateway"
+within 10 ended
+echo "$key" >"$work/agent.copy"
+look
+claim "where it is not hidden, the same look finds it" contains "$key"
+rm "$work/agent.copy"
+
+# ---- once each, whatever becomes of the server ----
+# shellcheck disable=SC2016 # the sandbox's shell expands
+background -p "$work/open.json" --name steady -- sh -c \
+	'i=0; while [ $i -lt 300 ]; do echo >f$i; i=$((i+1)); [ $((i % 10)) != 0 ] || sleep 0.1; done'
+sleep 0.7
+stop_server
+sleep 1
+start_server
+sleep 0.5
+stop_server
+start_server
+within 60 ended
+within 60 delivered
+tap_is "each action arrives once, though the server was killed twice meanwhile" \
+	"$(api count "$session")" "$(logged) $(logged) 300"
+claim "the end is reported" state_is ended
+api GET "/api/sessions/$session" >"$work/out"
+claim "with what it changed" contains 'box/f299", "kind": "added"'
+
+# ---- commands ----
+background -p "$work/open.json" --name told -- sh -c \
+	'echo 1 >kept; echo 2 >gone; rm kept; while :; do date +%s%N >>beat; sleep 0.1; done'
+claim "a running session is shown as running" within 10 state_is running
+beats() {
+	"$VSANDBOX" diff --json "$session" | grep -o '"path":"[^"]*beat"[^}]*size_after":[0-9]*' | grep -o '[0-9]*$'
+}
+control() {
+	api POST "/api/sessions/$session/control" "{\"command\":\"$1\"}" >"$work/out"
+}
+control pause
+claim "pause is answered" contains '^200'
+first=$(beats)
+claim "there is something to stop" test "${first:-0}" -gt 0
+sleep 0.7
+tap_is "pause: nothing goes on" "$(beats)" "$first"
+claim "pause: the session is shown as paused" within 10 state_is paused
+control resume
+claim "resume is answered" contains '^200'
+more_beats() { [ "$(beats)" -gt "$first" ]; }
+claim "resume: it goes on" within 10 more_beats
+claim "resume: the session is shown as running" within 10 state_is running
+api GET "/api/sessions/$session/diff?path=$work/box/gone" >"$work/out"
+claim "a diff is answered by the sandbox" contains '+2'
+control commit
+claim "a commit while it runs is refused with the reason" contains '^409.*running'
+control kill
+claim "kill is answered" contains '^200'
+claim "kill: it has ended" within 10 ended
+claim "kill: and is shown so" within 10 state_is ended
+control pause
+claim "a command to an ended session is not said to be done" contains '^409'
+
+background -p "$work/open.json" --name undo -- sh -c 'echo 1 >undone; sleep 30'
+within 10 state_is running
+sleep 0.5
+api POST /api/rollback '{"agent_id":"undo","n_actions":1}' >"$work/out"
+claim "rollback is answered" contains '"rolled_back": 1'
+"$VSANDBOX" diff "$session" >"$work/out" 2>&1
+claim "rollback: it is undone" lacks undone
+control kill
+within 10 ended
+
+# ---- approvals ----
+cat >"$work/ask.json" <<-'JSON'
+	{ "name": "ask", "description": "asks for *.ask", "max_actions_per_minute": 1000000, "risk_threshold": 1.0,
+	  "rules": [ { "name": "asks", "action_type": "any", "resource_pattern": "*.ask", "effect": "pause" } ] }
+JSON
+background -p "$work/ask.json" --name asks --approve web -- sh -c \
+	'echo 1 >one.ask && echo went-on; echo 2 >two.ask || echo was-denied; echo 3 >three.ask; echo over'
+# answer DECISION NAME: the question about NAME
+answer() {
+	within 10 waits "$2" || return 1
+	api POST "/api/approvals/$approval" "{\"decision\":\"$1\",\"reason\":\"as tested\"}" >"$work/answer"
+}
+waits() {
+	approval=$(api GET /api/approvals | python3 -c '
+import json, sys
+for a in json.loads(sys.stdin.read()[4:]):
+    if a["request"]["resource"].endswith(sys.argv[1]):
+        print(a["id"])' "$1")
+	[ -n "$approval" ]
+}
+answer allow one.ask
+claim "an approval given at the server is answered by the sandbox" grep -q ^200 "$work/answer"
+claim "and lets the held action go on" within 10 contains '^went-on'
+answer deny two.ask
+claim "a denial makes it fail" within 10 contains '^was-denied'
+within 10 waits three.ask
+"$VSANDBOX" approve allow 3 >/dev/null 2>&1
+within 10 ended
+claim "one answered at the host" contains '^over'
+settled() { api GET "/api/approvals?state=allowed" | grep -q three.ask; }
+claim "is settled at the server too" within 10 settled
+within 10 delivered
+
+# ---- nobody there ----
+stop_server
+# shellcheck disable=SC2016
+background -p "$work/open.json" --name alone -- sh -c 'for i in 1 2 3; do echo $i >a$i; done; exit 7'
+wait "$gateway"
+tap_is "without a server the run ends as it does" $? 7
+gateway=''
+claim "and says nothing of it" lacks server
+left() { ! delivered && [ -e "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.log" ]; }
+claim "its uplink keeps what it could not deliver" within 5 left
+gave_up() { grep -q 'the rest goes' "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.log"; }
+within 20 gave_up
+"$VSANDBOX" status >"$work/out" 2>&1
+claim "status: the server does not answer" contains "does not answer"
+claim "status: something is left" contains "1 sessions are not wholly delivered"
+start_server
+"$VSANDBOX" status --flush >"$work/out" 2>&1
+claim "status --flush delivers it" lacks "not wholly delivered"
+tap_is "once each" "$(api count "$session")" "$(logged) $(logged) 3"
+
+# ---- not to be told ----
+background --no-report -p "$work/open.json" --name silent -- true
+wait "$gateway"
+gateway=''
+sleep 1
+api GET "/api/sessions/$session" >"$work/out"
+claim "--no-report: the server hears nothing" contains '^404'
+"$VSANDBOX" logout 2>"$work/out"
+claim "logout: the key is gone" test ! -e "$XDG_STATE_HOME/vsandbox/server.json"
+tap_done
