@@ -110,6 +110,14 @@ $(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
 
 $(B)/control/%.o: CPPFLAGS += -I/usr/include/postgresql
 
+# The dashboard's files are data of the server: _binary_control_dashboard_NAME_start and _end.
+DASHBOARD := $(sort $(wildcard control/dashboard/*))
+$(B)/vsandbox-serve: $(B)/control/dashboard.o
+$(B)/control/dashboard.o: $(DASHBOARD) Makefile
+	@mkdir -p $(@D)
+	$(call say,ld,$@)
+	$(Q)$(LD) -r -b binary -z noexecstack -o $@ $(DASHBOARD)
+
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
@@ -222,6 +230,7 @@ rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
+dashboard SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/dashboard/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
