@@ -74,9 +74,9 @@ function effects(list) {
 		[...group].map(([what, s]) => row(columns, [h("code", null, shown(what)), String(s.n), String(s.refused), score(s.risk)])), "None."));
 }
 
-function changed(s, ctx) {
+function changed(s, ctx, diff) {
 	const list = Array.isArray(s.changes) ? s.changes : [];
-	const columns = ["Path", "Change", ""], diff = h("pre", { class: "diff", tabindex: "0", hidden: true, "aria-label": "Difference" });
+	const columns = ["Path", "Change", ""];
 	const show = (path) => ctx.attempt(async () => {
 		const answer = await get(`/api/sessions/${encodeURIComponent(s.id)}/diff?path=${encodeURIComponent(path)}`);
 		const text = typeof answer === "string" ? answer : answer.diff ?? answer.patch ?? JSON.stringify(answer, null, "\t");
@@ -84,17 +84,18 @@ function changed(s, ctx) {
 			line.split("\t").map(shown).join("\t") + "\n")));
 		diff.hidden = false;
 	});
-	return [table("Changed files", columns, list.map((c) => {
+	return table("Changed files", columns, list.map((c) => {
 		const path = typeof c === "string" ? c : c.path;
 		const kind = typeof c === "string" ? "" : c.change ?? c.kind ?? c.op ?? "";
-		return row(columns, [h("code", null, shown(path)), shown(kind), may(ctx) && !s.ended_at ? button("Diff", () => show(path)) : ""]);
-	}), "None reported."), diff];
+		return row(columns, [h("code", null, shown(path)), shown(kind), may(ctx) && !s.ended_at ? button("Diff", () => show(path), { "data-at": path, "aria-label": `Difference of ${shown(path)}` }) : ""]);
+	}), "None reported.");
 }
 
 export async function session(root, ctx) {
 	const id = ctx.args[0], path = `/api/sessions/${encodeURIComponent(id)}`;
 	const head = h("div"), acts = h("div", { class: "acts", role: "group", "aria-label": "Commands" }), files = h("div"), outer = h("div", { class: "two" }), line = h("div");
-	root.append(head, acts, line, files, outer);
+	const diff = h("pre", { class: "diff", tabindex: "0", hidden: true, "aria-label": "Difference" });
+	root.append(head, acts, line, files, diff, outer);
 	const columns = ["Time", "Type", "Resource", "Risk", "Decision", "Why"];
 	let s = null, actions = [], busy = false;
 	async function command1(name, work) {
@@ -119,7 +120,7 @@ export async function session(root, ctx) {
 				command1("rollback", () => call("POST", "/api/rollback", { agent_id: s.agent_id, n_actions: n, reason: "dashboard" }));
 		}, { "data-at": "rollback" });
 		redraw(acts, ...(may(ctx) && !s.ended_at ? [order("pause"), order("resume"), order("commit"), undo, order("kill")] : []));
-		redraw(files, ...changed(s, ctx));
+		redraw(files, changed(s, ctx, diff));
 		drawLine();
 	};
 	const drawLine = () => {
