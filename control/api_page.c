@@ -18,8 +18,10 @@ FILE_OF_PAGE(watch_js);
 FILE_OF_PAGE(manage_js);
 
 #define ENTRY(name, symbol, type) \
-	{ name, type, _binary_control_dashboard_##symbol##_start, \
-	  _binary_control_dashboard_##symbol##_end }
+	{ \
+		name, type, _binary_control_dashboard_##symbol##_start, \
+			_binary_control_dashboard_##symbol##_end \
+	}
 static const char script[] = "text/javascript; charset=utf-8";
 static const struct file {
 	const char *name, *type, *start, *end;

@@ -19,7 +19,7 @@ enum {
 	BLOCK = 16384,
 	TICK_MS = 100,
 	ALONE_TICKS = 10, /* while nobody listens */
-	PAST_S = 600, /* what the ring holds at its start */
+	PAST_S = 600,     /* what the ring holds at its start */
 	BEAT_S = 10,
 	LIFE_S = 60,
 	/* A number of another server can be committed after a younger one of ours. */
@@ -34,9 +34,9 @@ struct event {
 struct stream {
 	struct events *events;
 	struct MHD_Connection *connection;
-	uint64_t next;       /* place in the ring */
-	char *pending;       /* what goes out first; owned */
-	size_t sent;         /* of pending */
+	uint64_t next; /* place in the ring */
+	char *pending; /* what goes out first; owned */
+	size_t sent;   /* of pending */
 	int64_t end_us, beat_us;
 	struct stream *asleep;
 };
@@ -46,9 +46,9 @@ struct events {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	struct event ring[RING];
-	uint64_t count;            /* events that ever were in the ring */
-	int64_t seen[IDS_NODES];   /* of each server, the last */
-	int64_t floor;             /* nothing up to this number was ever in the ring */
+	uint64_t count;          /* events that ever were in the ring */
+	int64_t seen[IDS_NODES]; /* of each server, the last */
+	int64_t floor;           /* nothing up to this number was ever in the ring */
 	unsigned streams;
 	struct stream *asleep;
 	bool stopping;
@@ -87,7 +87,8 @@ static void put_event(struct event *to, const char *kind, struct json_object *da
 {
 	const char *text = json_object_to_json_string_ext(
 		data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (asprintf(&to->text, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)to->id, kind, text) < 0)
+	if (asprintf(&to->text, "id: %lld\nevent: %s\ndata: %s\n\n", (long long)to->id, kind,
+		     text) < 0)
 		to->text = NULL;
 	json_object_put(data);
 }
@@ -143,26 +144,30 @@ static int take_feed(const struct db_row *row, void *arg)
 static int64_t run_look(struct db *db, void *arg, struct err *err)
 {
 	struct look *l = arg;
-	struct db_value from = db_i(
-		db_kind(db) == DB_POSTGRES ? l->from - ((int64_t)LATE_MS << IDS_TIME_SHIFT) : l->from);
+	struct db_value from =
+		db_i(db_kind(db) == DB_POSTGRES ? l->from - ((int64_t)LATE_MS << IDS_TIME_SHIFT)
+						: l->from);
 	int64_t n = db_each(
 		db, err, take_action, l,
 		"SELECT x.id, a.agent_id, x.session_id, x.type, substr(x.resource, 1, 512), x.risk,"
-		" x.decision, x.flag_reason, x.at FROM actions x LEFT JOIN agents a ON a.id = x.agent"
+		" x.decision, x.flag_reason, x.at FROM actions x LEFT JOIN agents a ON a.id = "
+		"x.agent"
 		" WHERE x.id > $1 ORDER BY x.id DESC LIMIT $2",
 		from, db_i(ROWS));
 	l->rows = 0;
 	if (n >= 0)
-		n = db_each(db, err, take_alert, l,
-			    "SELECT x.id, a.agent_id, x.level, x.message, x.created_at FROM alerts x"
-			    " LEFT JOIN agents a ON a.id = x.agent WHERE x.id > $1"
-			    " ORDER BY x.id DESC LIMIT $2",
-			    from, db_i(ROWS));
+		n = db_each(
+			db, err, take_alert, l,
+			"SELECT x.id, a.agent_id, x.level, x.message, x.created_at FROM alerts x"
+			" LEFT JOIN agents a ON a.id = x.agent WHERE x.id > $1"
+			" ORDER BY x.id DESC LIMIT $2",
+			from, db_i(ROWS));
 	l->rows = 0;
 	if (n >= 0)
-		n = db_each(db, err, take_feed, l,
-			    "SELECT id, kind, body FROM feed WHERE id > $1 ORDER BY id DESC LIMIT $2",
-			    from, db_i(ROWS));
+		n = db_each(
+			db, err, take_feed, l,
+			"SELECT id, kind, body FROM feed WHERE id > $1 ORDER BY id DESC LIMIT $2",
+			from, db_i(ROWS));
 	return n;
 }
 

@@ -35,10 +35,10 @@ struct http {
 };
 
 /* The dashboard is all that a browser may run or show here, and it writes texts only as texts. */
-static const char content_policy[] =
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-	"require-trusted-types-for 'script'; trusted-types 'none'";
+static const char content_policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; "
+				     "img-src 'self'; connect-src 'self'; "
+				     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+				     "require-trusted-types-for 'script'; trusted-types 'none'";
 static const char login_cookie[] = "vsandbox_login";
 
 /* One request while its body comes in. */
@@ -104,7 +104,8 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 			  .first_us = in->first_us,
 			  .memo = in->memo };
 	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
-	const char *site = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
+	const char *site =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
 	c.login = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, login_cookie);
 	c.csrf = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-csrf-token");
 	c.cross_site = site && strcmp(site, "cross-site") == 0;
@@ -131,8 +132,8 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 		c.text ? send_text(connection, &c, c.text, h->tls)
 		       : send_text(connection, &c,
 				   json_object_to_json_string_ext(
-					   c.reply, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE),
+					   c.reply,
+					   JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
 				   h->tls);
 	free(c.text);
 	json_object_put(c.reply);

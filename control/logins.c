@@ -42,10 +42,11 @@ int login_find(struct db *db, const char *text, struct key *ret, struct err *err
 	struct found f = { .key = ret };
 	secret_hash(text, hash);
 	*ret = (struct key){ 0 };
-	int64_t n = db_each(db, err, take, &f,
-			    "SELECT k.id, k.name, k.role FROM logins l JOIN keys k ON k.id = l.key_id"
-			    " WHERE l.hash = $1 AND l.until > $2 AND k.revoked_at IS NULL",
-			    db_blob(hash, sizeof(hash)), db_i(ids_now_us()));
+	int64_t n =
+		db_each(db, err, take, &f,
+			"SELECT k.id, k.name, k.role FROM logins l JOIN keys k ON k.id = l.key_id"
+			" WHERE l.hash = $1 AND l.until > $2 AND k.revoked_at IS NULL",
+			db_blob(hash, sizeof(hash)), db_i(ids_now_us()));
 	if (n < 0)
 		return (int)n;
 	return f.good ? 0 : err_set(err, ENOENT, "no such login");

@@ -247,7 +247,8 @@ const struct route routes[] = {
 	{ "POST", "/api/logout", ANYBODY, api_logout, no_fields, .summary = "Ends that login" },
 	{ "GET", "/api/me", ANYBODY, api_me, .summary = "Who asks, and the token for writing" },
 	{ "GET", "/api/events", READERS, api_events,
-	  .summary = "Server-sent events: actions, alerts, approvals, sessions; Last-Event-ID resumes" },
+	  .summary = "Server-sent events: actions, alerts, approvals, sessions; Last-Event-ID "
+		     "resumes" },
 	{ "GET", "/", 0, api_page, .summary = "The dashboard" },
 	{ "GET", "/dashboard/{file}", 0, api_page_file, .summary = "A file of the dashboard" },
 	{ "GET", "/health", 0, api_health, .summary = "Whether the server and its store work" },
