@@ -14,6 +14,7 @@ export async function call(method, path, body) {
 	const answer = await fetch(path, { method, headers, credentials: "same-origin",
 		body: method === "GET" ? undefined : JSON.stringify(body ?? {}) });
 	const value = await answer.json().catch(() => null);
+	if (method !== "GET") dispatchEvent(new Event("acted"));
 	if (!answer.ok) throw new Refused(answer.status, value && value.detail);
 	return value;
 }

@@ -82,14 +82,16 @@ async function route() {
 }
 
 let due = 0;
+function countSoon() {
+	if (!due && person) due = setTimeout(() => { due = 0; counts().catch(() => {}); }, 300);
+}
 function happened(kind, data) {
 	if (kind === "ended") {
 		attempt(me).then((good) => good && setTimeout(stream, 5000));
 		return;
 	}
 	if (current) current.on(kind, data);
-	if (kind !== "action" && !due)
-		due = setTimeout(() => { due = 0; counts().catch(() => {}); }, 300);
+	if (kind !== "action") countSoon();
 }
 function stream() {
 	source = listen(happened, (text) => {
@@ -122,6 +124,7 @@ async function start() {
 }
 
 at("logout").addEventListener("click", async () => { await attempt(logout); ask(); });
+addEventListener("acted", countSoon);
 addEventListener("hashchange", () => person && route());
 addEventListener("keydown", (e) => {
 	if (!current || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea")) return;

@@ -8,7 +8,7 @@ export function h(name, attributes, ...children) {
 		else if (value === true) e.setAttribute(key, "");
 		else if (value !== false && value !== null && value !== undefined) e.setAttribute(key, value);
 	}
-	e.append(...children.flat().filter((c) => c !== null && c !== undefined));
+	e.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined));
 	return e;
 }
 

@@ -114,7 +114,11 @@ export async function usage(root, ctx) {
 	root.append(h("h1", null, "Usage"), place);
 	const load = () => ctx.attempt(async () => {
 		const [stats, use] = await Promise.all([get("/api/stats"), get("/api/usage")]);
-		const days = [...use.daily_breakdown].reverse();
+		const known = new Map(use.daily_breakdown.map((d) => [d.date, d])), days = [];
+		for (let i = use.days - 1; i >= 0; i--) {
+			const date = new Date(Date.now() - i * 86400000).toISOString().slice(0, 10);
+			days.push(known.get(date) || { date, actions: 0, flagged: 0, blocked: 0 });
+		}
 		const sum = (o) => Object.values(o).reduce((a, b) => a + b, 0) || 1;
 		const shares = (label, o) => h("figure", null, h("figcaption", null, label), h("table", { class: "shares" }, h("tbody", null,
 			Object.entries(o).sort((a, b) => b[1] - a[1]).map(([k, n]) => h("tr", null, h("th", { scope: "row" }, shown(k)),
@@ -122,7 +126,7 @@ export async function usage(root, ctx) {
 		redraw(place, h("div", { class: "tiles" }, [["Agents", stats.total_agents], ["Actions", stats.total_actions], ["Flagged", stats.flagged_actions],
 			["Rolled back", stats.rolled_back_actions], ["Open alerts", stats.active_alerts], ["Running", stats.running_sessions]]
 			.map(([name, n]) => h("div", { class: "card tile" }, h("strong", null, n.toLocaleString()), h("span", { class: "dim" }, name)))),
-		h("div", { class: "two" }, bars("Actions a day", days.map((d) => ({ name: d.date, values: [d.actions, d.flagged, d.blocked] })), ["actions", "flagged", "blocked"]),
+		h("div", { class: "two" }, bars("Actions a day (UTC)", days.map((d) => ({ name: d.date, values: [d.actions, d.flagged, d.blocked] })), ["actions", "flagged", "blocked"]),
 			shares("Risk", stats.risk_distribution), shares("Types", use.by_type), shares("Decisions", use.by_decision)));
 	});
 	await load();

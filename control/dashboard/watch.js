@@ -95,7 +95,7 @@ export async function session(root, ctx) {
 	const id = ctx.args[0], path = `/api/sessions/${encodeURIComponent(id)}`;
 	const head = h("div"), acts = h("div", { class: "acts", role: "group", "aria-label": "Commands" }), files = h("div"), outer = h("div", { class: "two" }), line = h("div");
 	const diff = h("pre", { class: "diff", tabindex: "0", hidden: true, "aria-label": "Difference" });
-	root.append(head, acts, line, files, diff, outer);
+	root.append(head, acts, line, files, diff, h("h2", null, "Effects outside"), h("p", { class: "dim" }, "Of the last 1000 actions. A rollback of files does not reverse them."), outer);
 	const columns = ["Time", "Type", "Resource", "Risk", "Decision", "Why"];
 	let s = null, actions = [], busy = false;
 	async function command1(name, work) {

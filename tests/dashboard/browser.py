@@ -181,7 +181,7 @@ def walk():
             call("POST", "/api/sessions/s-1/approvals", {"request_id": n, "state": "pending", "request": {
                 "action": "file_delete", "resource": resource, "argv": ["rm", HOSTILE]}}, gate)
         see("questions appear by themselves", lambda: len(browser.find_elements(By.CSS_SELECTOR, ".cards .card")) == 3)
-        picture("approvals")
+        ok("with all that they ask for", '["rm","<img src=x' in find(".card dd").text, find(".card").text)
         keys = find("body")
         keys.send_keys("j")
         see("j chooses the second", lambda: "/w/two" in find(".card[aria-current]").text)
@@ -210,7 +210,6 @@ def walk():
     row = call("POST", "/api/check", ask)[1]
     ok("the next check is blocked", row["decision"] == "block" and
        row["reason"] == "Resource '/srv/secret' is blocked for this agent", row)
-    picture("agent")
 
     # ---- alerts
     call("POST", "/api/alerts", {"agent_id": "worker", "message": "look " + HOSTILE, "severity": "high"})
@@ -220,6 +219,7 @@ def walk():
     see("the next one comes by itself", lambda: "came live" in text())
     find('button[aria-label^="Acknowledge: look"]').click()
     see("acknowledged, it goes", lambda: "look <img" not in text() and "came live" in text())
+    see("and the count follows", lambda: find("#nav a[data-view=alerts] .count").text == "1")
     ok("and is so for the server", not [a for a in call("GET", "/api/alerts")[1] if a["message"].startswith("look")])
 
     # ---- policies
