@@ -139,6 +139,14 @@ $(SDK_PROGRAMS): %: %.o $(SDK_SHARED)
 .PHONY: sdk
 sdk: $(B)/libvsandbox.a $(SDK_SHARED) $(SDK_PROGRAMS) ## build the client library for programs in C
 
+# The dashboard's files are data of the server: _binary_control_dashboard_NAME_start and _end.
+DASHBOARD := $(sort $(wildcard control/dashboard/*))
+$(B)/vsandbox-serve: $(B)/control/dashboard.o
+$(B)/control/dashboard.o: $(DASHBOARD) Makefile
+	@mkdir -p $(@D)
+	$(call say,ld,$@)
+	$(Q)$(LD) -r -b binary -z noexecstack -o $@ $(DASHBOARD)
+
 # A unit test is linked with its own floor and those below: tests/unit/FLOOR_NAME.c
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT_SRC))
@@ -253,6 +261,7 @@ rollback-cases $(CHECK) tests/rollback/cases.py
 uplink $(CHECK) tests/uplink/run.sh
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 sdk SERVE=$(CURDIR)/$(B)/vsandbox-serve B=$(CURDIR)/$(B) tests/sdk/run.sh
+dashboard SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/dashboard/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh

@@ -11,6 +11,7 @@
 #include "base/scope.h"
 #include "control/json.h"
 #include "control/live.h"
+#include "control/logins.h"
 
 enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
 
@@ -137,34 +138,55 @@ static const struct route *find_route(struct call *c, const char *method, const 
 	return NULL;
 }
 
-struct login {
+struct lookup {
 	const char *text;
 	struct key *key;
 };
 
 static int64_t look_up_key(struct db *db, void *arg, struct err *err)
 {
-	struct login *l = arg;
+	struct lookup *l = arg;
 	return key_find(db, l->text, l->key, err);
+}
+
+static int64_t look_up_login(struct db *db, void *arg, struct err *err)
+{
+	struct lookup *l = arg;
+	return login_find(db, l->text, l->key, err);
+}
+
+/* A browser sends its cookie with whatever a page asks; only our own page can read the token. */
+static bool proven(const struct call *c)
+{
+	return strcmp(c->route->method, "GET") == 0 || (c->csrf && login_proves(c->login, c->csrf));
 }
 
 /* True when the caller may go on; else the refusal is written. */
 static bool admit(struct call *c, const char *key, struct err *err)
 {
+	bool by_key = key && *key, by_login = !by_key && c->login && *c->login;
+	if (c->cross_site && strcmp(c->route->method, "GET") != 0) {
+		call_refuse(c, 403, "Another site's page may not do this");
+		return false;
+	}
 	if (c->route->roles == 0)
 		return true;
-	if (!key || !*key) {
+	if (!by_key && !by_login) {
 		call_refuse(c, 401, "Missing API key");
 		return false;
 	}
-	struct login l = { .text = key, .key = &c->key };
-	int64_t r = store_read(c->server->store, look_up_key, &l, err);
+	struct lookup l = { .text = by_key ? key : c->login, .key = &c->key };
+	int64_t r = store_read(c->server->store, by_key ? look_up_key : look_up_login, &l, err);
 	if (r == -ENOENT) {
-		call_refuse(c, 401, "Invalid API key");
+		call_refuse(c, 401, by_key ? "Invalid API key" : "The login has ended");
 		return false;
 	}
 	if (r < 0) {
 		call_refuse(c, 503, "The store is not available");
+		return false;
+	}
+	if (by_login && !proven(c)) {
+		call_refuse(c, 403, "The header x-csrf-token is missing or wrong");
 		return false;
 	}
 	if (!(c->route->roles & c->key.role)) {

@@ -20,6 +20,7 @@ struct server {
 	struct store *store;
 	struct evaluator *evaluator;
 	struct live *live;
+	struct events *events;
 };
 
 struct call {
@@ -30,6 +31,10 @@ struct call {
 	struct json_object *body;        /* checked against the route's fields; NULL none */
 	const char *(*query)(const struct call *c, const char *name); /* NULL: not given */
 	void *connection;                                             /* for query */
+	/* What a browser sent: its cookie, the proof that the page and not another's sent it, and whether it says
+	 * itself that another site's page did. */
+	const char *login, *csrf;
+	bool cross_site;
 	/* A call that cannot be answered yet sets wait_us and returns 0; it is run again, with the
 	 * same memo, when something was written or that moment has come. */
 	int64_t first_us;         /* when it was first run */
@@ -40,6 +45,9 @@ struct call {
 	struct json_object *reply; /* owned; NULL with text */
 	char *text;                /* owned; instead of reply */
 	const char *content_type;  /* of text */
+	bool stream;               /* the answer is the stream of events */
+	char cookie[64];           /* the login to remember; "" none */
+	bool forget;               /* the login is over */
 	char next[64];             /* cursor of the next page; "" none */
 	unsigned retry_after_s;    /* with 429 and 503 */
 };
@@ -105,6 +113,12 @@ struct json_object *fields_schema(const struct field *fields);
 struct json_object *routes_openapi(void);
 
 /* api_*.c */
+int api_login(struct call *c, struct err *err);
+int api_logout(struct call *c, struct err *err);
+int api_me(struct call *c, struct err *err);
+int api_events(struct call *c, struct err *err);
+int api_page(struct call *c, struct err *err);
+int api_page_file(struct call *c, struct err *err);
 int api_check(struct call *c, struct err *err);
 int api_actions_post(struct call *c, struct err *err);
 int api_actions_list(struct call *c, struct err *err);

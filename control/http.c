@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "control/events.h"
 #include "control/ids.h"
 #include "control/live.h"
+#include "control/logins.h"
 
 enum {
 	BODY_MAX = 1 << 20,
@@ -29,7 +31,15 @@ struct http {
 	struct server *server;
 	int fd;
 	uint16_t port;
+	bool tls;
 };
+
+/* The dashboard is all that a browser may run or show here, and it writes texts only as texts. */
+static const char content_policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; "
+				     "img-src 'self'; connect-src 'self'; "
+				     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+				     "require-trusted-types-for 'script'; trusted-types 'none'";
+static const char login_cookie[] = "vsandbox_login";
 
 /* One request while its body comes in. */
 struct incoming {
@@ -45,8 +55,17 @@ static const char *query(const struct call *c, const char *name)
 	return MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+/* No script can read the cookie, and no other site's page makes the browser send it. */
+static void set_login(struct MHD_Response *r, const char *login, int64_t seconds, bool tls)
+{
+	char text[256];
+	snprintf(text, sizeof(text), "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
+		 login_cookie, login, (long long)seconds, tls ? "; Secure" : "");
+	MHD_add_response_header(r, "Set-Cookie", text);
+}
+
 static enum MHD_Result send_text(struct MHD_Connection *connection, const struct call *c,
-				 const char *text)
+				 const char *text, bool tls)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(
 		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
@@ -56,6 +75,12 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, const struct
 				c->content_type ? c->content_type : "application/json");
 	MHD_add_response_header(r, "Cache-Control", "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Content-Security-Policy", content_policy);
+	MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	if (*c->cookie && c->status == 200)
+		set_login(r, c->cookie, LOGIN_HOURS * 3600LL, tls);
+	if (c->forget)
+		set_login(r, "", 0, tls);
 	if (*c->next)
 		MHD_add_response_header(r, "X-Next-Cursor", c->next);
 	if (c->retry_after_s) {
@@ -79,6 +104,11 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 			  .first_us = in->first_us,
 			  .memo = in->memo };
 	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
+	const char *site =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
+	c.login = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, login_cookie);
+	c.csrf = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-csrf-token");
+	c.cross_site = site && strcmp(site, "cross-site") == 0;
 	if (in->too_large) {
 		c.status = 413;
 		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
@@ -92,12 +122,19 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 		live_wait(h->server->live, connection, c.wait_us);
 		return MHD_YES;
 	}
+	if (c.stream && events_answer(h->server->events, connection))
+		return MHD_YES;
+	if (c.stream) {
+		c.retry_after_s = 5;
+		call_refuse(&c, 503, "Too many listen already");
+	}
 	enum MHD_Result result =
-		c.text ? send_text(connection, &c, c.text)
+		c.text ? send_text(connection, &c, c.text, h->tls)
 		       : send_text(connection, &c,
 				   json_object_to_json_string_ext(
-					   c.reply, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
+					   c.reply,
+					   JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+				   h->tls);
 	free(c.text);
 	json_object_put(c.reply);
 	json_object_put(c.body);
@@ -215,6 +252,7 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 	h->server = plan->server;
 	h->fd = fd;
 	h->port = port_of(fd);
+	h->tls = plan->cert;
 	struct MHD_OptionItem tls[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)plan->cert },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)plan->key },

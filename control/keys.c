@@ -2,13 +2,12 @@
 
 #include <errno.h>
 #include <json-c/json.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/secrets.h"
 
 static const struct {
 	enum role role;
@@ -20,7 +19,7 @@ static const struct {
 	{ ROLE_ADMIN, "admin" },
 };
 
-enum { ROLES = sizeof(roles) / sizeof(roles[0]), SECRET_BYTES = 32 };
+enum { ROLES = sizeof(roles) / sizeof(roles[0]) };
 
 const char *role_name(enum role role)
 {
@@ -40,37 +39,12 @@ int role_parse(const char *name, enum role *ret)
 	return -EINVAL;
 }
 
-static void hash_key(const char *text, uint8_t ret[static KEY_HASH_SIZE])
-{
-	SHA2_CTX ctx;
-	SHA256Init(&ctx);
-	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
-	SHA256Final(ret, &ctx);
-}
-
-/* base64url without padding: 32 bytes are 43 characters. */
-static void make_text(char ret[static KEY_TEXT_SIZE])
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned char secret[SECRET_BYTES + 1] = { 0 };
-	size_t len = (size_t)snprintf(ret, KEY_TEXT_SIZE, "vtk_");
-	if (getrandom(secret, SECRET_BYTES, 0) != SECRET_BYTES)
-		ret[0] = '\0'; /* never: see getrandom(2) on requests up to 256 bytes */
-	for (unsigned bit = 0; bit < SECRET_BYTES * 8; bit += 6) {
-		unsigned pair = (unsigned)secret[bit / 8] << 8 | secret[bit / 8 + 1];
-		ret[len++] = digits[pair >> (10 - bit % 8) & 63];
-	}
-	ret[len] = '\0';
-	explicit_bzero(secret, sizeof(secret));
-}
-
 int key_create(struct db *db, const char *name, enum role role, char ret_text[static KEY_TEXT_SIZE],
 	       struct key *ret, struct err *err)
 {
-	uint8_t hash[KEY_HASH_SIZE];
-	make_text(ret_text);
-	hash_key(ret_text, hash);
+	uint8_t hash[SECRET_HASH_SIZE];
+	secret_make("vtk_", ret_text);
+	secret_hash(ret_text, hash);
 	*ret = (struct key){ .role = role };
 	uuid_make(ret->id);
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
@@ -88,15 +62,6 @@ struct found {
 	bool same;
 };
 
-/* Takes as long for a wrong byte at the front as for one at the end. */
-static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
-{
-	volatile uint8_t difference = 0;
-	for (size_t i = 0; i < len; i++)
-		difference |= (uint8_t)(a[i] ^ b[i]);
-	return difference == 0;
-}
-
 static int take(const struct db_row *row, void *arg)
 {
 	struct found *f = arg;
@@ -104,16 +69,16 @@ static int take(const struct db_row *row, void *arg)
 	const uint8_t *stored = db_bytes(row, 3, &len);
 	snprintf(f->key->id, sizeof(f->key->id), "%s", db_text(row, 0));
 	snprintf(f->key->name, sizeof(f->key->name), "%s", db_text(row, 1));
-	f->same = len == KEY_HASH_SIZE && same_bytes(stored, f->hash, len) &&
+	f->same = len == SECRET_HASH_SIZE && secret_same(stored, f->hash, len) &&
 		  role_parse(db_text(row, 2), &f->key->role) == 0;
 	return 0;
 }
 
 int key_find(struct db *db, const char *text, struct key *ret, struct err *err)
 {
-	uint8_t hash[KEY_HASH_SIZE];
+	uint8_t hash[SECRET_HASH_SIZE];
 	struct found f = { .key = ret, .hash = hash };
-	hash_key(text, hash);
+	secret_hash(text, hash);
 	*ret = (struct key){ 0 };
 	int64_t n = db_each(
 		db, err, take, &f,

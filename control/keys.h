@@ -4,11 +4,12 @@
 #include <stdint.h>
 
 #include "control/agents.h"
+#include "control/secrets.h"
 
 /* What a key may do; also the bits of a route's list. */
 enum role { ROLE_AGENT = 1, ROLE_VIEWER = 2, ROLE_APPROVER = 4, ROLE_ADMIN = 8 };
 
-enum { KEY_TEXT_SIZE = 48, KEY_HASH_SIZE = 32 };
+enum { KEY_TEXT_SIZE = SECRET_TEXT_SIZE };
 
 struct key {
 	char id[AGENT_ID_SIZE];

@@ -166,10 +166,17 @@ static const struct field key_fields[] = {
 	{ NULL },
 };
 
+static const struct field login_fields[] = {
+	{ "key", FIELD_TEXT, true, .longest = 255 },
+	{ NULL },
+};
+static const struct field no_fields[] = { { NULL } };
+
 enum {
 	POSTERS = ROLE_AGENT | ROLE_ADMIN,
 	READERS = ROLE_VIEWER | ROLE_APPROVER | ROLE_ADMIN,
 	JUDGES = ROLE_APPROVER | ROLE_ADMIN,
+	ANYBODY = READERS | ROLE_AGENT,
 };
 
 const struct route routes[] = {
@@ -235,6 +242,15 @@ const struct route routes[] = {
 	{ "GET", "/api/keys", ROLE_ADMIN, api_keys_list, .summary = "Keys, without their text" },
 	{ "POST", "/api/keys", ROLE_ADMIN, api_keys_create, key_fields, .summary = "Makes a key" },
 	{ "DELETE", "/api/keys/{key_id}", ROLE_ADMIN, api_keys_delete, .summary = "Revokes a key" },
+	{ "POST", "/api/login", 0, api_login, login_fields,
+	  .summary = "Exchanges a key for a browser's cookie" },
+	{ "POST", "/api/logout", ANYBODY, api_logout, no_fields, .summary = "Ends that login" },
+	{ "GET", "/api/me", ANYBODY, api_me, .summary = "Who asks, and the token for writing" },
+	{ "GET", "/api/events", READERS, api_events,
+	  .summary = "Server-sent events: actions, alerts, approvals, sessions; Last-Event-ID "
+		     "resumes" },
+	{ "GET", "/", 0, api_page, .summary = "The dashboard" },
+	{ "GET", "/dashboard/{file}", 0, api_page_file, .summary = "A file of the dashboard" },
 	{ "GET", "/health", 0, api_health, .summary = "Whether the server and its store work" },
 	{ "GET", "/openapi.json", 0, api_openapi, .summary = "This table" },
 	{ NULL },

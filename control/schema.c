@@ -80,6 +80,9 @@ static const char *const migrations[] = {
 	"NULL);\n"
 	"CREATE TABLE audit(id BIGINT PRIMARY KEY, key_id TEXT NOT NULL, what TEXT NOT NULL,"
 	" detail TEXT NOT NULL, at BIGINT NOT NULL);\n",
+	/* people who logged in with a key, by the hash of their cookie */
+	"CREATE TABLE logins(hash @BLOB PRIMARY KEY, key_id TEXT NOT NULL, until BIGINT NOT "
+	"NULL);\n",
 };
 
 enum { MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "control/events.h"
 #include "control/http.h"
 #include "control/live.h"
 
@@ -113,7 +114,9 @@ static int write_port(const char *path, uint16_t port, struct err *err)
 static void finish(struct server *server, struct http *http)
 {
 	live_stop(server->live); /* a daemon does not stop while connections are set aside */
+	events_stop(server->events);
 	http_stop(http);
+	events_free(server->events);
 	live_free(server->live);
 	store_close(server->store);
 	evaluator_free(server->evaluator);
@@ -160,7 +163,10 @@ int main(int argc, char **argv)
 	if (r >= 0) {
 		server.evaluator = evaluator_new();
 		server.live = live_new(server.store);
-		r = server.evaluator && server.live ? 0 : err_set(&err, ENOMEM, "out of memory");
+		server.events = events_new(server.store);
+		r = server.evaluator && server.live && server.events
+			    ? 0
+			    : err_set(&err, ENOMEM, "out of memory");
 	}
 	plan.address = address;
 	plan.cert = cert;

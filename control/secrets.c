@@ -1,0 +1,56 @@
+#include "control/secrets.h"
+
+#include <sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { SECRET_BYTES = 32 };
+
+void secret_hash(const char *text, uint8_t ret[static SECRET_HASH_SIZE])
+{
+	SHA2_CTX ctx;
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
+	SHA256Final(ret, &ctx);
+}
+
+void secret_derive(const char *label, const char *text, char ret[static SECRET_HEX_SIZE])
+{
+	SHA2_CTX ctx;
+	uint8_t hash[SECRET_HASH_SIZE];
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, (const uint8_t *)label, strlen(label) + 1); /* the NUL ends the label */
+	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
+	SHA256Final(hash, &ctx);
+	for (unsigned i = 0; i < sizeof(hash); i++)
+		snprintf(ret + i * 2, 3, "%02x", hash[i]);
+}
+
+/* base64url without padding: 32 bytes are 43 characters. */
+void secret_make(const char kind[static 4], char ret[static SECRET_TEXT_SIZE])
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	unsigned char secret[SECRET_BYTES + 1] = { 0 };
+	size_t len = 4;
+	memcpy(ret, kind, len);
+	if (getrandom(secret, SECRET_BYTES, 0) != SECRET_BYTES)
+		abort(); /* never: see getrandom(2) on requests up to 256 bytes */
+	for (unsigned bit = 0; bit < SECRET_BYTES * 8; bit += 6) {
+		unsigned pair = (unsigned)secret[bit / 8] << 8 | secret[bit / 8 + 1];
+		ret[len++] = digits[pair >> (10 - bit % 8) & 63];
+	}
+	ret[len] = '\0';
+	explicit_bzero(secret, sizeof(secret));
+}
+
+bool secret_same(const void *a, const void *b, size_t len)
+{
+	const uint8_t *x = a, *y = b;
+	volatile uint8_t difference = 0;
+	for (size_t i = 0; i < len; i++)
+		difference |= (uint8_t)(x[i] ^ y[i]);
+	return difference == 0;
+}
