@@ -59,6 +59,12 @@ examples() {
 	done
 }
 
+@test "mcp answers over standard input and output" {
+	export VSANDBOX_API_KEY=vtk_none
+	run bash -c '"$VSANDBOX" mcp <<<"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"'
+	[[ $output == *get_agents* ]]
+}
+
 @test "every flag of every verb can come from its variable" {
 	printf '{"name": "v"}\n' >v.json
 	# each is set to what no flag takes, or for a switch to no truth: then the verb must complain of it
