@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -68,6 +68,19 @@ def see(what, holds, seconds=10):
 
 def text():
     return browser.find_element(By.TAG_NAME, "body").text
+
+
+def press(look):
+    """Clicks what @look finds; live views draw themselves anew, and then it is looked for again."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            look().click()
+            return
+        except (StaleElementReferenceException, NoSuchElementException):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def find(selector):
@@ -162,13 +175,13 @@ def walk():
     thread = threading.Thread(target=gateway)
     thread.start()
     try:
-        find('button[data-at="pause"]').click()
+        press(lambda: find('button[data-at="pause"]'))
         see("pause reaches the sandbox and its state comes back", lambda: [o["kind"] for o in orders] == ["pause"]
             and find("main .badge").text == "paused")
-        browser.find_element(By.XPATH, "//button[.='Diff']").click()
+        press(lambda: browser.find_element(By.XPATH, "//button[.='Diff']"))
         time.sleep(1)  # the order is an event, and the view draws itself anew
         see("a difference is asked of the sandbox and shown as text", lambda: HOSTILE in find("pre.diff").text)
-        find('button[data-at="rollback"]').click()
+        press(lambda: find('button[data-at="rollback"]'))
         prompt = browser.switch_to.alert
         prompt.accept()
         time.sleep(0.2)
@@ -205,7 +218,7 @@ def walk():
     visit("agent/worker")
     see("the profile is there", lambda: find("#profile textarea"))
     browser.find_elements(By.CSS_SELECTOR, "#profile textarea")[1].send_keys("/srv/*")
-    find("#profile button.main").click()
+    press(lambda: find("#profile button.main"))
     see("it is saved", lambda: "Saved" in text())
     row = call("POST", "/api/check", ask)[1]
     ok("the next check is blocked", row["decision"] == "block" and
@@ -217,7 +230,7 @@ def walk():
     button = see("an alert is there, as text", lambda: "look <img" in text() and find(f'button[aria-label^="Acknowledge: look"]'))
     call("POST", "/api/alerts", {"agent_id": "worker", "message": "came live", "severity": "low"})
     see("the next one comes by itself", lambda: "came live" in text())
-    find('button[aria-label^="Acknowledge: look"]').click()
+    press(lambda: find('button[aria-label^="Acknowledge: look"]'))
     see("acknowledged, it goes", lambda: "look <img" not in text() and "came live" in text())
     see("and the count follows", lambda: find("#nav a[data-view=alerts] .count").text == "1")
     ok("and is so for the server", not [a for a in call("GET", "/api/alerts")[1] if a["message"].startswith("look")])
@@ -228,14 +241,14 @@ def walk():
     form = browser.find_elements(By.CSS_SELECTOR, 'form[aria-label="New policy"] input')
     form[0].send_keys("no-prod")
     form[1].send_keys("*prod*")
-    find('form[aria-label="New policy"] button').click()
+    press(lambda: find('form[aria-label="New policy"] button'))
     see("a policy is made", lambda: "no-prod" in find("main table").text)
     prod = {"agent_id": "other", "action_type": "file_write", "resource": "/srv/prod.db"}
     ok("it bites", call("POST", "/api/check", prod)[1]["decision"] == "block")
-    find('button[aria-label="Disable no-prod"]').click()
+    press(lambda: find('button[aria-label="Disable no-prod"]'))
     see("disabled", lambda: find('button[aria-label="Enable no-prod"]'))
     ok("it does not", call("POST", "/api/check", prod)[1]["policy_matched"] is None)
-    find('button[aria-label="Delete no-prod"]').click()
+    press(lambda: find('button[aria-label="Delete no-prod"]'))
     browser.switch_to.alert.accept()
     see("deleted", lambda: "no-prod" not in text() and call("GET", "/api/policies")[1] == [])
 
@@ -246,7 +259,7 @@ def walk():
     see("keys are listed", lambda: "first admin" in text())
     find('form[aria-label="New key"] input').send_keys("eyes")
     browser.execute_script("document.querySelector('form[aria-label=\"New key\"] select').value = 'viewer'")
-    find('form[aria-label="New key"] button').click()
+    press(lambda: find('form[aria-label="New key"] button'))
     see("a new key is shown once", lambda: find(".secret") and find(".secret").text.startswith("vtk_"))
     viewer = find(".secret").text
     ok("and works in its role", call("GET", "/api/agents", key=viewer)[0] == 200 and call("GET", "/api/keys", key=viewer)[0] == 403)
@@ -269,7 +282,7 @@ def walk():
         ok(f"{name}: every control has a name", unnamed == [], unnamed)
         picture(name.replace("/", "-"))
     size(1280)
-    browser.find_element(By.ID, "logout").click()
+    press(lambda: browser.find_element(By.ID, "logout"))
     see("logged out", lambda: find("form.login"))
     browser.get(url + "/#/keys")
     see("and it stays so", lambda: find("form.login") and "first admin" not in text())
