@@ -16,7 +16,8 @@ struct inject_regs {
 	bool in_call; /* stopped inside a system call */
 };
 
-static inline int inject_regs_move(int request, pid_t tid, struct user_regs_struct *user)
+static inline int inject_regs_move(enum __ptrace_request request, pid_t tid,
+				   struct user_regs_struct *user)
 {
 	struct iovec iov = { .iov_base = user, .iov_len = sizeof(*user) };
 	return ptrace(request, tid, (void *)NT_PRSTATUS, &iov) < 0    ? -errno
