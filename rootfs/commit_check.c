@@ -135,7 +135,8 @@ static void check_rights(struct planner *p, const struct seen *s)
 			       "the host's directory belongs to another user");
 	cleanup_fd int dir = open_side(p, s, false);
 	if (dir < 0) {
-		if (dir != -ENOENT && dir != -ENOTDIR) /* else it is made, or goes, with the rest */
+		if (dir != -ENOENT && dir != -ENOTDIR &&
+		    dir != -ELOOP) /* else it is made, or goes, with the rest */
 			commit_problem(p, COMMIT_REFUSED, s->path,
 				       "its directory cannot be reached: %s",
 				       strerrordesc_np(-dir));

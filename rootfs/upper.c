@@ -373,10 +373,15 @@ int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, voi
 		const struct overlay_layer *l = &o->layers[i];
 		if (l->upper_fd < 0)
 			continue;
-		cleanup_fd int upper = openat(l->upper_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		/* its root has the mode that the caller has natively: he may have no right to list it */
+		struct stat root;
+		bool restore = false;
+		cleanup_fd int upper = fstat(l->upper_fd, &root) < 0
+					       ? -errno
+					       : upper_open_dir(l->upper_fd, ".", &restore);
 		cleanup_fd int lower = open(l->lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (upper < 0)
-			return err_sys(err, errno, "diff: cannot open the layer of %s", l->mount);
+			return err_sys(err, -upper, "diff: cannot open the layer of %s", l->mount);
 		w.len = strlen(l->mount);
 		if (w.len == 1)
 			w.len = 0;
@@ -384,6 +389,9 @@ int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, voi
 		w.layer = i;
 		path[w.len] = '\0';
 		rc = walk_directory(&w, upper, lower, false);
+		if (restore && fchmod(upper, root.st_mode & 07777) < 0 && rc == 0)
+			rc = err_sys(err, errno, "diff: cannot give the layer of %s its mode back",
+				     l->mount);
 	}
 	return rc;
 }

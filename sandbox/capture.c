@@ -108,6 +108,16 @@ static const struct undo_layer *locate(const struct capture *c, const struct pla
 	return l && strncmp(p->path, l->mount, l->mount_len) == 0 ? l : NULL;
 }
 
+bool capture_same_file(const struct capture *c, const struct place *a, const struct place *b)
+{
+	const struct undo_layer *l = locate(c, a, NULL);
+	struct stat x, y;
+	return l && l == locate(c, b, NULL) &&
+	       fstatat(l->upper_fd, undo_layer_path(l, a->path), &x, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(l->upper_fd, undo_layer_path(l, b->path), &y, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* A name that the kernel refuses to make, move or remove. */
 static bool is_dots(const struct place *p)
 {

@@ -13,6 +13,7 @@
 #include "rootfs/overlay.h"
 #include "rootfs/undo.h"
 
+struct place;
 struct worker;
 
 /* The pre-image of a file that is still the same: {inode, ctime, size} -> stash. */
@@ -62,5 +63,7 @@ int capture_before_open(struct worker *w, uint64_t open_flags);
 void capture_after(struct worker *w, int result, int fd);
 /* What the last capture_after told of was taken back at once: it never happened. */
 void capture_undone(struct worker *w);
+/* Are the two names of one file, as their layer has it? */
+bool capture_same_file(const struct capture *c, const struct place *a, const struct place *b);
 /* Tells a person what is past undoing since the last call. Not while an event is begun. */
 void capture_tell(struct worker *w);

@@ -224,6 +224,10 @@ static int perform_rename(struct worker *w, int fixed)
 	if (flags & RENAME_WHITEOUT)
 		return -EINVAL;
 	int r = result_of(renameat2(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags));
+	/* Rootless, the overlay can take two names of one file for two files, and trips over them. */
+	if (r == -ESTALE && !(flags & RENAME_EXCHANGE) &&
+	    capture_same_file(w->watch->capture, from, to))
+		return 0; /* rename(2): then it does nothing */
 	if (r == -EXDEV && S_ISDIR(from->st.st_mode) && !(flags & RENAME_EXCHANGE)) {
 		origins_note_tree(&w->watch->origins, from->parent_fd, from->leaf, from->path);
 		r = move_tree(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags);
