@@ -149,7 +149,8 @@ report = {"id": "20260101-even", "agent_id": "events", "host": "h", "state": "ru
 by_key("POST", "/api/sessions", report, agent["key"])
 by_key("POST", "/api/sessions/20260101-even/approvals", {"request_id": "1", "state": "pending", "request": {"action": "x"}}, agent["key"])
 first = many[0]
-ok("and alerts, sessions and approvals", first.wait(lambda s: {"action", "alert", "session", "approval"} <= {e[1] for e in s.events}), first.events)
+ok("and alerts, sessions and approvals", first.wait(lambda s: {"action", "session", "approval"} <= {e[1] for e in s.events} and
+               any(e[1] == "alert" and "two" in e[2]["message"] for e in s.events)), first.events)
 same("a line feed does not end an event", [e[2]["message"] for e in first.events if e[1] == "alert" and "two" in e[2]["message"]],
      ["two\nlines"])
 ids = [int(e[0]) for e in first.events]
