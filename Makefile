@@ -283,7 +283,7 @@ export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe
 CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built
-check: ## install test packages, build, run every suite in its short form (< 25 min)
+check: ## install test packages, build, run every suite in its short form (< 30 min)
 	packaging/install-packages build test lint
 	$(MAKE) --no-print-directory check-built
 check-long: ## the same with the long workloads for both users and more fuzzing

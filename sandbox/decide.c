@@ -61,7 +61,7 @@ static bool reported(const struct policy *p, const struct action *a)
 	return true;
 }
 
-/* What a passed threshold meets: the mode's answer. Modes that hold or undo are refused at start. */
+/* What a passed threshold meets: the mode's answer, as the event says it. Nothing is held or undone for it yet. */
 static struct decision answer_of(const struct watch *watch, enum event_kind kind)
 {
 	if (kind != EVENT_SAMPLE)
