@@ -553,6 +553,9 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = watch_prepare(plan, box.proc_fd, watch, &err);
 	watch->capture = capture; /* after watch_prepare, which begins with an empty watch */
+	/* first of what needs the watch: the broker gets ready meanwhile */
+	if (r == 0 && plan->network)
+		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
 		r = freeze_init(&watch->freeze, box.proc_fd, box.init_pid, box.agent_pid,
 				watch_in_hand, watch) < 0
@@ -563,12 +566,12 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
 					 &err);
-	if (r == 0 && plan->network)
-		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
 		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
 	if (r == 0)
 		r = watch_start_worker(watch);
+	if (r == 0 && plan->network)
+		r = network_serve(watch->network, &err);
 	if (r < 0) {
 		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
 		box_kill(&box);
