@@ -238,7 +238,7 @@ static int read_gate(const struct box *b, struct gate_report *ret, pid_t *ret_pi
 	return 0;
 }
 
-static int take_listener(struct box *b, struct err *err)
+int box_await(struct box *b, struct err *err)
 {
 	struct gate_report report;
 	int rc = read_gate(b, &report, &b->agent_pid, err);
@@ -314,8 +314,6 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 		rc = map_root(b->init_pid, b->gate_fd, err);
 	if (rc == 0)
 		rc = overlay_save(&b->overlay, plan->session_dirfd, err);
-	if (rc == 0)
-		rc = take_listener(b, err);
 	return rc;
 }
 

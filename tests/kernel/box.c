@@ -230,6 +230,13 @@ static _Noreturn void monitor(struct run *r, int out)
 	dup2(out, 1);
 	r->rc = box_start(&plan, &b, &err);
 	if (r->rc == 0) {
+		r->rc = box_await(&b, &err);
+		if (r->rc < 0) {
+			box_kill(&b);
+			box_finish(&b);
+		}
+	}
+	if (r->rc == 0) {
 		r->degraded = b.degraded;
 		r->layers = b.overlay.count;
 		r->init_pid = b.init_pid;
