@@ -171,6 +171,17 @@ $(B)/tests/unit/base_syscalls.o: CPPFLAGS += -I$(B)/tests/unit
 $(B)/docs/gen-syscalls: $(B)/docs/gen-syscalls.o $(call upto,base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# The seccomp programs are compiled here, so that no start waits for it.
+FILTER_GEN := $(B)/sandbox/gen/filters
+$(FILTER_GEN): $(FILTER_GEN).o $(B)/sandbox/filter_compile.o $(call archive,base)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+$(B)/sandbox/filter_programs.c: $(FILTER_GEN)
+	$(call say,gen,$@)
+	$(Q)$< >$@.new && mv $@.new $@
+$(B)/sandbox/filter_programs.o: $(B)/sandbox/filter_programs.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(call archive,sandbox): $(B)/sandbox/filter_programs.o
+
 .PHONY: docs docs-check
 docs: $(B)/docs/gen-syscalls ## write docs/syscalls.md from the table (on x86-64)
 	$< >docs/syscalls.md

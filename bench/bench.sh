@@ -1,8 +1,10 @@
 #!/bin/bash
 # Ratios to a native run, all launchers in one run, A/B/A/B interleaved, medians.
 #
-#   bench/bench.sh [ROW...]     rows: start python spawn make git npm stat files ops memory many exit floor
+#   bench/bench.sh [ROW...]     rows: start python spawn make git npm stat files exit ops floor memory idle many
 #   make bench BENCH="start ops"
+#
+# A command that fails or does not end is named below the table, and the exit status is 1.
 #
 # Launchers: native; vsandbox; bwrap (Debian's has no overlay: the work directory bound read-write);
 # overlay (unshare and a mounted overlay on the work directory: what bwrap with an overlay does);
@@ -11,6 +13,7 @@
 # VSANDBOX, BENCH_BIN  what is measured, and with what     VSANDBOX_RUN  arguments of `vsandbox run`
 # VSANDBOX_BASE  another build of it, to be compared in the ops row (one without a journal, say)
 # ROUNDS               runs a launcher of a short row (default 15; long rows take 3)
+# LIMIT                seconds that one run may take (default 120)
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 VSANDBOX=${VSANDBOX:-$top/build/release/vsandbox}
@@ -18,6 +21,7 @@ BENCH_BIN=${BENCH_BIN:-$top/build/release/bench}
 VSANDBOX_RUN=${VSANDBOX_RUN:--q --policy dev --on-exit discard}
 ROUNDS=${ROUNDS:-15}
 LONG=${LONG:-3}
+LIMIT=${LIMIT:-120}
 fixtures=${FIXTURES:-$top/build/fixtures}
 
 # A private tmpfs: no disk noise, and the cheapest file operations, so the harshest ratios.
@@ -40,7 +44,7 @@ cp "$BENCH_BIN"/{ops,timed,floor} "$work/bin/"
 export XDG_STATE_HOME=$work/state HOME=$work/home
 mkdir "$work/home"
 cd "$work/w" || exit 1
-[ $# -gt 0 ] || set -- start python spawn make git npm stat files ops memory many exit floor
+[ $# -gt 0 ] || set -- start python spawn make git npm stat files exit ops floor memory idle many
 wanted=" $* "
 
 cat >"$work/bin/overlay" <<'EOF'
@@ -105,14 +109,14 @@ heading() {
 row() {
 	local name=$1 rounds=$2 setup=$3 l i prefix
 	shift 3
-	rm -f "$work"/t.*
+	rm -f "$work"/t.* "$work"/failed.*
 	for ((i = 0; i < rounds; i++)); do
 		for l in "${launchers[@]}"; do
 			launch "$l" || continue
-			[ -z "$setup" ] || (eval "$setup") >/dev/null 2>&1
-			if ! "$work/bin/timed" ${exit_mode:+--exit} "$work/out" "${prefix[@]}" "$@" >"$work/us"; then
-				echo "$l" >>"$work/failed"
-				cp "$work/out" "$work/failed.$l"
+			[ -z "$setup" ] || (eval "$setup") >/dev/null 2>&1 || failed "$name" "$l" "before it: $setup"
+			if ! timeout -k 5 "$LIMIT" "$work/bin/timed" ${exit_mode:+--exit} "$work/out" "${prefix[@]}" "$@" >"$work/us"; then
+				{ cat "$work/out" && echo "(status is not 0, or no end within $LIMIT s)"; } \
+					>"$work/failed.$l"
 				continue
 			fi
 			cat "$work/us" >>"$work/t.$l"
@@ -121,12 +125,17 @@ row() {
 	report "$name" ms 1000
 }
 
+# failed ROW LAUNCHER WHY...
+failed() {
+	failures+="$1 under $2: ${*:3}"$'\n'
+}
+
 # From $work/t.LAUNCHER, a figure a line: medians, and ratios of medians (of best runs in brackets).
 report() {
 	local name=$1 unit=$2 divide=$3 l base m first
 	if [ ! -s "$work/t.native" ]; then
 		printf '%-18s failed natively\n' "$name"
-		sed 's/^/  | /' "$work/failed.native" 2>/dev/null | tail -n 5
+		failed "$name" native "$(tail -n 3 "$work/failed.native" 2>/dev/null | LC_ALL=C tr -c '[:print:]' ' ')"
 		return
 	fi
 	base=$(median <"$work/t.native")
@@ -140,9 +149,11 @@ report() {
 			printf ' %18s' "$(awk -v m="$m" -v b="$base" -v x="$(best <"$work/t.$l")" -v f="$first" -v d="$divide" \
 				'BEGIN { printf "%.2f x%.2f (%.2f)", m / d, m / b, x / f }')"
 		else
-			printf ' %18s' failed
-			[ ! -s "$work/failed.$l" ] || failures+="$name under $l: $(tail -n 1 "$work/failed.$l" | LC_ALL=C tr -c '[:print:]' ' ')"$'\n'
+			launch "$l" && printf ' %18s' failed || printf ' %18s' 'not here'
 		fi
+		# Also when other rounds of it went well.
+		[ ! -s "$work/failed.$l" ] ||
+			failed "$name" "$l" "$(tail -n 3 "$work/failed.$l" | LC_ALL=C tr -c '[:print:]' ' ')"
 	done
 	printf '\n'
 }
@@ -202,9 +213,11 @@ if want ops; then
 	for round in 1 2 3; do
 		for l in "${launchers[@]}"; do
 			launch "$l" || continue
-			"${prefix[@]}" "$work/bin/ops" all 200 >>"$work/ops.$l" 2>"$work/failed.$l" || : "$round"
+			timeout -k 5 "$LIMIT" "${prefix[@]}" "$work/bin/ops" all 200 >>"$work/ops.$l" 2>"$work/err" ||
+				failed "per call, round $round" "$l" "$(tail -n 1 "$work/err" | LC_ALL=C tr -c '[:print:]' ' ')"
 		done
 	done
+	rm -f "$work"/failed.*
 	for name in open-read open-write stat create-unlink overwrite-4k overwrite-1m rename mkdir-rmdir fork-exec connect; do
 		rm -f "$work"/t.*
 		for l in "${launchers[@]}"; do
@@ -216,65 +229,128 @@ if want ops; then
 fi
 if want floor; then
 	printf '\nkernel floor: a bare notify round trip, microseconds per call\n'
-	"$work/bin/floor" | sed 's/^/  /'
+	timeout -k 5 "$LIMIT" "$work/bin/floor" >"$work/out" || failed floor native "status is not 0"
+	sed 's/^/  /' "$work/out"
 fi
 
-# hundred LAUNCHER N: starts N sandboxes of sleep, prints PSS of the launcher's processes in KiB, ends them
-pss_of() {
-	local l=$1 n=$2 prefix i pids=() tag=1$RANDOM.$RANDOM
+# sleepers LAUNCHER N: N sandboxes of a sleep that nobody else has ($tag), their launchers in $pids; false
+# when not all are there in time
+sleepers() {
+	local l=$1 n=$2 prefix i
+	pids=()
+	tag=$((3600 + RANDOM)).$RANDOM
 	launch "$l" || return 1
 	for ((i = 0; i < n; i++)); do
 		"${prefix[@]}" sleep "$tag" </dev/null >/dev/null 2>&1 &
 		pids+=($!)
-		children+=($!)
 	done
-	for ((i = 0; i < 100; i++)); do
-		[ "$(pgrep -cxf "sleep $tag")" -ge "$n" ] && break
-		sleep 0.1
+	children=("${pids[@]}")
+	for ((i = 0; i < LIMIT * 5; i++)); do
+		[ "$(pgrep -cxf "sleep $tag")" -lt "$n" ] || return 0
+		sleep 0.2
 	done
-	for i in $(descendants "${pids[@]}"); do
-		# The sleep itself is not ours.
-		[ "$(tr '\0' ' ' <"/proc/$i/cmdline" 2>/dev/null)" = "sleep $tag " ] ||
-			awk '/^Pss:/ { print $2 }' "/proc/$i/smaps_rollup" 2>/dev/null
-	done | awk -v n="$n" '{ s += $1 } END { printf "%.0f", s / n }'
+	return 1
+}
+
+# Ends what sleepers started, within bounds.
+wake() {
+	local i
 	kill "${pids[@]}" 2>/dev/null
+	for ((i = 0; i < 150; i++)); do
+		kill -0 "${pids[@]}" 2>/dev/null || break
+		sleep 0.2
+	done
+	kill -9 "${pids[@]}" 2>/dev/null
 	wait "${pids[@]}" 2>/dev/null
 	children=()
 }
 
-descendants() {
-	local all=("$@") next=("$@")
-	while [ ${#next[@]} -gt 0 ]; do
-		mapfile -t next < <(for p in "${next[@]}"; do pgrep -P "$p"; done)
-		all+=("${next[@]}")
-	done
-	printf '%s\n' "${all[@]}"
+# Our processes: the launchers and what stems from them, but for the sleeps.
+ours() {
+	ps -e -o pid=,ppid=,args= | awk -v roots="${pids[*]}" -v tag="sleep $tag" '
+		BEGIN { n = split(roots, r, " "); for (i = 1; i <= n; i++) in_tree[r[i]] = 1 }
+		{ parent[$1] = $2; pid[NR] = $1; sub(/^ *[0-9]+ +[0-9]+ +/, ""); args[NR] = $0 }
+		END {
+			do {
+				more = 0
+				for (i = 1; i <= NR; i++)
+					if (!in_tree[pid[i]] && in_tree[parent[pid[i]]])
+						more = in_tree[pid[i]] = 1
+			} while (more)
+			for (i = 1; i <= NR; i++)
+				if (in_tree[pid[i]] && args[i] != tag)
+					print pid[i]
+		}'
+}
+
+# pss_of LAUNCHER N: proportional set size of our processes, KiB a sandbox
+pss_of() {
+	local l=$1 n=$2 p
+	if sleepers "$l" "$n"; then
+		for p in $(ours); do
+			awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null
+		done | awk -v n="$n" '{ s += $1 } END { printf "%.0f", s / n }' >"$work/pss"
+	else
+		echo failed >"$work/pss"
+		failed "memory of $n" "$l" "not all $n sandboxes started"
+	fi
+	wake
+}
+
+# Processor time of our processes so far, in nanoseconds.
+busy_ns() {
+	local p
+	for p in $(ours); do cat "/proc/$p"/task/*/schedstat 2>/dev/null; done |
+		awk '{ s += $1 } END { printf "%.0f", s }'
 }
 
 if want memory; then
 	printf '\nPSS of our processes, KiB a sandbox\n'
 	for l in vsandbox bwrap; do
 		launch "$l" || continue
-		printf '  %-10s 1: %s   100: %s\n' "$l" "$(pss_of "$l" 1)" "$(pss_of "$l" 100)"
+		for n in 1 100; do
+			pss_of "$l" "$n"
+			printf '  %-10s %3d at once: %s\n' "$l" "$n" "$(cat "$work/pss")"
+		done
+	done
+fi
+if want idle; then
+	printf '\nprocessor time of our processes while the agent sleeps, per cent of one processor\n'
+	for l in vsandbox bwrap; do
+		launch "$l" || continue
+		if sleepers "$l" 1; then
+			sleep 2
+			before=$(busy_ns)
+			sleep 10
+			printf '  %-10s %s\n' "$l" "$(awk "BEGIN { printf \"%.3f\", ($(busy_ns) - $before) / 1e8 }")"
+		else
+			failed idle "$l" "did not start"
+		fi
+		wake
 	done
 fi
 if want many; then
 	printf '\n100 at once'
 	heading
-	rm -f "$work"/t.*
+	rm -f "$work"/t.* "$work"/failed.*
 	for round in 1 2 3; do
 		for l in "${launchers[@]}"; do
 			launch "$l" || continue
 			start=${EPOCHREALTIME/./}
 			pids=()
 			for ((i = 0; i < 100; i++)); do
-				"${prefix[@]}" true </dev/null >/dev/null 2>&1 &
+				timeout -k 5 "$LIMIT" "${prefix[@]}" true </dev/null >/dev/null 2>&1 &
 				pids+=($!)
 			done
-			wait "${pids[@]}"
-			echo $((${EPOCHREALTIME/./} - start + 0 * round)) >>"$work/t.$l"
+			bad=0
+			for p in "${pids[@]}"; do wait "$p" || bad=$((bad + 1)); done
+			echo $((${EPOCHREALTIME/./} - start)) >>"$work/t.$l"
+			[ "$bad" = 0 ] || failed "many100, round $round" "$l" "$bad of 100 failed"
 		done
 	done
 	report many100 ms 1000
 fi
-[ -z "$failures" ] || printf '\nfailed:\n%s' "$failures"
+[ -z "$failures" ] || {
+	printf '\nfailed:\n%s' "$failures"
+	exit 1
+}

@@ -433,7 +433,8 @@ static void supervise(struct gateway *g)
 /*
  * After its last word the monitor only takes its namespaces down, which costs the
  * kernel ten milliseconds and more: the caller does not wait for that, unless what
- * is mounted there is to be removed.
+ * is mounted there is to be read. Removing it needs no waiting: nobody is left to look
+ * through the mount, whose own references keep the kernel's side whole.
  */
 static void reap_monitor(struct gateway *g, int *ret_status)
 {
@@ -579,7 +580,6 @@ static int finish(struct gateway *g)
 	    (g->report.changed || !g->run->policy->monitors.file_system))
 		keep_snapshot(g, "end");
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
-		reap_monitor(g, &end);
 		if (overlay_discard(g->session.dirfd, &err) < 0 ||
 		    journal_discard(g->session.dirfd, &err) < 0)
 			log_error("%s", err.text);
@@ -592,14 +592,15 @@ static int settle(struct gateway *g, const sigset_t *mask, int code)
 {
 	struct signalfd_siginfo info;
 	int end;
-	if (!g->exited || g->run->policy->on_exit == ON_EXIT_KEEP)
+	enum policy_on_exit on_exit = g->run->policy->on_exit;
+	if (!g->exited || on_exit == ON_EXIT_KEEP || on_exit == ON_EXIT_DISCARD)
 		return code;
 	reap_monitor(g, &end); /* what is mounted on the layers goes with it */
 	while (read(g->signal_fd, &info, sizeof(info)) > 0)
 		;
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	return on_exit_settle(&g->session, g->run->policy->on_exit,
-			      g->reason ? RUN_WAS_ENDED : RUN_ENDED_ITSELF, g->run->cwd, code);
+	return on_exit_settle(&g->session, on_exit, g->reason ? RUN_WAS_ENDED : RUN_ENDED_ITSELF,
+			      g->run->cwd, code);
 }
 
 /* Before the first fork: the key must be in nobody's environment. That nothing is reported is no reason not to run. */

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +86,11 @@ static int dispatch(const char *name, char **argv)
 
 int main(int argc, char **argv)
 {
+	/*
+	 * Large blocks have mappings of their own, whatever was freed before: else glibc puts the next ones
+	 * on the heap, where a calloc writes all of a table of which a run touches a few pages.
+	 */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	if (argc < 2) {
 		log_error("what is to be done? Try: vsandbox doctor, vsandbox run -- COMMAND, "
 			  "vsandbox help");

@@ -15,7 +15,9 @@
 #include "rootfs/journal_format.h"
 
 enum {
-	POPULATE_AHEAD = 256 * 1024,
+	/* A segment grows as it fills: 4 MiB at once are 2 ms of every start. */
+	GROW_STEP = 256 * 1024,
+	POPULATE_AHEAD = GROW_STEP,
 	/* of each segment, for what a rollback writes: it must be possible on a full disk */
 	MARKS_RESERVE = 128 * 1024,
 	MARK_MAX = 1024,
@@ -27,12 +29,13 @@ struct journal {
 	struct journal_options options;
 	unsigned char *map; /* the segment, owned; NULL none */
 	struct segment_header *header;
-	size_t end;         /* of the last record */
-	size_t at;          /* where the next part of the record under way goes; 0 none is */
-	size_t populated;   /* pages up to here are in our tables */
-	uint64_t number;    /* of the last record */
-	uint64_t stashes;   /* given out in this segment */
-	uint64_t used;      /* bytes of segments and stashes */
+	size_t size;      /* of the segment's file, all of it allocated: a store can't fail there */
+	size_t end;       /* of the last record */
+	size_t at;        /* where the next part of the record under way goes; 0 none is */
+	size_t populated; /* pages up to here are in our tables */
+	uint64_t number;  /* of the last record */
+	uint64_t stashes; /* given out in this segment */
+	uint64_t used;    /* bytes of segments and stashes */
 	uint64_t *segments; /* numbers, ascending; owned */
 	size_t segment_count, segment_room;
 	uint64_t evicted;
@@ -100,8 +103,10 @@ static bool evict(struct journal *j)
 	/* its stashes first: without them a record says so, without records they would stay for ever */
 	uint64_t freed = drop_stashes(j, segment);
 	journal_segment_name(segment, name);
-	if (unlinkat(j->dirfd, name, 0) == 0)
-		freed += SEGMENT_SIZE;
+	struct stat st;
+	if (fstatat(j->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    unlinkat(j->dirfd, name, 0) == 0)
+		freed += blocks_of(&st);
 	j->used -= freed < j->used ? freed : j->used;
 	memmove(j->segments, j->segments + 1, --j->segment_count * sizeof(*j->segments));
 	return true;
@@ -121,7 +126,7 @@ static int add_segment(struct journal *j, uint64_t number)
 	return 0;
 }
 
-static int map_segment(struct journal *j, int fd)
+static int map_segment(struct journal *j, int fd, size_t size)
 {
 	void *map = mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
@@ -130,13 +135,23 @@ static int map_segment(struct journal *j, int fd)
 	j->map = map;
 	j->header = map;
 	j->fd = fd;
+	j->size = size;
 	j->end = SEGMENT_HEADER_SIZE;
 	j->populated = 0;
 	j->stashes = 0;
 	return 0;
 }
 
-/* A new segment to go on in. Its blocks are allocated: a store can neither fault nor fail. */
+static int allocate(int fd, size_t from, size_t len)
+{
+	int r;
+	do
+		r = posix_fallocate(fd, (off_t)from, (off_t)len);
+	while (r == EINTR);
+	return -r;
+}
+
+/* A new segment to go on in: a header and the reserve, the rest is grown into. */
 static int rotate(struct journal *j)
 {
 	uint64_t number = j->segment_count ? j->segments[j->segment_count - 1] + 1 : 1;
@@ -156,13 +171,13 @@ static int rotate(struct journal *j)
 		openat(j->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	int r = -posix_fallocate(fd, 0, SEGMENT_SIZE);
+	int r = allocate(fd, 0, MARKS_RESERVE);
 	if (r == 0 && pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
 		r = -EIO;
 	if (r == 0)
 		r = add_segment(j, number);
 	if (r == 0)
-		r = map_segment(j, fd);
+		r = map_segment(j, fd, MARKS_RESERVE);
 	if (r < 0) {
 		unlinkat(j->dirfd, name, 0);
 		if (j->segment_count && j->segments[j->segment_count - 1] == number)
@@ -170,7 +185,25 @@ static int rotate(struct journal *j)
 		return r;
 	}
 	take_fd(&fd);
-	j->used += SEGMENT_SIZE;
+	j->used += MARKS_RESERVE;
+	return 0;
+}
+
+/* The segment's file reaches to @least, a step beyond if that is still the segment. */
+static int grow(struct journal *j, size_t least)
+{
+	size_t size = (least + GROW_STEP - 1) / GROW_STEP * GROW_STEP;
+	if (least <= j->size)
+		return 0;
+	size = size > SEGMENT_SIZE ? SEGMENT_SIZE : size;
+	size_t more = size - j->size;
+	while (j->used + more > j->options.bytes && evict(j))
+		;
+	int r = allocate(j->fd, j->size, more);
+	if (r < 0)
+		return r;
+	j->used += more;
+	j->size = size;
 	return 0;
 }
 
@@ -183,9 +216,10 @@ static int resume(struct journal *j)
 	cleanup_fd int fd = openat(j->dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size != SEGMENT_SIZE)
+	if (st.st_size < SEGMENT_HEADER_SIZE || st.st_size > SEGMENT_SIZE)
 		return -EBADMSG; /* made, and the writer died before it was allocated, or the disk was full */
-	int r = map_segment(j, fd);
+	size_t length = (size_t)st.st_size;
+	int r = map_segment(j, fd, length);
 	if (r < 0)
 		return r;
 	take_fd(&fd);
@@ -195,12 +229,12 @@ static int resume(struct journal *j)
 	j->number = h->first - 1;
 	struct journal_view v;
 	int64_t size;
-	while ((size = journal_parse(j->map + j->end, SEGMENT_SIZE - j->end, h->nonce, &v)) > 0) {
+	while ((size = journal_parse(j->map + j->end, length - j->end, h->nonce, &v)) > 0) {
 		j->number = v.record->number;
 		j->end += (size_t)size;
 	}
 	/* what is behind was never a record, or is torn: nothing of it may be met again */
-	memset(j->map + j->end, 0, SEGMENT_SIZE - j->end);
+	memset(j->map + j->end, 0, length - j->end);
 	return 0;
 }
 
@@ -276,10 +310,13 @@ static int make_room(struct journal *j)
 		if (r < 0)
 			return r;
 	}
+	int r = grow(j, j->end + RECORD_MAX + MARKS_RESERVE);
+	if (r < 0)
+		return r;
 	/* many small faults on the way of an action become one call in a hundred */
-	if (j->end + RECORD_MAX > j->populated && j->populated < SEGMENT_SIZE) {
+	if (j->end + RECORD_MAX > j->populated && j->populated < j->size) {
 		size_t from = j->populated, to = j->end + RECORD_MAX + POPULATE_AHEAD;
-		to = to > SEGMENT_SIZE ? SEGMENT_SIZE : to & ~(size_t)4095;
+		to = to > j->size ? j->size : to & ~(size_t)4095;
 		/* only an optimisation: an older kernel faults them in one by one */
 		(void)!madvise(j->map + from, to - from, MADV_POPULATE_WRITE);
 		j->populated = to;
@@ -317,7 +354,10 @@ int journal_begin(struct journal *j, struct journal_record **ret)
 
 int journal_begin_mark(struct journal *j, enum journal_kind kind, struct journal_record **ret)
 {
-	int r = j->map && SEGMENT_SIZE - j->end >= MARK_MAX ? 0 : rotate(j);
+	/* in the reserve, where the disk has no room for more */
+	int r = j->map && j->size - j->end >= MARK_MAX        ? 0
+		: j->map && SEGMENT_SIZE - j->end >= MARK_MAX ? grow(j, j->end + MARK_MAX)
+							      : rotate(j);
 	if (r == 0)
 		start_record(j, kind, ret);
 	return r;
@@ -378,7 +418,7 @@ int journal_commit(struct journal *j)
 	r->size = (uint32_t)(j->at - j->end);
 	r->check = journal_checksum(j->header->nonce, (unsigned char *)r + CHECKED_FROM,
 				    r->size - CHECKED_FROM);
-	if (j->at + sizeof(uint64_t) <= SEGMENT_SIZE)
+	if (j->at + sizeof(uint64_t) <= j->size)
 		memset(j->map + j->at, 0, sizeof(uint64_t)); /* the end, before the record is one */
 	__atomic_store_n(&r->magic, (uint32_t)RECORD_MAGIC, __ATOMIC_RELEASE);
 	j->end = j->at;

@@ -2,7 +2,7 @@
  * The undo journal of a session: what every change of a name, a file or an
  * attribute replaced, kept so that it can be put back. Knows nothing of policy.
  *
- * Theory of operation. DIR/journal/ holds numbered segments, preallocated and mapped:
+ * Theory of operation. DIR/journal/ holds numbered segments, allocated ahead and mapped:
  * a record is a store, costs no call and survives kill -9 of the writer. A record is
  * complete before its magic is stored, and the magic of the place behind it is zero
  * by then, so a reader meets whole records and an end, never half of one. What a

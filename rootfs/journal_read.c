@@ -93,7 +93,7 @@ static int read_segment(struct journal_reader *r, uint64_t segment, bool newest)
 		return errno == ENOENT ? 0 : -errno; /* evicted meanwhile */
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size != SEGMENT_SIZE) {
+	if (st.st_size < SEGMENT_HEADER_SIZE || st.st_size > SEGMENT_SIZE) {
 		r->torn = true; /* being made when its writer died */
 		return newest ? 0 : -EBADMSG;
 	}
@@ -112,7 +112,7 @@ static int read_segment(struct journal_reader *r, uint64_t segment, bool newest)
 	size_t at = SEGMENT_HEADER_SIZE;
 	int64_t size;
 	int rc = 0;
-	while (rc == 0 && (size = journal_parse((unsigned char *)map + at, SEGMENT_SIZE - at,
+	while (rc == 0 && (size = journal_parse((unsigned char *)map + at, (size_t)st.st_size - at,
 						h->nonce, &v)) > 0) {
 		at += (size_t)size;
 		rc = add_view(r, &v);

@@ -61,7 +61,7 @@ struct entry {
 struct attempt {
 	pid_t pid;
 	const pid_t *skip;
-	const struct sock_fprog *filter;
+	const struct filter *filter;
 	struct seized seized;
 	struct entry *entries; /* owned */
 	unsigned count;
@@ -154,7 +154,7 @@ static int prepare(struct attempt *t, struct entry *e)
 	if (r < 0)
 		return r;
 	e->begun = true;
-	e->size = sizeof(*t->filter) + t->filter->len * sizeof(*t->filter->filter);
+	e->size = sizeof(struct sock_fprog) + t->filter->len * sizeof(*t->filter->insns);
 	int64_t at =
 		call(e, __NR_mmap, 0, e->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 	if (at < 0 && at > -4096)
@@ -165,7 +165,7 @@ static int prepare(struct attempt *t, struct entry *e)
 	memcpy(&head.filter, &insns, sizeof(insns));
 	r = tracee_write(tid, e->scratch, &head, sizeof(head));
 	if (r == 0)
-		r = tracee_write(tid, insns, t->filter->filter, e->size - sizeof(head));
+		r = tracee_write(tid, insns, t->filter->insns, e->size - sizeof(head));
 	return r < 0 ? err_sys(t->err, -r, "the filter cannot be written into process %d", e->pid)
 		     : 0;
 }
@@ -282,8 +282,8 @@ static void *attempt_main(void *arg)
 	return NULL;
 }
 
-int attach_tree(pid_t pid, const pid_t *skip, const struct sock_fprog *filter,
-		struct attachment *ret, struct err *err)
+int attach_tree(pid_t pid, const pid_t *skip, const struct filter *filter, struct attachment *ret,
+		struct err *err)
 {
 	*ret = (struct attachment){ 0 };
 	int r = attachable_check_all(pid, ATTACHABLE_RUNS, err);

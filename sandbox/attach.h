@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <linux/filter.h>
+#include "sandbox/filter.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +30,6 @@ struct attachment {
  * between two processes (one is killed, memory runs out) leaves a filter in the first. Then the error is
  * -EUCLEAN and @ret holds the listeners, which must be answered with "continue" for as long as they last.
  */
-int attach_tree(pid_t pid, const pid_t *skip, const struct sock_fprog *filter,
-		struct attachment *ret, struct err *err);
+int attach_tree(pid_t pid, const pid_t *skip, const struct filter *filter, struct attachment *ret,
+		struct err *err);
 void attachment_finish(struct attachment *a);

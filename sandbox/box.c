@@ -1,8 +1,8 @@
 /*
  * Theory of operation. Three tasks build the box:
  *
- *   caller (the monitor)    layers and limits; clone3 of init with all namespaces; filter; writes root's
- *                           id maps; takes the listener out of the agent's task with pidfd_getfd
+ *   caller (the monitor)    layers and limits; clone3 of init with all namespaces; writes root's id maps;
+ *                           takes the listener out of the agent's task with pidfd_getfd
  *   init (pid 1)            maps itself when rootless; loopback; mounts; pivot_root; forks the agent's
  *                           task; then sheds descriptors, capabilities and readability, and only reaps
  *   agent's task            cwd, rlimits, no_new_privs, Landlock, capabilities, descriptors, filter;
@@ -30,7 +30,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -41,7 +40,6 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
-#include "sandbox/filter.h"
 #include "sandbox/reads.h"
 
 const char *box_layer_name(enum box_layer layer)
@@ -240,7 +238,7 @@ static int read_gate(const struct box *b, struct gate_report *ret, pid_t *ret_pi
 	return 0;
 }
 
-static int take_listener(struct box *b, struct err *err)
+int box_await(struct box *b, struct err *err)
 {
 	struct gate_report report;
 	int rc = read_gate(b, &report, &b->agent_pid, err);
@@ -300,22 +298,6 @@ static int clone_init(struct box_setup *s, struct box *b, struct err *err)
 	return 0;
 }
 
-static int give_filter(struct box_setup *s, const struct box *b, struct err *err)
-{
-	struct sock_fprog program;
-	int rc = filter_build(s->plan, &program, err);
-	if (rc < 0)
-		return rc;
-	s->filter->len = program.len;
-	memcpy(s->filter->insns, program.filter, program.len * sizeof(*program.filter));
-	filter_free(&program);
-	char permit = PERMIT_FILTER;
-	/* Somebody who failed meanwhile does not read it; why comes up the gate. */
-	if (send(b->gate_fd, &permit, 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
-		return err_sys(err, errno, "box: cannot hand over the filter");
-	return 0;
-}
-
 static int start(struct box_setup *s, struct box *b, struct err *err)
 {
 	const struct box_plan *plan = s->plan;
@@ -331,11 +313,7 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 	if (rc == 0 && b->overlay.rootful)
 		rc = map_root(b->init_pid, b->gate_fd, err);
 	if (rc == 0)
-		rc = give_filter(s, b, err);
-	if (rc == 0)
 		rc = overlay_save(&b->overlay, plan->session_dirfd, err);
-	if (rc == 0)
-		rc = take_listener(b, err);
 	return rc;
 }
 
@@ -354,6 +332,7 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 	*ret = b;
 	struct box_setup s = { .plan = plan,
 			       .box = ret,
+			       .filter = filter_of(plan),
 			       .gate = -1,
 			       .control = -1,
 			       .uid = geteuid(),
@@ -364,10 +343,6 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 		return err_set(err, ENAMETOOLONG, "box: the session's path is too long");
 	ret->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc = ret->proc_fd < 0 ? err_sys(err, errno, "box: cannot open /proc") : 0;
-	s.filter = mmap(NULL, sizeof(*s.filter), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			-1, 0);
-	if (s.filter == MAP_FAILED)
-		return err_sys(err, errno, "box: no memory for the filter");
 	if (rc == 0 && plan->net != NET_HOST)
 		rc = box_net_inherited(err);
 	if (rc == 0 && !plan->read_events)
@@ -382,7 +357,6 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 		rc = box_limits_create(plan, ret, err);
 	if (rc == 0)
 		rc = start(&s, ret, err);
-	munmap(s.filter, sizeof(*s.filter));
 	finish_request(&s.request);
 	if (rc < 0) {
 		box_kill(ret);

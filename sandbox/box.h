@@ -64,11 +64,13 @@ struct box {
 };
 
 /*
- * Builds the box and stops it just before the agent's execve: on return pid 1
- * runs, the agent's task exists, has its filter, and waits for box_release.
- * Single-threaded callers only. Errors name the layer, the cause and the fix.
+ * Builds the box, which goes on inside when box_start is back: the caller has some milliseconds for work of its
+ * own. box_await waits for the rest: then pid 1 runs, the agent's task exists, has its filter, and waits
+ * for box_release just before its execve. Single-threaded callers only. Errors name the layer, the cause and
+ * the fix; after one of box_start nothing is left, after one of box_await box_kill and box_finish are due.
  */
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err);
+int box_await(struct box *b, struct err *err);
 
 /* The caller (the monitor) moves itself into the sandbox's user and mount namespaces, then
  * drops all powers but CAP_SYS_PTRACE and those the agent itself has there. */

@@ -71,11 +71,13 @@ static int find_command(const struct box_plan *plan, char *ret, size_t size)
 }
 
 /* Should leave the filter's number in no doubt: the listener, or why there is none. */
-static int load_filter(const struct sock_fprog *filter, struct err *err)
+static int load_filter(const struct filter *filter, struct err *err)
 {
+	struct sock_fprog program = { .len = filter->len };
+	memcpy(&program.filter, &filter->insns, sizeof(program.filter)); /* only read from */
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			  SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-			  filter);
+			  &program);
 	if (fd >= 0)
 		return (int)fd;
 	int errnum = errno;
@@ -137,10 +139,7 @@ _Noreturn void box_agent_main(struct box_setup *s)
 	sigprocmask(SIG_SETMASK, &s->sigmask, NULL);
 
 	struct gate_report report = { .type = GATE_READY, .degraded = s->degraded };
-	if (wait_permit(s) != PERMIT_FILTER)
-		_exit(125);
-	const struct sock_fprog program = { .len = s->filter->len, .filter = s->filter->insns };
-	int listener = load_filter(&program, &err);
+	int listener = load_filter(s->filter, &err);
 	if (listener < 0)
 		box_gate_fail(s, listener, &err);
 	/* From here on every call but read, write, close and exit_group may be notified. */

@@ -2,29 +2,20 @@
 #pragma once
 
 #include <limits.h>
-#include <linux/filter.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "sandbox/box.h"
-
-/*
- * The agent's filter. It is compiled (2 ms) while init builds the mounts, so it reaches the
- * agent's task, a grandchild, in shared memory; PERMIT_FILTER says that it is there.
- */
-struct box_filter {
-	uint16_t len;
-	struct sock_filter insns[BPF_MAXINSNS];
-};
+#include "sandbox/filter.h"
 
 /* What init and the agent's task inherit from box_start by being cloned. */
 struct box_setup {
 	const struct box_plan *plan;
 	struct box *box;
 	struct overlay_request request; /* its arrays are owned */
-	struct box_filter *filter;      /* shared with what is cloned; owned mapping */
+	const struct filter *filter;    /* the agent's */
 	int gate;                       /* their end: reports up, one-byte permits down */
 	int control;                    /* init's end */
 	uint32_t degraded;              /* layers found missing inside */
@@ -43,7 +34,7 @@ struct gate_report {
 	char text[ERR_TEXT_SIZE];
 };
 /* Permits that go down, one byte each. */
-enum { PERMIT_MAPPED = 'M', PERMIT_FILTER = 'F', PERMIT_TAKEN = 'T', PERMIT_RELEASE = 'R' };
+enum { PERMIT_MAPPED = 'M', PERMIT_TAKEN = 'T', PERMIT_RELEASE = 'R' };
 
 /* Notes that @layer is missing: 0 if the plan lets it be, else -errnum with the text in @err. */
 int box_degrade(const struct box_plan *plan, enum box_layer layer, uint32_t *degraded, int errnum,

@@ -1,14 +1,27 @@
+/*
+ * The seccomp programs. All that can be asked of a filter by a plan is three choices, so every program
+ * is compiled from the table (filter_compile.h) when vsandbox is built, and starting a box only picks one.
+ */
 #pragma once
 
 #include <linux/filter.h>
+#include <stddef.h>
 
-#include "base/err.h"
+#include "policies/policy.h"
 
 struct box_plan;
 
-/*
- * Compiles the syscall table into BPF for this plan. The instructions are heap
- * memory, freed by filter_free. -EINVAL names the row that cannot be compiled.
- */
-int filter_build(const struct box_plan *plan, struct sock_fprog *ret, struct err *err);
-void filter_free(struct sock_fprog *prog);
+struct filter {
+	unsigned short len; /* instructions */
+	const struct sock_filter *insns;
+};
+
+/* A number for each combination of the network, ptrace and whether reads are events. */
+enum { FILTER_SHAPES = NET_COUNT * 4 };
+
+/* Written by sandbox/gen/filters.c. */
+extern const struct filter filter_programs[FILTER_SHAPES];
+
+/* This plan's place in filter_programs, and its program. */
+size_t filter_shape(const struct box_plan *plan);
+const struct filter *filter_of(const struct box_plan *plan);

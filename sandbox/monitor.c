@@ -543,16 +543,27 @@ int monitor_main(const struct monitor_plan *plan)
 		return 1;
 	}
 	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
-	monitor_settle(); /* after the agent was forked: its limits are the user's */
+	monitor_settle(); /* after init was forked: the agent's limits are the user's */
+	/* what needs nothing of the box, while init builds it */
 	struct capture *capture = NULL;
+	struct eventlog_writer log = { 0 };
 	r = open_journal(plan, &box, &capture, &err);
+	if (r == 0)
+		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &log, &err);
+	if (r == 0)
+		r = box_await(&box, &err);
 	if (r == 0)
 		r = box_enter(plan->box, &box, &err);
 	if (r == 0)
 		r = capture_enter(capture, &err);
 	if (r == 0)
 		r = watch_prepare(plan, box.proc_fd, watch, &err);
-	watch->capture = capture; /* after watch_prepare, which begins with an empty watch */
+	/* after watch_prepare, which begins with an empty watch */
+	watch->capture = capture;
+	watch->log = log;
+	/* first of what needs the watch: the broker gets ready meanwhile */
+	if (r == 0 && plan->network)
+		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
 		r = freeze_init(&watch->freeze, box.proc_fd, box.init_pid, box.agent_pid,
 				watch_in_hand, watch) < 0
@@ -561,14 +572,11 @@ int monitor_main(const struct monitor_plan *plan)
 	if (r == 0)
 		r = listeners_add(&watch->listeners, box.listener_fd);
 	if (r == 0)
-		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &watch->log,
-					 &err);
-	if (r == 0 && plan->network)
-		r = network_start(watch, plan->network, &watch->network, &err);
-	if (r == 0)
 		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
 	if (r == 0)
 		r = watch_start_worker(watch);
+	if (r == 0 && plan->network)
+		r = network_serve(watch->network, &err);
 	if (r < 0) {
 		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
 		box_kill(&box);

@@ -128,19 +128,16 @@ static void supervise(struct attached_watch *w, bool gateway)
 }
 
 /* The part that can fail, before any process is touched. */
-static int prepare(struct attached_watch *w, struct sock_fprog *ret_filter, struct err *err)
+static int prepare(struct attached_watch *w, struct err *err)
 {
 	const struct monitor_plan *plan = w->plan;
-	int r = filter_build(plan->box, ret_filter, err);
-	if (r < 0)
-		return r;
 	int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_fd < 0)
 		return err_sys(err, errno, "monitor: cannot open /proc");
 	if (chdir("/") < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, errno, "monitor: cannot hide its memory");
 	monitor_settle();
-	r = watch_prepare(plan, proc_fd, w->watch, err);
+	int r = watch_prepare(plan, proc_fd, w->watch, err);
 	const struct journal_options options = {
 		.bytes = plan->box->policy->journal_bytes,
 		.sync = plan->box->policy->journal == POLICY_JOURNAL_SYNC,
@@ -182,16 +179,14 @@ static bool stay_behind(struct attached_watch *w)
 int monitor_attach_main(const struct monitor_plan *plan)
 {
 	struct err err = { 0 };
-	struct sock_fprog filter = { 0 };
 	struct watch *watch = calloc(1, sizeof(*watch));
 	struct attached_watch w = { .plan = plan, .watch = watch };
 	if (!watch)
 		return 1;
-	int r = prepare(&w, &filter, &err);
+	int r = prepare(&w, &err);
 	if (r == 0)
-		r = attach_tree(plan->attach->pid, plan->attach->skip, &filter, &w.attachment,
-				&err);
-	filter_free(&filter);
+		r = attach_tree(plan->attach->pid, plan->attach->skip, filter_of(plan->box),
+				&w.attachment, &err);
 	if (r < 0)
 		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 	if (r < 0 && w.attachment.count == 0)

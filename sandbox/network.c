@@ -963,11 +963,17 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 	setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	int r = set_up_broker(n, plan, err);
 	if (r == 0)
-		r = await_ready(n, err);
-	if (r < 0)
-		return r;
+		*ret = n;
+	return r;
+}
+
+int network_serve(struct network *n, struct err *err)
+{
 	pthread_attr_t attr;
 	pthread_t thread;
+	int r = await_ready(n, err);
+	if (r < 0)
+		return r;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
@@ -975,7 +981,6 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 	pthread_attr_destroy(&attr);
 	if (r)
 		return err_sys(err, r, "network: no thread");
-	*ret = n;
 	return 0;
 }
 

@@ -37,9 +37,13 @@ struct network_plan {
 
 struct network;
 
-/* After box_enter: sets the broker up and starts the thread. @watch must outlive it. */
+/*
+ * After box_enter: tells the broker what it is for, and does not wait. The agent must not run before
+ * network_serve says that the broker is ready; it starts the thread too. @watch must outlive both.
+ */
 int network_start(struct watch *watch, const struct network_plan *plan, struct network **ret,
 		  struct err *err);
+int network_serve(struct network *n, struct err *err);
 
 /* Everything inside has ended: waits shortly for the last connections' ends to be in the log. */
 void network_finish(struct network *n);

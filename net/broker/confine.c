@@ -49,7 +49,7 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),   SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
 };
 
-static int filter(void)
+int confine_prepare(scmp_filter_ctx *ret)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!ctx)
@@ -65,13 +65,14 @@ static int filter(void)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (r == 0)
-		r = seccomp_load(ctx);
-	seccomp_release(ctx);
+	if (r < 0)
+		seccomp_release(ctx);
+	else
+		*ret = ctx;
 	return r;
 }
 
-int confine_broker(void)
+int confine_broker(scmp_filter_ctx rules)
 {
 	int r = leave_root();
 	if (r == 0)
@@ -82,5 +83,8 @@ int confine_broker(void)
 	/* Should be armed after the change of user, which disarms it. */
 	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		r = -errno;
-	return r == 0 ? filter() : r;
+	if (r == 0)
+		r = seccomp_load(rules);
+	seccomp_release(rules);
+	return r;
 }

@@ -181,8 +181,17 @@ static int set_up(struct broker *b)
 {
 	static struct broker_packet p;
 	bool ready = false;
+	scmp_filter_ctx rules;
+	/* while the box is built; the run waits for what comes after SETUP */
+	int r = confine_prepare(&rules);
+	if (r == 0)
+		r = resolver_prepare(b);
+	if (r < 0) {
+		unable(b, -r, "cannot prepare the broker");
+		return -1;
+	}
 	while (!ready) {
-		int r = broker_receive(b->channel.fd, 0, &p);
+		r = broker_receive(b->channel.fd, 0, &p);
 		if (r <= 0)
 			return -1;
 		if (p.m.type == BROKER_PUBLISH) {
@@ -217,7 +226,7 @@ static int set_up(struct broker *b)
 		}
 		broker_packet_finish(&p);
 	}
-	int r = confine_broker();
+	r = confine_broker(rules);
 	if (r < 0) {
 		unable(b, -r, "cannot confine the broker");
 		return -1;

@@ -7,6 +7,7 @@ X into the run queue when it stops before it has to wait. What ends
  */
 #pragma once
 
+#include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,7 +100,8 @@ void flows_close(struct broker *b, uint64_t id);
 void flows_finish(struct broker *b);
 void flows_tick(struct broker *b);
 
-/* resolver.c: DNS. @p is the SETUP packet. 0, -errno. */
+/* resolver.c: DNS; what can be had before SETUP, and the rest. @p is the SETUP packet. 0, -errno. */
+int resolver_prepare(struct broker *b);
 int resolver_start(struct broker *b, struct broker_packet *p);
 void resolver_verdict(struct broker *b, const struct broker_packet *p);
 void resolver_permitted(struct broker *b, const struct broker_packet *p);
@@ -107,8 +109,12 @@ void resolver_permitted(struct broker *b, const struct broker_packet *p);
 int resolver_timeout(struct broker *b, int most);
 void resolver_tick(struct broker *b);
 
-/* confine.c: from now on sockets only. 0, -errno. */
-int confine_broker(void);
+/*
+ * confine.c: the rules, compiled ahead into @ret, which confine_broker releases; from that call on sockets
+ * only. 0, -errno.
+ */
+int confine_prepare(scmp_filter_ctx *ret);
+int confine_broker(scmp_filter_ctx rules);
 
 /* Ids of connections that come from outside have this bit; the monitor's never have. */
 #define BROKER_ID_PUBLISHED (UINT64_C(1) << 63)

@@ -421,7 +421,7 @@ static int set_servers(struct resolver *r, const struct broker_message *m)
 	return ares_set_servers_ports_csv(r->channel, list) == ARES_SUCCESS ? 0 : -EINVAL;
 }
 
-int resolver_start(struct broker *b, struct broker_packet *p)
+int resolver_prepare(struct broker *b)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	struct ares_options options = { .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
@@ -433,9 +433,8 @@ int resolver_start(struct broker *b, struct broker_packet *p)
 					.sock_state_cb_data = r };
 	static char dns_only[] = "b";
 	options.lookups = dns_only;
-	if (!r || (p->fd_count != BROKER_DNS_COUNT && p->fd_count != BROKER_DNS_UDP6) ||
-	    !p->m.address_count)
-		return -EINVAL;
+	if (!r)
+		return -ENOMEM;
 	r->broker = b;
 	b->resolver = r;
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
@@ -444,6 +443,15 @@ int resolver_start(struct broker *b, struct broker_packet *p)
 				      ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB |
 				      ARES_OPT_LOOKUPS) != ARES_SUCCESS)
 		return -ENOMEM;
+	return 0;
+}
+
+int resolver_start(struct broker *b, struct broker_packet *p)
+{
+	struct resolver *r = b->resolver;
+	if ((p->fd_count != BROKER_DNS_COUNT && p->fd_count != BROKER_DNS_UDP6) ||
+	    !p->m.address_count)
+		return -EINVAL;
 	for (unsigned i = 0; i < p->fd_count; i++) {
 		bool tcp = i == BROKER_DNS_TCP4 || i == BROKER_DNS_TCP6;
 		r->dns[i] =

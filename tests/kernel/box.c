@@ -32,23 +32,18 @@
 extern char **environ;
 
 /* Stands in for sandbox/filter.c. */
-int filter_build(const struct box_plan *plan, struct sock_fprog *ret, struct err *err)
+const struct filter *filter_of(const struct box_plan *plan)
 {
 	(void)plan;
-	(void)err;
-	static struct sock_filter code[] = {
+	static const struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	*ret = (struct sock_fprog){ .len = sizeof(code) / sizeof(code[0]), .filter = code };
-	return 0;
-}
-
-void filter_free(struct sock_fprog *prog)
-{
-	prog->len = 0;
+	static const struct filter filter = { .len = sizeof(code) / sizeof(code[0]),
+					      .insns = code };
+	return &filter;
 }
 
 static unsigned count, failures;
@@ -234,6 +229,13 @@ static _Noreturn void monitor(struct run *r, int out)
 	int stray = open("/etc/passwd", O_RDONLY);
 	dup2(out, 1);
 	r->rc = box_start(&plan, &b, &err);
+	if (r->rc == 0) {
+		r->rc = box_await(&b, &err);
+		if (r->rc < 0) {
+			box_kill(&b);
+			box_finish(&b);
+		}
+	}
 	if (r->rc == 0) {
 		r->degraded = b.degraded;
 		r->layers = b.overlay.count;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -206,6 +207,52 @@ static void content_cannot_pass_for_a_record(void **state)
 	journal_close(j);
 }
 
+static off_t first_size(const struct dir *d)
+{
+	struct stat st;
+	assert_int_equal(fstatat(d->fd, "journal/1.seg", &st, 0), 0);
+	return st.st_size;
+}
+
+static void a_segment_grows_and_keeps_room_for_marks(void **state)
+{
+	struct dir *d = *state;
+	struct journal *j = open_journal(d, &plenty);
+	struct journal_record *r;
+	assert_true(first_size(d) < SEGMENT_SIZE / 8);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(add(j, "/w/a", JOURNAL_INLINE_MAX), i + 1);
+	journal_close(j);
+	j = open_journal(d, &plenty); /* in the middle of it */
+	assert_int_equal(add(j, "/w/b", JOURNAL_INLINE_MAX), 21);
+	assert_true(first_size(d) > 21 * JOURNAL_INLINE_MAX && first_size(d) < SEGMENT_SIZE);
+
+	/* No file may become longer now, as on a full disk. */
+	const struct rlimit full = { (rlim_t)first_size(d), RLIM_INFINITY };
+	struct rlimit before;
+	getrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	unsigned more = 0;
+	while (journal_begin(j, &r) == 0 && more < 64) {
+		journal_put_path(j, "/w/c");
+		memset(journal_put_content(j, JOURNAL_INLINE_MAX), 'x', JOURNAL_INLINE_MAX);
+		assert_int_equal(journal_commit(j), 0);
+		more++;
+	}
+	assert_true(more < 64);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(journal_begin_mark(j, JOURNAL_ROLLBACK, &r), 0);
+		assert_int_equal(journal_commit(j), 0);
+	}
+	setrlimit(RLIMIT_FSIZE, &before);
+	journal_close(j);
+	struct journal_reader *reader = read_journal(d, JOURNAL_READ);
+	assert_int_equal(journal_reader_count(reader), 121 + more);
+	assert_false(journal_reader_torn(reader));
+	journal_reader_close(reader);
+}
+
 static void marks_are_seen_by_everybody(void **state)
 {
 	struct dir *d = *state;
@@ -286,6 +333,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_damaged_byte_of_the_last_record_cuts_it, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(content_cannot_pass_for_a_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_segment_grows_and_keeps_room_for_marks, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(marks_are_seen_by_everybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_oldest_go_when_the_budget_is_used_up, setup,
 						teardown),

@@ -16,13 +16,14 @@
 #include "base/syscalls.h"
 #include "sandbox/box.h"
 #include "sandbox/filter.h"
+#include "sandbox/filter_compile.h"
 
 /* Classic BPF as seccomp runs it: the few instructions that occur. */
-static uint32_t run(const struct sock_fprog *p, const struct seccomp_data *d)
+static uint32_t run(const struct filter *p, const struct seccomp_data *d)
 {
 	uint32_t a = 0;
 	for (size_t pc = 0; pc < p->len; pc++) {
-		const struct sock_filter *i = &p->filter[pc];
+		const struct sock_filter *i = &p->insns[pc];
 		switch (i->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
 			assert_true(i->k + 4 <= sizeof(*d));
@@ -64,7 +65,7 @@ enum { ARCH = (int)AUDIT_ARCH_X86_64 };
 enum { ARCH = (int)AUDIT_ARCH_AARCH64 };
 #endif
 
-static uint32_t ask(const struct sock_fprog *p, uint32_t nr, const uint64_t args[6])
+static uint32_t ask(const struct filter *p, uint32_t nr, const uint64_t args[6])
 {
 	struct seccomp_data d = { .nr = (int)nr, .arch = (uint32_t)ARCH };
 	for (unsigned i = 0; i < 6; i++)
@@ -103,8 +104,7 @@ static void every_row_with_many_arguments(void **state)
 {
 	(void)state;
 	struct box_plan plan = plan_of(NET_HOST, true, false);
-	struct sock_fprog p;
-	assert_int_equal(filter_build(&plan, &p, NULL), 0);
+	const struct filter *p = filter_of(&plan);
 	srandom(1);
 	for (uint32_t nr = 0; nr < 1024; nr++) {
 		const struct syscall_row *row = syscall_find(nr);
@@ -126,41 +126,35 @@ static void every_row_with_many_arguments(void **state)
 				for (unsigned i = 0; i < 6; i++)
 					args[i] &= ~(uint64_t)O_PATH;
 			uint32_t want = row ? expected(row, args) : SECCOMP_RET_ERRNO | ENOSYS;
-			if (ask(&p, nr, args) != want)
+			if (ask(p, nr, args) != want)
 				fail_msg("%s (%u) round %u: %#x, table says %#x",
-					 row ? row->name : "?", nr, round, ask(&p, nr, args), want);
+					 row ? row->name : "?", nr, round, ask(p, nr, args), want);
 		}
 	}
-	filter_free(&p);
 }
 
 static void other_abis_are_killed(void **state)
 {
 	(void)state;
 	struct box_plan plan = plan_of(NET_NONE, true, false);
-	struct sock_fprog p;
-	assert_int_equal(filter_build(&plan, &p, NULL), 0);
+	const struct filter *p = filter_of(&plan);
 	for (int nr = 0; nr < 500; nr++) {
 		struct seccomp_data d = { .nr = nr, .arch = AUDIT_ARCH_I386 };
-		assert_int_equal(run(&p, &d), SECCOMP_RET_KILL_PROCESS);
+		assert_int_equal(run(p, &d), SECCOMP_RET_KILL_PROCESS);
 	}
 #ifdef __x86_64__
 	for (uint32_t nr = 0; nr < 600; nr++) { /* x32 */
 		uint64_t args[6] = { 0 };
-		uint32_t r = ask(&p, nr | 0x40000000u, args);
+		uint32_t r = ask(p, nr | 0x40000000u, args);
 		assert_true(r == SECCOMP_RET_KILL_PROCESS || r == (SECCOMP_RET_ERRNO | ENOSYS));
 	}
 #endif
-	filter_free(&p);
 }
 
 static uint32_t ask_open(const struct box_plan *plan, uint64_t flags)
 {
-	struct sock_fprog p;
-	assert_int_equal(filter_build(plan, &p, NULL), 0);
 	uint64_t args[6] = { 0, 0, flags, 0, 0, 0 };
-	uint32_t r = ask(&p, (uint32_t)syscall_number("openat"), args);
-	filter_free(&p);
+	uint32_t r = ask(filter_of(plan), (uint32_t)syscall_number("openat"), args);
 	return r;
 }
 
@@ -185,38 +179,49 @@ static void a_private_network_is_not_asked_about_sends(void **state)
 {
 	(void)state;
 	struct box_plan none = plan_of(NET_NONE, true, false);
-	struct sock_fprog p;
 	uint64_t args[6] = { 0 };
-	assert_int_equal(filter_build(&none, &p, NULL), 0);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendmsg"), args), SECCOMP_RET_ALLOW);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("connect"), args),
-			 SECCOMP_RET_USER_NOTIF);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("ptrace"), args),
+	const struct filter *p = filter_of(&none);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("sendmsg"), args), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("connect"), args), SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("ptrace"), args),
 			 SECCOMP_RET_ERRNO | EPERM);
-	filter_free(&p);
 	/* With an allowlist a datagram's destination is to be opened first. */
 	struct box_plan allowlist = plan_of(NET_ALLOWLIST, true, false);
-	assert_int_equal(filter_build(&allowlist, &p, NULL), 0);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendmsg"), args),
-			 SECCOMP_RET_USER_NOTIF);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_ALLOW);
+	p = filter_of(&allowlist);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("sendmsg"), args), SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_ALLOW);
 	args[4] = 4096;
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("sendto"), args), SECCOMP_RET_USER_NOTIF);
 	args[3] = MSG_FASTOPEN;
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("sendto"), args),
+	assert_int_equal(ask(p, (uint32_t)syscall_number("sendto"), args),
 			 SECCOMP_RET_ERRNO | EPERM);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
-	filter_free(&p);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("bind"), args), SECCOMP_RET_ALLOW);
 	struct box_plan debug = plan_of(NET_NONE, true, true);
-	assert_int_equal(filter_build(&debug, &p, NULL), 0);
-	assert_int_equal(ask(&p, (uint32_t)syscall_number("ptrace"), args), SECCOMP_RET_ALLOW);
-	filter_free(&p);
+	p = filter_of(&debug);
+	assert_int_equal(ask(p, (uint32_t)syscall_number("ptrace"), args), SECCOMP_RET_ALLOW);
+}
+
+/* What the build wrote is what the table compiles to now, each at the place its plan looks in. */
+static void the_programs_are_those_of_the_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < FILTER_SHAPES; i++) {
+		const struct box_plan plan = filter_plan(i);
+		struct sock_filter *insns = NULL;
+		size_t count = 0;
+		assert_int_equal(filter_shape(&plan), i);
+		assert_int_equal(filter_compile(&plan, &insns, &count, NULL), 0);
+		assert_int_equal(filter_of(&plan)->len, count);
+		assert_memory_equal(filter_of(&plan)->insns, insns, count * sizeof(*insns));
+		free(insns);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_programs_are_those_of_the_table),
 		cmocka_unit_test(every_row_with_many_arguments),
 		cmocka_unit_test(other_abis_are_killed),
 		cmocka_unit_test(read_opens_leave_the_filter_only_on_request),

@@ -1,0 +1,293 @@
+/*
+ * Theory of operation. libseccomp compiles every row whose answer does not
+ * depend on an argument into a tree; unknown numbers get ENOSYS, a foreign
+ * architecture and x32 are killed. libseccomp cannot say "this, unless that"
+ * (an unconditional rule swallows the conditional ones, and there is no masked
+ * not-equal), so rows with argument rules are written as a prelude in front of
+ * the exported program: one compare per such row, then its rules in order, the
+ * first that holds answers. Jumps are relative, so the two halves simply stand
+ * one after the other. The kernel proves the constant ALLOWs of both halves once
+ * at load time and afterwards does not run the program for them at all.
+ */
+#include "sandbox/filter_compile.h"
+
+#include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/scope.h"
+#include "base/syscalls.h"
+#include "sandbox/box.h"
+
+#if defined(__x86_64__)
+enum { NATIVE_ARCH = (int)AUDIT_ARCH_X86_64 };
+#elif defined(__aarch64__)
+enum { NATIVE_ARCH = (int)AUDIT_ARCH_AARCH64 };
+#else
+#error "no syscall table for this architecture"
+#endif
+
+enum {
+	PRELUDE_MAX = 2048, /* instructions; BPF_MAXINSNS is 4096 */
+	BLOCK_MAX = 250,    /* of one row: conditional jumps are 8 bits */
+};
+
+struct prelude {
+	struct sock_filter insns[PRELUDE_MAX];
+	unsigned len;
+	bool overflow;
+};
+
+static void emit(struct prelude *p, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
+{
+	if (p->len == PRELUDE_MAX) {
+		p->overflow = true;
+		return;
+	}
+	p->insns[p->len++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
+}
+
+static void emit_load(struct prelude *p, size_t offset)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
+}
+
+/* What a `how` means to this plan: policies that need no notification for a family get none. */
+static enum how effective(const struct box_plan *plan, uint32_t nr, const struct syscall_row *row,
+			  enum how how)
+{
+	if (how == HOW_SEND && plan->net == NET_NONE)
+		return HOW_ALLOW; /* nothing outside to address, nothing to open */
+	if (how == HOW_CONNECT && row->op == OP_BIND && plan->net != NET_HOST)
+		return HOW_ALLOW; /* ports of a namespace of its own */
+	if (how == HOW_ERRNO && plan->allow_ptrace &&
+	    (nr == __NR_ptrace || nr == __NR_process_vm_readv || nr == __NR_process_vm_writev))
+		return HOW_ALLOW;
+	return how;
+}
+
+static uint32_t action_value(enum how how, unsigned deny_errno)
+{
+	switch (how) {
+	case HOW_ALLOW:
+		return SECCOMP_RET_ALLOW;
+	case HOW_ERRNO:
+		return SECCOMP_RET_ERRNO | (deny_errno & SECCOMP_RET_DATA);
+	case HOW_KILL:
+		return SECCOMP_RET_KILL_PROCESS;
+	case HOW_EMULATE:
+	case HOW_OPEN:
+	case HOW_EXEC:
+	case HOW_CONNECT:
+	case HOW_SEND:
+	case HOW_CREDS:
+		return SECCOMP_RET_USER_NOTIF;
+	case HOW_UNKNOWN:
+	case HOW_COUNT:
+		break;
+	}
+	return SECCOMP_RET_ERRNO | ENOSYS;
+}
+
+/* seccomp_data.args are 64 bits; the kernel's int arguments are the low half. */
+static size_t arg_offset(unsigned arg, bool high)
+{
+	bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+	return offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t) +
+	       (high == little ? sizeof(uint32_t) : 0);
+}
+
+/* One rule: falls through to the next instruction when it does not hold. */
+static void emit_rule(struct prelude *p, const struct arg_rule *r, uint32_t ret)
+{
+	emit_load(p, arg_offset(r->arg, false));
+	emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, (uint32_t)r->mask);
+	if (!r->wide) {
+		uint8_t skip_eq = r->negate ? 1 : 0, skip_ne = r->negate ? 0 : 1;
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, skip_eq, skip_ne, (uint32_t)r->datum);
+	} else if (!r->negate) { /* both halves equal */
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, (uint32_t)r->datum);
+		emit_load(p, arg_offset(r->arg, true));
+		emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, (uint32_t)(r->mask >> 32));
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)(r->datum >> 32));
+	} else { /* either half differs */
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, (uint32_t)r->datum);
+		emit_load(p, arg_offset(r->arg, true));
+		emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, (uint32_t)(r->mask >> 32));
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)(r->datum >> 32));
+	}
+	emit(p, BPF_RET | BPF_K, 0, 0, ret);
+}
+
+/* Plan-dependent rules that stand before a row's own. Returns how many. */
+static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_rule *rules)
+{
+	unsigned flags_arg = nr == __NR_openat ? 2 : 1;
+#ifdef __NR_open
+	bool flags_in_register = nr == __NR_openat || nr == __NR_open;
+#else
+	bool flags_in_register = nr == __NR_openat;
+#endif
+	if (!flags_in_register)
+		return 0;
+	/*
+	 * O_PATH cannot be injected (ADDFD: EBADF) and gives no content; using such a
+	 * descriptor is another, notified call. The flag is a register: nothing to race.
+	 */
+	rules[0] = (struct arg_rule){ .arg = (uint8_t)flags_arg,
+				      .set = 1,
+				      .how = HOW_ALLOW,
+				      .mask = O_PATH,
+				      .datum = O_PATH };
+	if (plan->read_events)
+		return 1;
+	/* __O_TMPFILE alone, O_DIRECTORY is a plain read */
+	uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+	rules[1] = (struct arg_rule){
+		.arg = (uint8_t)flags_arg, .set = 1, .how = HOW_ALLOW, .mask = writes, .datum = 0
+	};
+	return 2;
+}
+
+static int emit_row(struct prelude *p, const struct box_plan *plan, uint32_t nr,
+		    const struct syscall_row *row, const struct arg_rule *extra, unsigned extras)
+{
+	unsigned start = p->len;
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, nr); /* jf patched below */
+	for (unsigned i = 0; i < extras; i++)
+		emit_rule(p, &extra[i], action_value(extra[i].how, extra[i].deny_errno));
+	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
+		const struct arg_rule *r = &row->rules[i];
+		enum how how = effective(plan, nr, row, r->how);
+		emit_rule(p, r, action_value(how, r->deny_errno));
+	}
+	emit(p, BPF_RET | BPF_K, 0, 0,
+	     action_value(effective(plan, nr, row, row->how), row->deny_errno));
+	unsigned block = p->len - start - 1;
+	if (p->overflow || block > BLOCK_MAX)
+		return -E2BIG;
+	p->insns[start].jf = (uint8_t)block;
+	return 0;
+}
+
+static uint32_t scmp_action(uint32_t ret)
+{
+	switch (ret & SECCOMP_RET_ACTION_FULL) {
+	case SECCOMP_RET_ALLOW:
+		return SCMP_ACT_ALLOW;
+	case SECCOMP_RET_KILL_PROCESS:
+		return SCMP_ACT_KILL_PROCESS;
+	case SECCOMP_RET_USER_NOTIF:
+		return SCMP_ACT_NOTIFY;
+	default:
+		return SCMP_ACT_ERRNO(ret & SECCOMP_RET_DATA);
+	}
+}
+
+/* Reads a whole exported program back from libseccomp's descriptor. */
+static int read_program(int fd, struct sock_filter **ret, size_t *ret_count)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	if (size <= 0 || size % (off_t)sizeof(struct sock_filter))
+		return -EINVAL;
+	cleanup_free struct sock_filter *insns = malloc((size_t)size);
+	if (!insns)
+		return -ENOMEM;
+	if (pread(fd, insns, (size_t)size, 0) != size)
+		return -EIO;
+	*ret_count = (size_t)size / sizeof(struct sock_filter);
+	*ret = take_ptr(insns);
+	return 0;
+}
+
+static int add_plain_rows(scmp_filter_ctx ctx, const struct box_plan *plan, struct prelude *p,
+			  struct err *err)
+{
+	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
+		const struct syscall_row *row = syscall_find(nr);
+		if (!row)
+			continue; /* falls to the default: ENOSYS */
+		struct arg_rule extra[2];
+		unsigned extras = plan_rules(plan, nr, extra);
+		if (row->rules[0].set || extras) {
+			int r = emit_row(p, plan, nr, row, extra, extras);
+			if (r < 0)
+				return err_set(err, -r, "filter: too many conditions in row %s",
+					       row->name);
+			continue;
+		}
+		enum how how = effective(plan, nr, row, row->how);
+		uint32_t action = scmp_action(action_value(how, row->deny_errno));
+		if (action == SCMP_ACT_ERRNO(ENOSYS))
+			continue; /* libseccomp refuses a rule equal to its default */
+		int r = seccomp_rule_add_exact(ctx, action, (int)nr, 0);
+		if (r < 0)
+			return err_sys(err, -r, "filter: row %s", row->name);
+	}
+	return 0;
+}
+
+static void release_ctx(scmp_filter_ctx *ctx)
+{
+	if (*ctx)
+		seccomp_release(*ctx);
+}
+
+struct box_plan filter_plan(size_t shape)
+{
+	return (struct box_plan){ .net = (enum policy_net)(shape / 4),
+				  .allow_ptrace = shape & 2,
+				  .read_events = shape & 1 };
+}
+
+int filter_compile(const struct box_plan *plan, struct sock_filter **ret, size_t *ret_count,
+		   struct err *err)
+{
+	__attribute__((cleanup(release_ctx))) scmp_filter_ctx ctx =
+		seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	cleanup_free struct prelude *p = calloc(1, sizeof(*p));
+	if (!ctx || !p)
+		return err_set(err, ENOMEM, "filter: out of memory");
+	seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: fast to load as well */
+
+	/* Another ABI has other numbers: the prelude must not read them, the program kills them. */
+	emit_load(p, offsetof(struct seccomp_data, arch));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)NATIVE_ARCH);
+	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
+	emit_load(p, offsetof(struct seccomp_data, nr));
+	int r = add_plain_rows(ctx, plan, p, err);
+	if (r < 0)
+		return r;
+
+	cleanup_fd int fd = memfd_create("filter", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "filter: memfd_create");
+	r = seccomp_export_bpf(ctx, fd);
+	if (r < 0)
+		return err_sys(err, -r, "filter: libseccomp could not export the program");
+	cleanup_free struct sock_filter *tree = NULL;
+	size_t tree_len = 0;
+	r = read_program(fd, &tree, &tree_len);
+	if (r < 0)
+		return err_sys(err, -r, "filter: exported program");
+	size_t total = p->len + tree_len;
+	if (total > BPF_MAXINSNS)
+		return err_set(err, E2BIG, "filter: %zu instructions", total);
+	struct sock_filter *all = malloc(total * sizeof(*all));
+	if (!all)
+		return err_set(err, ENOMEM, "filter: out of memory");
+	memcpy(all, p->insns, p->len * sizeof(*all));
+	memcpy(all + p->len, tree, tree_len * sizeof(*all));
+	*ret = all;
+	*ret_count = total;
+	return 0;
+}
