@@ -339,6 +339,21 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 	return rc;
 }
 
+/* Names below a directory of the host would be found there, before no overlay. */
+static int standard_directories(struct err *err)
+{
+	static const char *const names[] = { "stdin", "stdout", "stderr" };
+	for (int fd = 0; fd <= 2; fd++) {
+		struct stat st;
+		if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+			return err_set(err, EISDIR,
+				       "box: %s is a directory of the host, through which the "
+				       "command could leave the sandbox; redirect it to a file",
+				       names[fd]);
+	}
+	return 0;
+}
+
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 {
 	struct box b = {
@@ -368,6 +383,8 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 			-1, 0);
 	if (s.filter == MAP_FAILED)
 		return err_sys(err, errno, "box: no memory for the filter");
+	if (rc == 0)
+		rc = standard_directories(err);
 	if (rc == 0 && plan->net != NET_HOST)
 		rc = box_net_inherited(err);
 	if (rc == 0 && !plan->read_events)
