@@ -118,6 +118,18 @@ static int not_brought_back(struct commit *c, size_t i, int r, struct commit_und
 			    : commit_failed(c, &c->plan.ops[i], r, "cannot bring back");
 }
 
+/* The commit may have been killed after its exchange: then the old one is still there by a second name. */
+static int clear_exchanged(struct commit *c, size_t i, int dir, const char *leaf)
+{
+	char temp[COMMIT_NAME_SIZE];
+	struct stat st;
+	commit_temp_name(c, i, temp);
+	if (fstatat(dir, temp, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    same_object(&c->progress[i].restored, &st))
+		return 0; /* an undo was, and put_back makes its copy anew */
+	return commit_exchange_finish(dir, temp, leaf, &c->plan.ops[i].old);
+}
+
 /* A file that was put: the old one again, or nothing. */
 static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 {
@@ -138,8 +150,10 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 	if (there && same_object(&g->staged, &st)) {
 		if (!commit_state_is(&g->staged, &st))
 			return drifted(c, i, "changed since the commit", u);
-		int r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
-				     : commit_take_away(c, i, dir, leaf, &g->staged);
+		int r = op->old.mode ? clear_exchanged(c, i, dir, leaf) : 0;
+		if (r == 0)
+			r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
+					 : commit_take_away(c, i, dir, leaf, &g->staged);
 		u->restored += r == 0;
 		return r == 0 ? 0 : not_brought_back(c, i, r, u);
 	}
