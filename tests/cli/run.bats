@@ -195,6 +195,33 @@ load common
 	done
 }
 
+@test "mounts that come and go while a user's sandboxes start" {
+	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+	dir=$BATS_TEST_TMPDIR/vs
+	mkdir -p "$dir/build/release" "$dir/mounts" "$dir/home"
+	cp "$VSANDBOX"* "$dir/build/release/"
+	cp -r "$BATS_TEST_DIRNAME/../../policies" "$dir/"
+	for d in "$dir" "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"; do chmod a+rx "$d"; done
+	chown 12345 "$dir/home"
+	cat >start.sh <<-'EOF'
+		cd "$1"
+		while [ ! -e done ]; do
+			d=$(mktemp -d mounts/XXXXXX) && chmod 755 "$d" && mount -t tmpfs vsandbox-test "$d" && sleep 0.002
+			umount -l "$d" && rmdir "$d"
+		done &
+		for i in $(seq 25); do
+			setpriv --reuid 12345 --regid 12345 --clear-groups env HOME="$PWD/home" PATH=/usr/bin:/bin \
+				XDG_STATE_HOME="$PWD/home" sh -c 'cd home && exec ../build/release/vsandbox run -q -- true' || touch failed
+		done
+		touch done
+		wait
+		[ ! -e failed ]
+	EOF
+	# they live and die with this namespace
+	run unshare -m --propagation private sh start.sh "$dir" 3>&-
+	[ "$status" -eq 0 ]
+}
+
 @test "with the host's network, its abstract sockets stay out of reach and own sockets work" {
 	cat >own.py <<-'EOF'
 		import socket
