@@ -320,11 +320,14 @@ analyze: ## gcc -fanalyzer, proved first on a seeded defect
 		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
 		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
 
-.PHONY: bench demo
+.PHONY: bench bench-undo demo
 bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	packaging/install-packages build test
 	$(MAKE) --no-print-directory all probes
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/bench.sh $(BENCH)
+	$(if $(BENCH),,VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/undo.sh)
+bench-undo: all probes ## what the journal, a rollback and a commit cost
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/undo.sh $(BENCH)
 demo: ## build, then the main job on the example agent under strict
 	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all

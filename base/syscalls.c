@@ -70,6 +70,8 @@ _Static_assert((AF_INET6 & ~(int)FAMILY_INET6_BIT) == AF_INET, "one masked compa
 	"works on a descriptor, which was decided when it was opened"
 #define BY_FD_JOURNALED \
 	"changes through a descriptor; the open for writing was decided and journaled"
+#define META_BY_FD \
+	"a descriptor that only reads is enough for it, so no open has decided or journaled it"
 #define NAMES_ONLY \
 	"reads names and metadata; what must stay hidden is not mounted in the box, and a stop " \
 	"here would cost the hottest calls"
@@ -361,22 +363,16 @@ static const struct syscall_row rows[] = {
 		.name = "futimesat", .type = ACTION_FILE_WRITE, .op = OP_UTIME,
 		.args = { ARG_DIRFD, ARG_PATH, ARG_TIMEVALS },
 		.undo = UNDO_META, .how = HOW_EMULATE,
-		.rules = {
-			IF_NULL(1, HOW_ALLOW),
-		},
-		.note = "a NULL path means the descriptor itself and is futimens, a descriptor "
-			"form; else made on the decided inode",
+		.note = "made on the decided inode; a NULL path means the descriptor itself, which "
+			"need not be open for writing",
 	},
 #endif
 	[__NR_utimensat] = {
 		.name = "utimensat", .type = ACTION_FILE_WRITE, .op = OP_UTIME,
 		.args = { ARG_DIRFD, ARG_PATH, ARG_TIMESPECS, ARG_ATFLAGS },
 		.undo = UNDO_META, .how = HOW_EMULATE,
-		.rules = {
-			IF_NULL(1, HOW_ALLOW),
-		},
-		.note = "a NULL path means the descriptor itself and is futimens, a descriptor "
-			"form; else made on the decided inode",
+		.note = "made on the decided inode; a NULL path means the descriptor itself, which "
+			"need not be open for writing",
 	},
 	[__NR_setxattr] = {
 		.name = "setxattr", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
@@ -396,11 +392,8 @@ static const struct syscall_row rows[] = {
 		.name = "setxattrat", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
 		.args = { ARG_DIRFD, ARG_PATH, ARG_ATFLAGS, ARG_XATTR_NAME, ARG_XATTR_ARGS, ARG_SIZE },
 		.undo = UNDO_META, .how = HOW_EMULATE,
-		.rules = {
-			IF_NULL(1, HOW_ALLOW),
-		},
 		.note = "the attribute name decides too: trusted.* and overlay marks would "
-			"speak to the overlay below; a NULL path is the descriptor form",
+			"speak to the overlay below; a NULL path is the descriptor itself",
 	},
 	[__NR_removexattr] = {
 		.name = "removexattr", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
@@ -420,11 +413,8 @@ static const struct syscall_row rows[] = {
 		.name = "removexattrat", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
 		.args = { ARG_DIRFD, ARG_PATH, ARG_ATFLAGS, ARG_XATTR_NAME },
 		.undo = UNDO_META, .how = HOW_EMULATE,
-		.rules = {
-			IF_NULL(1, HOW_ALLOW),
-		},
 		.note = "the attribute name decides too: trusted.* and overlay marks would "
-			"speak to the overlay below; a NULL path is the descriptor form",
+			"speak to the overlay below; a NULL path is the descriptor itself",
 	},
 
 	/* Files by name: looked at, not changed */
@@ -485,8 +475,18 @@ static const struct syscall_row rows[] = {
 	ALLOWED(pwritev2, BY_FD_JOURNALED, ARG_FD, ARG_POINTER, ARG_INT, ARG_INT, ARG_INT, ARG_INT),
 	ALLOWED(ftruncate, BY_FD_JOURNALED, ARG_FD, ARG_SIZE),
 	ALLOWED(fallocate, BY_FD_JOURNALED, ARG_FD, ARG_INT, ARG_INT, ARG_SIZE),
-	ALLOWED(fchmod, BY_FD_JOURNALED, ARG_FD, ARG_MODE),
-	ALLOWED(fchown, BY_FD_JOURNALED, ARG_FD, ARG_UID, ARG_GID),
+	[__NR_fchmod] = {
+		.name = "fchmod", .type = ACTION_FILE_WRITE, .op = OP_CHMOD,
+		.args = { ARG_FD, ARG_MODE },
+		.undo = UNDO_META, .how = HOW_EMULATE,
+		.note = META_BY_FD,
+	},
+	[__NR_fchown] = {
+		.name = "fchown", .type = ACTION_FILE_WRITE, .op = OP_CHOWN,
+		.args = { ARG_FD, ARG_UID, ARG_GID },
+		.undo = UNDO_META, .how = HOW_EMULATE,
+		.note = META_BY_FD,
+	},
 	[__NR_fsetxattr] = {
 		.name = "fsetxattr", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
 		.args = { ARG_FD, ARG_XATTR_NAME, ARG_XATTR_VALUE, ARG_SIZE, ARG_INT },
@@ -494,7 +494,12 @@ static const struct syscall_row rows[] = {
 		.note = "the attribute name decides: marks of an overlay must not be forged, and "
 			"the name lies in memory",
 	},
-	ALLOWED(fremovexattr, BY_FD_JOURNALED, ARG_FD, ARG_XATTR_NAME),
+	[__NR_fremovexattr] = {
+		.name = "fremovexattr", .type = ACTION_FILE_WRITE, .op = OP_XATTR,
+		.args = { ARG_FD, ARG_XATTR_NAME },
+		.undo = UNDO_META, .how = HOW_EMULATE,
+		.note = META_BY_FD,
+	},
 	ALLOWED(copy_file_range, BY_FD_JOURNALED,
 		ARG_FD, ARG_POINTER, ARG_FD, ARG_POINTER, ARG_SIZE, ARG_INT),
 	ALLOWED(sendfile, BY_FD_JOURNALED, ARG_FD, ARG_FD, ARG_POINTER, ARG_SIZE),

@@ -234,8 +234,9 @@ static int place(struct commit *c, size_t i)
 	if (dir < 0)
 		return commit_failed(c, op, dir, "cannot reach the directory of");
 	commit_temp_name(c, i, temp);
-	int r = is_placed(c, i, dir, leaf) ? clear_temp(dir, temp)
-					   : commit_exchange(dir, temp, dir, leaf, &op->old);
+	int r = !is_placed(c, i, dir, leaf) ? commit_exchange(dir, temp, dir, leaf, &op->old)
+		: op->old.mode              ? commit_exchange_finish(dir, temp, leaf, &op->old)
+					    : clear_temp(dir, temp);
 	return r < 0 ? commit_failed(c, op, r,
 				     r == -ESTALE ? "it was changed meanwhile" : "cannot replace")
 		     : 0;

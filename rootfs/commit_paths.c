@@ -201,6 +201,17 @@ int commit_exchange(int from_dir, const char *temp, int dir, const char *leaf,
 	return renameat2(from_dir, temp, dir, leaf, RENAME_EXCHANGE) < 0 ? -errno : -ESTALE;
 }
 
+int commit_exchange_finish(int dir, const char *temp, const char *leaf,
+			   const struct commit_state *old)
+{
+	struct stat st;
+	if (fstatat(dir, temp, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (commit_state_is(old, &st))
+		return unlinkat(dir, temp, 0) < 0 ? -errno : 0;
+	return renameat2(dir, temp, dir, leaf, RENAME_EXCHANGE) < 0 ? -errno : -ESTALE;
+}
+
 static int sync_dir(int dir)
 {
 	cleanup_fd int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

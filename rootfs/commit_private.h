@@ -90,6 +90,12 @@ int commit_take_away(struct commit *c, size_t op, int dir, const char *name,
  */
 int commit_exchange(int from_dir, const char *temp, int dir, const char *leaf,
 		    const struct commit_state *old);
+/*
+ * After a commit_exchange that may have been killed: what it left at @temp goes if it is @old; another thing,
+ * which had @leaf by then, gets it back. 0 (also: nothing is left), -ESTALE, -errno.
+ */
+int commit_exchange_finish(int dir, const char *temp, const char *leaf,
+			   const struct commit_state *old);
 /* fsync of every directory whose entries changed. */
 int commit_sync_dirs(struct commit *c);
 /* An error about a path. Returns @r. */

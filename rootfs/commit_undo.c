@@ -23,13 +23,28 @@ static int drifted(struct commit *c, size_t i, const char *why, struct commit_un
 	return commit_mark(c, MARK_DRIFTED, i, NULL);
 }
 
+static int clear_name(int dir, const char *name)
+{
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* A pre-image's copy has a name unlike the commit's own: half of one is never taken for what that left. */
+static void copy_name(const struct commit *c, size_t i, char name[static COMMIT_NAME_SIZE])
+{
+	commit_temp_name(c, i, name);
+	strcat(name, "u");
+}
+
+/* Whatever the commit or a killed undo left beside the name. */
 static int clear_temp(struct commit *c, size_t i, int dir)
 {
-	char temp[COMMIT_NAME_SIZE];
+	char temp[COMMIT_NAME_SIZE], copy[COMMIT_NAME_SIZE];
 	commit_temp_name(c, i, temp);
-	if (unlinkat(dir, temp, 0) == 0 || errno == ENOENT)
-		return 0;
-	return unlinkat(dir, temp, AT_REMOVEDIR) < 0 ? -errno : 0;
+	copy_name(c, i, copy);
+	int r = clear_name(dir, temp);
+	return r == 0 ? clear_name(dir, copy) : r;
 }
 
 /* Was something of another type above the step's path, a link perhaps, that is there again by now? */
@@ -73,7 +88,7 @@ static int put_back(struct commit *c, size_t i, int dir, const char *leaf,
 	struct stat st;
 	struct commit_state state;
 	commit_pre_name(i, pre);
-	commit_temp_name(c, i, temp);
+	copy_name(c, i, temp);
 	int r = fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 	if (r == 0 &&
 	    !same_object(&c->plan.ops[i].old, &st)) { /* a copy: known again by its mark */
@@ -84,7 +99,7 @@ static int put_back(struct commit *c, size_t i, int dir, const char *leaf,
 		r = commit_exchange(c->pre, pre, dir, leaf, there);
 	if (r != -EXDEV)
 		return r;
-	r = clear_temp(c, i, dir);
+	r = clear_name(dir, temp);
 	if (r == 0 && fstatat(c->pre, pre, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	if (r == 0)
@@ -118,6 +133,14 @@ static int not_brought_back(struct commit *c, size_t i, int r, struct commit_und
 			    : commit_failed(c, &c->plan.ops[i], r, "cannot bring back");
 }
 
+/* The commit may have been killed after its exchange: then the old one is still there by a second name. */
+static int clear_exchanged(struct commit *c, size_t i, int dir, const char *leaf)
+{
+	char temp[COMMIT_NAME_SIZE];
+	commit_temp_name(c, i, temp);
+	return commit_exchange_finish(dir, temp, leaf, &c->plan.ops[i].old);
+}
+
 /* A file that was put: the old one again, or nothing. */
 static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 {
@@ -138,8 +161,10 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 	if (there && same_object(&g->staged, &st)) {
 		if (!commit_state_is(&g->staged, &st))
 			return drifted(c, i, "changed since the commit", u);
-		int r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
-				     : commit_take_away(c, i, dir, leaf, &g->staged);
+		int r = op->old.mode ? clear_exchanged(c, i, dir, leaf) : 0;
+		if (r == 0)
+			r = op->old.mode ? put_back(c, i, dir, leaf, &g->staged)
+					 : commit_take_away(c, i, dir, leaf, &g->staged);
 		u->restored += r == 0;
 		return r == 0 ? 0 : not_brought_back(c, i, r, u);
 	}

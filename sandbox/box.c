@@ -317,6 +317,21 @@ static int start(struct box_setup *s, struct box *b, struct err *err)
 	return rc;
 }
 
+/* Names below a directory of the host would be found there, before no overlay. */
+static int standard_directories(struct err *err)
+{
+	static const char *const names[] = { "stdin", "stdout", "stderr" };
+	for (int fd = 0; fd <= 2; fd++) {
+		struct stat st;
+		if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+			return err_set(err, EISDIR,
+				       "box: %s is a directory of the host, through which the "
+				       "command could leave the sandbox; redirect it to a file",
+				       names[fd]);
+	}
+	return 0;
+}
+
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 {
 	struct box b = {
@@ -343,6 +358,8 @@ int box_start(const struct box_plan *plan, struct box *ret, struct err *err)
 		return err_set(err, ENAMETOOLONG, "box: the session's path is too long");
 	ret->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc = ret->proc_fd < 0 ? err_sys(err, errno, "box: cannot open /proc") : 0;
+	if (rc == 0)
+		rc = standard_directories(err);
 	if (rc == 0 && plan->net != NET_HOST)
 		rc = box_net_inherited(err);
 	if (rc == 0 && !plan->read_events)

@@ -224,7 +224,9 @@ static int bind_device(const struct builder *b, int dev_fd, const char *name, in
 	if (mknodat(dev_fd, name, S_IFREG | 0644, 0) < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/dev/%s", name);
-	return bind_fd(b, source, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, path);
+	/* read-only is the node: its mode and owner are the host's. The device takes writes all the same. */
+	return bind_fd(b, source, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+		       path);
 }
 
 /*

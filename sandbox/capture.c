@@ -535,13 +535,24 @@ static bool is_named(const struct worker *w, const struct place *p)
 	       st.st_ino == p->st.st_ino && st.st_dev == p->st.st_dev;
 }
 
+/* The layer of an existing object that a record can name. NULL: there is none to be made. */
+static const struct undo_layer *locate_named(struct worker *w, const struct place *p)
+{
+	struct capture *c = w->watch->capture;
+	const struct undo_layer *l = p->nameless ? NULL : locate(c, p, NULL);
+	if (!l || is_named(w, p))
+		return l;
+	c->foreseen = p->st.st_nlink > 0; /* it has another name, which only a search would find */
+	return NULL;
+}
+
 /* truncate, and opens for writing of what is there */
 static int before_content(struct worker *w, enum how_kept how)
 {
 	struct capture *c = w->watch->capture;
 	struct place *p = &w->place[0];
 	cleanup_kept struct kept k = { .fd = -1, .st = p->st };
-	if (!S_ISREG(p->st.st_mode) || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
+	if (!S_ISREG(p->st.st_mode) || !(k.layer = locate_named(w, p)))
 		return 0;
 	k.rel = undo_layer_path(k.layer, p->path);
 	int r = keep(c, &k, how);
@@ -553,10 +564,9 @@ static int before_content(struct worker *w, enum how_kept how)
 /* chmod, chown, utimes, attributes */
 static int before_meta(struct worker *w)
 {
-	struct capture *c = w->watch->capture;
 	const struct place *p = &w->place[0];
 	struct kept k = { .fd = -1, .st = p->st, .content = JOURNAL_CONTENT_NONE };
-	if (!p->exists || !is_named(w, p) || !(k.layer = locate(c, p, NULL)))
+	if (!p->exists || !(k.layer = locate_named(w, p)))
 		return 0;
 	bool attributes = w->row->op == OP_XATTR || w->row->op == OP_CHOWN;
 	return record_object(w, p, &k, attributes && !S_ISLNK(p->st.st_mode) ? p->object_fd : -1,
@@ -669,6 +679,6 @@ void capture_tell(struct worker *w)
 		watch_notice(w->watch, "past undoing: %s of %s (%s)", action_op_name(w->action.op),
 			     w->action.resource,
 			     c->lost ? "what it replaced could not be kept"
-				     : "it was made where none could be expected");
+				     : "no record could be made of it beforehand");
 	c->lost = c->unwritten = false;
 }

@@ -33,9 +33,9 @@ struct capture {
 	/* of the action under way */
 	bool taken;      /* it has a record */
 	uint64_t linked; /* the stash that is the file itself, by a second name; 0 none */
-	bool foreseen;   /* it has none because it was seen to fail */
-	bool lost;       /* its pre-image could not be kept, which nobody was told yet */
-	bool unwritten;  /* it happened without a record, which nobody was told yet */
+	bool foreseen; /* it has none: it was seen to fail, or what it acts on has no name to be found by */
+	bool lost;      /* its pre-image could not be kept, which nobody was told yet */
+	bool unwritten; /* it happened without a record, which nobody was told yet */
 	char names[XATTR_LIST_MAX], value[XATTR_SIZE_MAX];
 };
 

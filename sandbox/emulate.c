@@ -18,6 +18,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/move.h"
+#include "sandbox/outside.h"
 #include "sandbox/reveal.h"
 #include "sandbox/watch.h"
 
@@ -311,21 +312,47 @@ static int prepare_object(struct worker *w, int fixed)
 	return 0;
 }
 
-/* A descriptor's own object: fsetxattr, whose name must be seen */
+/* The object of the caller's descriptor @number, which may be open for reading only. */
+static int pin_descriptor(struct worker *w, int number)
+{
+	int flags = number == AT_FDCWD ? 0 : tracee_fd_flags(w->task, number);
+	if (flags < 0 || (flags & O_PATH))
+		return flags < 0 ? flags : -EBADF;
+	int fd = tracee_dirfd(w->task, number);
+	if (fd < 0)
+		return fd;
+	int r = place_from_fd(&w->watch->env, fd, &w->place[FIRST]);
+	if (r < 0)
+		return r;
+	describe(w, FIRST);
+	if (w->row->op == OP_CHMOD)
+		w->action.mode = (uint32_t)number_arg(w, ARG_MODE);
+	return 0;
+}
+
+/* fchmod, fchown, fsetxattr, fremovexattr */
 static int prepare_descriptor(struct worker *w, int fixed)
 {
 	(void)fixed;
-	int fd = tracee_dirfd(w->task, worker_int(w, 0));
-	if (fd < 0)
-		return fd;
-	struct place *p = &w->place[FIRST];
-	p->object_fd = fd;
-	p->exists = p->magic = true;
-	ssize_t len = place_fd_path(&w->watch->env, fd, p->path, sizeof(p->path));
-	if (len < 0 || fstat(fd, &p->st) < 0)
-		return -EBADF;
-	describe(w, FIRST);
-	return 0;
+	int number = worker_int(w, 0);
+	return number < 0 ? -EBADF : pin_descriptor(w, number);
+}
+
+static bool path_is_null(const struct worker *w)
+{
+	int i = arg_of(w, ARG_PATH, 0);
+	return i >= 0 && w->n.notif.data.args[i] == 0;
+}
+
+/* setxattrat(2), removexattrat(2) */
+static int prepare_object_at(struct worker *w, int fixed)
+{
+	int flags = number_arg(w, ARG_ATFLAGS);
+	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if ((flags & AT_EMPTY_PATH) && path_is_null(w))
+		return pin_descriptor(w, worker_int(w, 0));
+	return prepare_object(w, fixed);
 }
 
 /* The name of our pinned object in /proc/self/fd, which is every worker's directory. */
@@ -402,11 +429,10 @@ static int read_times(struct worker *w, struct timespec ts[2], bool *ret_now)
 
 static int prepare_utime(struct worker *w, int fixed)
 {
-	/* futimesat(fd, NULL) means the descriptor itself */
-	int i = arg_of(w, ARG_PATH, 0);
-	if (i >= 0 && w->n.notif.data.args[i] == 0 && dirfd_for(w, i) != AT_FDCWD)
-		return prepare_descriptor(w, fixed);
-	return prepare_object(w, fixed);
+	/* futimens: no path means the descriptor itself */
+	if (!path_is_null(w) || dirfd_for(w, arg_of(w, ARG_PATH, 0)) == AT_FDCWD)
+		return prepare_object(w, fixed);
+	return number_arg(w, ARG_ATFLAGS) ? -EINVAL : prepare_descriptor(w, fixed);
 }
 
 static int perform_utime(struct worker *w, int fixed)
@@ -518,6 +544,9 @@ static const struct responder {
 	[__NR_linkat]      = {prepare_pair, perform_link, 0},
 	[__NR_renameat2]   = {prepare_pair, perform_rename, 0},
 	[__NR_truncate]    = {prepare_object, perform_truncate, 0},
+	[__NR_fchmod]      = {prepare_descriptor, perform_chmod, 0},
+	[__NR_fchown]      = {prepare_descriptor, perform_chown, 0},
+	[__NR_fremovexattr] = {prepare_descriptor, perform_removexattr, 0},
 	[__NR_fchmodat]    = {prepare_object, perform_chmod, 0},
 	[__NR_fchmodat2]   = {prepare_object, perform_chmod, 0},
 	[__NR_fchownat]    = {prepare_object, perform_chown, 0},
@@ -525,10 +554,10 @@ static const struct responder {
 	[__NR_setxattr]    = {prepare_object, perform_setxattr, 0},
 	[__NR_lsetxattr]   = {prepare_object, perform_setxattr, AT_SYMLINK_NOFOLLOW},
 	[__NR_fsetxattr]   = {prepare_descriptor, perform_setxattr, 0},
-	[__NR_setxattrat]  = {prepare_object, perform_setxattr, 0},
+	[__NR_setxattrat]  = {prepare_object_at, perform_setxattr, 0},
 	[__NR_removexattr] = {prepare_object, perform_removexattr, 0},
 	[__NR_lremovexattr] = {prepare_object, perform_removexattr, AT_SYMLINK_NOFOLLOW},
-	[__NR_removexattrat] = {prepare_object, perform_removexattr, 0},
+	[__NR_removexattrat] = {prepare_object_at, perform_removexattr, 0},
 	// clang-format on
 };
 
@@ -556,15 +585,23 @@ static int emulate(struct worker *w, const struct responder *s)
 		return r;
 	w->action.type = w->row->type;
 	w->action.op = w->row->op;
+	if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)
+		r = outside_check(w, &w->place[FIRST],
+				  w->row->undo == UNDO_META ? OUTSIDE_META : OUTSIDE_CONTENT);
+	if (r < 0)
+		return r;
 	/* Everything was read by number: is it still the task that asked? */
 	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = judge_removal(w);
-	if (r == 0)
+	/* a pipe, a memfd: the sandbox's own. Only a link would give such a thing a name. */
+	bool names = w->row->op == OP_LINK || !w->place[FIRST].nameless;
+	if (r == 0 && names)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
-	watch_touch(w);
+	if (names)
+		watch_touch(w);
 	r = capture_before(w);
 	if (r == 0)
 		r = creds_assume(w);

@@ -122,7 +122,7 @@ static void clear(struct worker *w)
 	for (unsigned i = 0; i < 2; i++) {
 		place_finish(&w->place[i]);
 		w->place[i].path[0] = w->place[i].alias[0] = '\0';
-		w->place[i].exists = w->place[i].magic = false;
+		w->place[i].exists = w->place[i].magic = w->place[i].nameless = false;
 	}
 	memset(&w->action, 0, sizeof(w->action));
 	memset(&w->event.decision, 0, sizeof(w->event.decision));

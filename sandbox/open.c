@@ -17,6 +17,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "sandbox/outside.h"
 #include "sandbox/watch.h"
 
 enum {
@@ -190,7 +191,7 @@ static int open_fast(struct worker *w, const struct request *q)
 	if (!there && fstat(fd, &p->st) < 0)
 		return -errno;
 	p->exists = true;
-	p->magic = false;
+	p->magic = p->nameless = false;
 	p->alias[0] = '\0';
 	describe(w, &q->how);
 	int r = listener_valid(w->listener, w->n.notif.id);
@@ -411,7 +412,7 @@ static int resolve_limited(struct worker *w, const struct request *q)
 {
 	struct place *p = &w->place[0];
 	p->parent_fd = p->object_fd = -1;
-	p->exists = p->magic = false;
+	p->exists = p->magic = p->nameless = false;
 	p->alias[0] = p->leaf[0] = '\0';
 	name_self(w);
 	cleanup_fd int base = *w->path[0] == '/' && !(q->how.resolve & RESOLVE_IN_ROOT)
@@ -422,14 +423,8 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	struct open_how probe = { .flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
 				  .resolve = q->how.resolve & ~(uint64_t)RESOLVE_CACHED };
 	int fd = (int)syscall(SYS_openat2, base, w->path[0], &probe, sizeof(probe));
-	if (fd >= 0) {
-		p->object_fd = fd;
-		p->exists = p->magic = true;
-		if (fstat(fd, &p->st) < 0)
-			return -errno;
-		ssize_t len = place_fd_path(&w->watch->env, fd, p->path, sizeof(p->path));
-		return len < 0 ? (int)len : 0;
-	}
+	if (fd >= 0)
+		return place_from_fd(&w->watch->env, fd, p);
 	if (errno != ENOENT || !(q->how.flags & O_CREAT))
 		return -errno;
 	/* To be made: its directory by the same limits, then the last component there. */
@@ -453,21 +448,6 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	return place_join(dir, leaf, p->path, sizeof(p->path)) ? 0 : -ENAMETOOLONG;
 }
 
-/*
- * What a descriptor link leads to and no path does: a pipe, a socket, an anonymous inode, a memfd. It is
- * the sandbox's own, opened before; there is nothing to decide. A file deleted meanwhile keeps its name.
- */
-static bool nameless(struct place *p)
-{
-	static const char gone[] = " (deleted)";
-	size_t len = strlen(p->path), tail = sizeof(gone) - 1;
-	if (!p->magic || *p->path != '/')
-		return p->magic;
-	if (p->st.st_nlink == 0 && len > tail && strcmp(p->path + len - tail, gone) == 0)
-		p->path[len - tail] = '\0';
-	return strncmp(p->path, "/memfd:", 7) == 0;
-}
-
 static int open_slow(struct worker *w, const struct request *q)
 {
 	struct place *p = &w->place[0];
@@ -487,10 +467,12 @@ static int open_slow(struct worker *w, const struct request *q)
 		return -ENOENT;
 	if (foreign_memory(w, p))
 		return -EACCES;
-	bool unnamed = nameless(p);
+	r = writes(&q->how) ? outside_check(w, p, OUTSIDE_CONTENT) : 0;
+	if (r < 0)
+		return r;
 	describe(w, &q->how);
 	r = listener_valid(w->listener, w->n.notif.id);
-	if (r == 0 && !unnamed)
+	if (r == 0 && !p->nameless)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
@@ -506,7 +488,7 @@ static int open_slow(struct worker *w, const struct request *q)
 		return 1;
 	}
 	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
-	r = unnamed || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
+	r = p->nameless || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
 	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
 	capture_after(w, fd, fd);
 	if (fd < 0) {

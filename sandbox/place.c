@@ -110,16 +110,31 @@ static bool is_itself(const char *leaf)
 	return len == 0 || (len == 1 && leaf[0] == '.');
 }
 
-/* The place that a descriptor of ours names, without a parent to act in. */
-static int place_from_object(const struct place_env *env, int fd, struct place *ret)
+/* A pipe, a socket, an anonymous inode, a memfd (which never has a link, unlike a file called so). */
+static bool no_path_leads_to(const struct place *p)
 {
+	return *p->path != '/' || (p->st.st_nlink == 0 && strncmp(p->path, "/memfd:", 7) == 0);
+}
+
+int place_from_fd(const struct place_env *env, int fd, struct place *ret)
+{
+	static const char gone[] = " (deleted)";
+	ret->parent_fd = -1;
 	ret->object_fd = fd;
-	ret->exists = true;
-	ret->magic = true;
+	ret->exists = ret->magic = true;
+	ret->by_writer = false;
+	ret->leaf[0] = ret->alias[0] = '\0';
 	if (fstat(fd, &ret->st) < 0)
 		return -errno;
 	ssize_t len = place_fd_path(env, fd, ret->path, sizeof(ret->path));
-	return len < 0 ? (int)len : 0;
+	if (len < 0)
+		return (int)len;
+	size_t tail = sizeof(gone) - 1;
+	if (ret->st.st_nlink == 0 && (size_t)len > tail &&
+	    strcmp(ret->path + (size_t)len - tail, gone) == 0)
+		ret->path[(size_t)len - tail] = '\0';
+	ret->nameless = no_path_leads_to(ret);
+	return 0;
 }
 
 /* Must a final link be followed? lookup(2) of removals and renames never does, slash or not. */
@@ -202,6 +217,7 @@ struct walk {
 	int cur; /* O_PATH of where we stand; owned */
 	unsigned links;
 	bool magic;                      /* cur was reached by a magic link just now */
+	bool by_writer;                  /* … of a descriptor that is open for writing */
 	char rest[2 * ACTION_PATH_SIZE]; /* still to be walked */
 };
 
@@ -236,12 +252,21 @@ static bool walk_in_own(const struct walk *w)
 	       strncmp(path, own, (size_t)n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
+/* Of fd/N the link's own mode says how the descriptor is open. proc_pid_fd(5). */
+static bool is_writer(const struct walk *w, const struct stat *link)
+{
+	char path[ACTION_PATH_SIZE];
+	ssize_t len = place_fd_path(w->env, w->cur, path, sizeof(path));
+	return len > 3 && strcmp(path + len - 3, "/fd") == 0 && (link->st_mode & S_IWUSR);
+}
+
 /*
  * exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object. A process may always follow its
  * own; for another's, ours mustn't be the power that opens the way (pid 1's exe is the host's).
  */
-static int walk_jump(struct walk *w, const char *name)
+static int walk_jump(struct walk *w, const char *name, const struct stat *link)
 {
+	w->by_writer = is_writer(w, link);
 	bool own = walk_in_own(w);
 	if (!own)
 		creds_drop_ptrace();
@@ -252,7 +277,7 @@ static int walk_jump(struct walk *w, const char *name)
 }
 
 /* A symbolic link @name in the current directory. 1: the link was a magic one, cur is its object. */
-static int walk_link(struct walk *w, const char *name, int link_fd)
+static int walk_link(struct walk *w, const char *name, int link_fd, const struct stat *link)
 {
 	char target[ACTION_PATH_SIZE];
 	struct stat dir;
@@ -270,7 +295,7 @@ static int walk_link(struct walk *w, const char *name, int link_fd)
 		return walk_expand(w, target);
 	}
 	if (procfs && dir.st_ino != PROC_ROOT_INO)
-		return walk_jump(w, name);
+		return walk_jump(w, name, link);
 	ssize_t len = readlinkat(link_fd, "", target, sizeof(target) - 1);
 	if (len < 0)
 		return -errno;
@@ -310,6 +335,14 @@ static int walk_canonical(struct walk *w, const char *leaf, struct place *ret)
 	return 0;
 }
 
+/* The walk ended with a jump. */
+static int walk_end(struct walk *w, struct place *ret)
+{
+	int r = place_from_fd(w->env, take_fd(&w->cur), ret);
+	ret->by_writer = w->by_writer;
+	return r;
+}
+
 static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 {
 	for (;;) {
@@ -333,7 +366,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 			if (!last)
 				continue;
 			if (w->magic && len == 0)
-				return place_from_object(w->env, take_fd(&w->cur), ret);
+				return walk_end(w, ret);
 			ret->exists = true;
 			strcpy(ret->leaf, ".");
 			ret->parent_fd = -1;
@@ -352,12 +385,12 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 			return -errno;
 		bool link = fd >= 0 && S_ISLNK(st.st_mode);
 		if (link && (!last || follows(flags, slash))) {
-			int r = walk_link(w, name, fd);
+			int r = walk_link(w, name, fd, &st);
 			if (r < 0)
 				return r;
 			w->magic = r == 1;
 			if (r == 1 && last)
-				return place_from_object(w->env, take_fd(&w->cur), ret);
+				return walk_end(w, ret);
 			if (slash && last && strlen(w->rest) + 1 < sizeof(w->rest))
 				strcat(w->rest, "/");
 			continue;
@@ -415,7 +448,7 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 		  const char *path, enum place_flags flags, struct place *ret)
 {
 	ret->parent_fd = ret->object_fd = -1;
-	ret->exists = ret->magic = false;
+	ret->exists = ret->magic = ret->nameless = false;
 	ret->leaf[0] = ret->path[0] = ret->alias[0] = '\0';
 	int r;
 	if (*path == '\0') {
@@ -424,7 +457,7 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 		int fd = tracee_dirfd(task, dirfd);
 		if (fd < 0)
 			return fd;
-		r = place_from_object(env, fd, ret);
+		r = place_from_fd(env, fd, ret);
 	} else {
 		r = resolve_fast(task, dirfd, path, flags, ret);
 		if (r == -ELOOP) {

@@ -19,8 +19,10 @@ struct place {
 	int parent_fd; /* O_PATH; owned. -1 when the object was reached by descriptor alone */
 	int object_fd; /* O_PATH; owned; -1 not opened or nothing there (see exists) */
 	bool exists;
-	bool magic;     /* reached through a /proc link: there is no parent and leaf to act on */
-	struct stat st; /* of the object, when it exists */
+	bool magic;     /* reached by a descriptor: there is no parent and leaf to act on */
+	bool by_writer; /* … one in /proc/PID/fd that is open for writing itself */
+	bool nameless; /* … and no path leads to it: the sandbox's own, nothing to decide or undo */
+	struct stat st;               /* of the object, when it exists */
 	char leaf[NAME_MAX + 4];      /* with its trailing slash if the caller wrote one */
 	char path[ACTION_PATH_SIZE];  /* canonical, absolute */
 	char alias[ACTION_PATH_SIZE]; /* as asked, made absolute; "" when it is the same */
@@ -50,6 +52,12 @@ struct place_env {
 int place_resolve(const struct place_env *env, const struct tracee *task, int dirfd,
 		  const char *path, enum place_flags flags, struct place *ret);
 void place_finish(struct place *p);
+
+/*
+ * The place that @fd (O_PATH; taken over, also on failure) leads to, without a parent to act in. The path
+ * of a file deleted meanwhile is the one it had. 0, -errno; finished like a resolved one.
+ */
+int place_from_fd(const struct place_env *env, int fd, struct place *ret);
 
 /* Opens the object as O_PATH if that was not done yet. 0, -errno. */
 int place_pin(struct place *p);

@@ -371,6 +371,16 @@ int tracee_dirfd(const struct tracee *task, int dirfd)
 	return errno == ENOENT && dirfd != AT_FDCWD ? -EBADF : -errno;
 }
 
+int tracee_fd_flags(const struct tracee *task, int fd)
+{
+	char name[24], text[PROC_STATUS_SIZE];
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	ssize_t len = proc_read(task->dir_fd, name, text, sizeof(text));
+	if (len < 0)
+		return len == -ENOENT ? -EBADF : (int)len;
+	return (int)proc_number(text, "flags", 8);
+}
+
 ssize_t tracee_dirpath(const struct tracee *task, int dirfd, char *buf, size_t size)
 {
 	char name[24];

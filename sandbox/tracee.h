@@ -75,5 +75,7 @@ int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
 int tracee_dirfd(const struct tracee *task, int dirfd);
 /* A duplicate of the descriptor itself (pidfd_getfd of that thread's table). */
 int tracee_getfd(const struct tracee *task, int fd);
+/* Flags of the open file behind a descriptor, as open(2) has them; -EBADF. */
+int tracee_fd_flags(const struct tracee *task, int fd);
 /* Path of descriptor or AT_FDCWD as text, from /proc; length or -errno. */
 ssize_t tracee_dirpath(const struct tracee *task, int dirfd, char *buf, size_t size);

@@ -38,6 +38,7 @@ struct watch {
 	const struct policy *policy;
 	struct listeners listeners;
 	struct place_env env;
+	uint64_t mount_inside; /* found to be the sandbox's own last; 0 none */
 	struct tracees *tracees;
 	struct created created;
 	struct origins origins;

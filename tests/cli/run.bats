@@ -45,6 +45,50 @@ load common
 	[ "${lines[0]}" = "0 1 2 3 " ] # 3 is the directory that ls reads
 }
 
+@test "of files that stdin, stdout and stderr lead to only the content, and as the descriptors are open" {
+	echo original >given && chmod 644 given && touch -d 2001-02-03 given
+	cat >reach.py <<-'EOF'
+		import errno, os, sys
+		link = "/proc/self/fd/0"
+		changes = [
+		    lambda: os.open(link, os.O_WRONLY), lambda: os.open(link, os.O_RDWR),
+		    lambda: os.open("/dev/stdin", os.O_WRONLY | os.O_TRUNC), lambda: os.truncate(link, 0),
+		    lambda: os.open(f"/proc/{os.getpid()}/task/{os.getpid()}/fd/0", os.O_WRONLY | os.O_APPEND),
+		    lambda: os.chmod(link, 0o600), lambda: os.fchmod(0, 0o600), lambda: os.fchown(1, os.getuid(), -1),
+		    lambda: os.utime(link), lambda: os.utime(0), lambda: os.utime(1, ns=(1, 2)),
+		    lambda: os.setxattr(0, "user.a", b"x"), lambda: os.setxattr("/proc/self/fd/1", "user.a", b"x"),
+		    lambda: os.removexattr(1, "user.a")]
+		for n, change in enumerate(changes):
+		    try:
+		        change()
+		        sys.exit(f"change {n} was made")
+		    except OSError as e:
+		        if e.errno != errno.EROFS:
+		            raise
+		print(open(link).read(), end="", flush=True)
+		# its own files are not meant, deleted ones neither
+		own = os.open("own", os.O_CREAT | os.O_WRONLY); reader = os.open("own", os.O_RDONLY)
+		os.fchmod(reader, 0o640); os.utime(reader); os.truncate(f"/proc/self/fd/{reader}", 3)
+		os.unlink("own"); os.write(os.open(f"/proc/self/fd/{reader}", os.O_RDWR), b"x"); os.fchmod(reader, 0o600)
+	EOF
+	box -q -- sh -c 'python3 reach.py && echo reopened >>/dev/stdout && echo truncated >/dev/stderr' \
+		<given >out 2>err
+	[ "$(cat given)" = original ]
+	[ "$(stat -c '%a %y' given | cut -c 1-14)" = "644 2001-02-03" ]
+	[ "$(cat out)" = "$(printf 'original\nreopened')" ]
+	[ "$(cat err)" = truncated ]
+	run box -- true <.
+	[ "$status" -eq 125 ]
+	[[ $output == *"stdin is a directory of the host"* ]]
+}
+
+@test "the host's devices take writes, and keep their mode and owner" {
+	run box -- sh -c 'echo x >/dev/null && head -c 1 /dev/zero | wc -c && chmod "$(stat -c %a /dev/full)" /dev/full'
+	[ "$status" -ne 0 ]
+	[ "${lines[0]}" = 1 ]
+	[[ $output == *"Read-only file system"* ]]
+}
+
 @test "environment: VSANDBOX, the session, --env and no other VSANDBOX_" {
 	export VSANDBOX_SECRET_FLAG=x MINE=ours
 	run box --env A=1 --env MINE -- env
@@ -149,6 +193,33 @@ load common
 		[ "$status" -ne 0 ]
 		[[ $output == *"Permission denied"* ]]
 	done
+}
+
+@test "mounts that come and go while a user's sandboxes start" {
+	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+	dir=$BATS_TEST_TMPDIR/vs
+	mkdir -p "$dir/build/release" "$dir/mounts" "$dir/home"
+	cp "$VSANDBOX"* "$dir/build/release/"
+	cp -r "$BATS_TEST_DIRNAME/../../policies" "$dir/"
+	for d in "$dir" "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"; do chmod a+rx "$d"; done
+	chown 12345 "$dir/home"
+	cat >start.sh <<-'EOF'
+		cd "$1"
+		while [ ! -e done ]; do
+			d=$(mktemp -d mounts/XXXXXX) && chmod 755 "$d" && mount -t tmpfs vsandbox-test "$d" && sleep 0.002
+			umount -l "$d" && rmdir "$d"
+		done &
+		for i in $(seq 12); do
+			setpriv --reuid 12345 --regid 12345 --clear-groups env HOME="$PWD/home" PATH=/usr/bin:/bin \
+				XDG_STATE_HOME="$PWD/home" sh -c 'cd home && exec ../build/release/vsandbox run -q -- true'
+		done
+		touch done
+		wait
+	EOF
+	# they live and die with this namespace
+	run unshare -m --propagation private sh start.sh "$dir" 3>&-
+	# (one that comes after the list was read is refused: its directory cannot be layered without it)
+	[[ $output != *"No such file"* ]]
 }
 
 @test "with the host's network, its abstract sockets stay out of reach and own sockets work" {

@@ -609,6 +609,9 @@ static void times(void)
 	TRY(futimens(fd, set));
 	TIMES("t");
 	TRY(syscall(SYS_utimensat, fd, NULL, omit, 0));
+	TRY(syscall(SYS_utimensat, fd, NULL, omit, AT_EMPTY_PATH));
+	TRY(syscall(SYS_utimensat, AT_FDCWD, NULL, omit, 0));
+	TRY(futimens(-1, omit));
 	TRY(syscall(SYS_utimensat, fd, "", set, AT_EMPTY_PATH));
 	TIMES("t");
 	shut(fd);
@@ -690,6 +693,30 @@ static void attributes(void)
 	TRY(setxattr("g", "user.big", NULL, 0, 0));
 	static char huge[70000];
 	TRY(setxattr("g", "user.huge", huge, sizeof(huge), 0));
+	section("attributes by descriptor");
+	int fds[] = { open("g", O_RDONLY),
+		      open("g", O_WRONLY),
+		      open("g", O_PATH),
+		      open("dir", O_RDONLY | O_DIRECTORY),
+		      memfd_create("m", 0),
+		      open("found/sized", O_RDONLY),
+		      -1 };
+	for (unsigned i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		struct stat st = { 0 };
+		TRY(fchmod(fds[i], 0705));
+		TRY(fchown(fds[i], getuid(), getgid()));
+		TRY(fchown(fds[i], 54321, -1));
+		TRY(fsetxattr(fds[i], "user.by", "fd", 2, 0));
+		TRY(fsetxattr(fds[i], "user.by", "fd", 2, XATTR_CREATE));
+		TRY(fremovexattr(fds[i], "user.by"));
+		TRY(fremovexattr(fds[i], "user.by"));
+		fstat(fds[i], &st);
+		printf("mode %o\n", st.st_mode);
+	}
+	for (unsigned i = 0; i < 6; i++)
+		shut(fds[i]);
+	TRY(fchmod(AT_FDCWD, 0700));
+	TRY(fchown(AT_FDCWD, -1, -1));
 }
 
 static void relative(void)

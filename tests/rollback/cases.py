@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Single promises of journal and rollback, each in a real sandbox. TAP."""
+import hashlib
 import json
 import os
 import subprocess
@@ -172,6 +173,60 @@ def once(box, name):
     check(kept < 16 << 20, name, kept)
 
 
+@case("an append to a large file that shortens it is past undoing; one that clears O_APPEND is undone by length")
+def shortened(box, name):
+    box.run(*PY, """
+import fcntl, os
+for f in "fg": open(f, "wb").write(b"x" * 300000)
+os.ftruncate(os.open("f", os.O_WRONLY | os.O_APPEND), 1000)
+fd = os.open("g", os.O_WRONLY | os.O_APPEND); fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+os.pwrite(fd, b"over", 0); os.pwrite(fd, b"longer", 300000)
+""")
+    code, found, said = box.rollback(2)
+    outcomes = [s["outcome"] for s in found["steps"]]
+    got = [x for x in box.merged().splitlines() if x.startswith("./g ")]
+    check(code == 122 and outcomes == ["undone", "past"] and " s300000 " in got[0], name, f"{code} {outcomes} {said} {got}")
+
+
+@case("what a descriptor opened for writing does belongs to its open", lambda work: write(work + "/src", b"s" * 9000))
+def by_writer(box, name):
+    r = box.run(*PY, """
+import ctypes, hashlib, mmap, os
+libc = ctypes.CDLL(None, use_errno=True)
+ways = {
+    "truncated": lambda fd: os.ftruncate(fd, 10),
+    "punched": lambda fd: libc.fallocate(fd, 3, ctypes.c_long(4096), ctypes.c_long(8192)),
+    "zeroed": lambda fd: libc.fallocate(fd, 16, ctypes.c_long(0), ctypes.c_long(70000)),
+    "copied": lambda fd: os.copy_file_range(os.open("src", os.O_RDONLY), fd, 9000, 0, 5),
+    "sent": lambda fd: os.sendfile(fd, os.open("src", os.O_RDONLY), 0, 9000),
+    "spliced": lambda fd: (lambda p: (os.write(p[1], b"through a pipe"), os.splice(p[0], fd, 14)))(os.pipe()),
+    "mapped": lambda fd: mmap.mmap(fd, 0).__setitem__(slice(0, 3), b"map"),
+    "written": lambda fd: os.pwritev(fd, [b"v" * 5000], 66000),
+}
+for small in (0, 1):
+    for way in ways:
+        first = os.urandom(9999 if small else 99999)
+        with open(f"{way}{small}", "wb") as f: f.write(first)
+        print(f"{way}{small}", hashlib.sha256(first).hexdigest())
+for small in (0, 1):
+    for way, change in ways.items():
+        fd = os.open(f"{way}{small}", os.O_RDWR)
+        before = os.pread(fd, 100000, 0)
+        change(fd)
+        assert os.pread(fd, 100000, 0) != before, way
+""")
+    code, _, said = box.rollback(16)
+    wrong = []
+    for way, first in (x.split() for x in r.stdout.decode().splitlines()):
+        found = subprocess.run(["find", box.session() + "/layers", "-path", f"*upper*/{way}"],
+                               capture_output=True, check=True).stdout.decode().strip()
+        with open(found, "rb") as f:
+            if hashlib.sha256(f.read()).hexdigest() != first:
+                wrong.append(way)
+    check(r.returncode == 0 and r.stdout.count(b"\n") == 16 and code == 0 and not wrong, name,
+          f"{r.stderr.decode()} {code} {said} {wrong}")
+
+
 @case("an append to a large file is kept by its length")
 def appended(box, name):
     box.run(*PY, "open('f','wb').write(b'x' * 3000000); open('f','ab').write(b'more')")
@@ -179,6 +234,35 @@ def appended(box, name):
     code, _, said = box.rollback(1)
     got = [x for x in box.merged().splitlines() if x.startswith("./f ")]
     check(not files and code == 0 and " s3000000 " in got[0], name, f"{files} {code} {said} {got}")
+
+
+@case("a descriptor that only reads changes mode, owner, times and attributes: undone one by one",
+      lambda work: (write(work + "/f", b"old"), os.setxattr(work + "/f", "user.a", b"1")))
+def by_reader(box, name):
+    r = box.run(*PY, """
+import os
+fd = os.open("f", os.O_RDONLY)
+os.fchmod(fd, 0o751); os.fchown(fd, os.getuid(), os.getgid()); os.utime(fd, ns=(1, 2))
+os.setxattr(fd, "user.b", b"2"); os.removexattr(fd, "user.a")
+""")
+    before = box.show()["undoable"]
+    done = [s["outcome"] for s in box.rollback(5)[1].get("steps", [])]
+    again = box.call(os.environ["VSANDBOX"], "diff", "--name-status").stdout
+    check(r.returncode == 0 and before == 5 and done == ["undone"] * 5 and again == b"", name,
+          f"{r.stderr.decode()} {before} {done} {again}")
+
+
+@case("what has no name any more has no record; what has another one is told to be past undoing")
+def unnamed(box, name):
+    r = box.run(*PY, """
+import os
+open("gone", "w"); fd = os.open("gone", os.O_RDONLY); os.unlink("gone"); os.fchmod(fd, 0o600)
+os.fchmod(os.pipe()[0], 0o600); os.fchmod(os.memfd_create("m"), 0o600)
+open("a", "w"); os.link("a", "b"); fd = os.open("a", os.O_RDONLY); os.unlink("a"); os.fchmod(fd, 0o600)
+""")
+    told = [n for n in notices(box) if n.startswith("past undoing: chmod of")]
+    check(r.returncode == 0 and box.show()["undoable"] == 5 and len(told) == 1 and "/a" in told[0], name,
+          f"{r.stderr.decode()} {box.show()['undoable']} {told}")
 
 
 @case("mode rollback: refused, undone, ended with 120 where nobody answers",

@@ -92,9 +92,6 @@ static int written(const char *path, int flags, mode_t mode)
 	/* of an append only the length is kept: see docs/decisions/journal.md */
 	if (pick(10) == 0 && !(flags & O_APPEND))
 		ftruncate(fd, (off_t)length());
-	if (pick(20) == 0)
-		futimens(fd,
-			 (struct timespec[]){ { pick(1000), 1 }, { pick(100000), pick(1000) } });
 	close(fd);
 	return 0;
 }
@@ -122,12 +119,41 @@ static int nameless(const char *path)
 	return r;
 }
 
+/* Through a descriptor that only reads. */
+static int by_reader(const char *path, const struct timespec times[2])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	int r = -1;
+	if (fd < 0)
+		return -1;
+	switch (pick(5)) {
+	case 0:
+		r = fstat(fd, &st) ? -1 : fchmod(fd, st.st_mode ^ 0001);
+		break;
+	case 1:
+		r = fchown(fd, getuid() ? getuid() : pick(4), getuid() ? getgid() : pick(4));
+		break;
+	case 2:
+		r = futimens(fd, times);
+		break;
+	case 3:
+		r = fsetxattr(fd, "user.a", "by descriptor", pick(13), 0);
+		break;
+	default:
+		r = fremovexattr(fd, "user.a");
+		break;
+	}
+	close(fd);
+	return r;
+}
+
 static const char *mutate(void)
 {
 	static const mode_t file_modes[] = { 0644, 0600, 0755, 0444, 0640, 0664, 04755, 02755 };
 	static char said[400];
 	char a[100], b[100], value[300];
-	unsigned kind = pick(27);
+	unsigned kind = pick(28);
 	struct timespec times[2] = { { pick(2000000000), pick(1000000000) },
 				     { pick(2000000000), pick(1000000000) } };
 	int r = -1;
@@ -203,6 +229,9 @@ static const char *mutate(void)
 		break;
 	case 26:
 		r = nameless(a);
+		break;
+	case 27:
+		r = by_reader(a, times);
 		break;
 	}
 	sprintf(said, "%u %s %s = %d", kind, a, b, r);
