@@ -23,8 +23,8 @@
 
 enum {
 	DNS_PORT = 53,
-	MESSAGES_MAX =
-		64, /* of a sendmmsg whose addresses are looked at; others reach nothing new */
+	MESSAGES_MAX = 1024,   /* of a sendmmsg: the kernel takes no more, UIO_MAXIOV */
+	DESTINATIONS_MAX = 64, /* new ones of one call */
 };
 
 /* Ports that speak a database's protocol: seen as such even before statements are. */
@@ -237,67 +237,98 @@ void reach_connect(struct worker *w, const struct sockaddr *sa, size_t len)
 	      !(caller.flags & O_NONBLOCK));
 }
 
-/* The address of one message header in the caller's memory. false: none, or none of the internet. */
-static bool message_address(struct worker *w, const struct msghdr *h, struct net_address *ret)
+/*
+ * The address of one message in the caller's memory. 1; 0: none, or none of the internet; else what
+ * the kernel would answer: -EFAULT, -EINVAL.
+ */
+static int message_address(struct worker *w, uint64_t at, size_t len, struct net_address *ret)
 {
 	struct sockaddr_storage sa = { 0 };
-	if (!h->msg_name || !h->msg_namelen || h->msg_namelen > sizeof(sa))
-		return false;
-	if (tracee_read(w->task->tid, (uint64_t)(uintptr_t)h->msg_name, &sa, h->msg_namelen) < 0)
-		return false;
+	if (!at || !len)
+		return 0;
+	int r = tracee_read(w->task->tid, at, &sa, len);
+	if (r < 0)
+		return r;
 	/* AF_UNSPEC is AF_INET to a UDP socket. */
-	if (sa.ss_family == AF_UNSPEC && h->msg_namelen >= sizeof(struct sockaddr_in))
+	if (sa.ss_family == AF_UNSPEC && len >= sizeof(struct sockaddr_in))
 		sa.ss_family = AF_INET;
-	return net_address_parse((const struct sockaddr *)&sa, h->msg_namelen, ret) == 0;
+	return net_address_parse((const struct sockaddr *)&sa, len, ret) == 0;
 }
 
-/* Destinations named that are not open yet. Their number, or -EFAULT. */
-static int new_destinations(struct worker *w, struct net_address to[static MESSAGES_MAX])
+/* What the messages of one call name and nobody has opened yet. */
+struct destinations {
+	struct net_address to[DESTINATIONS_MAX];
+	unsigned count;
+};
+
+/* Puts the address of one message into @d. 0, or -errno to answer. */
+static int add_destination(struct worker *w, uint64_t at, size_t len, struct destinations *d)
+{
+	struct network *n = w->watch->network;
+	struct net_address a;
+	int r = message_address(w, at, len, &a);
+	if (r <= 0 || stays_inside(w->watch, &a) || (n && network_is_open(n, &a)))
+		return r < 0 ? r : 0;
+	for (unsigned i = 0; i < d->count; i++)
+		if (net_address_equal(&d->to[i], &a))
+			return 0;
+	if (d->count == DESTINATIONS_MAX)
+		return -ENOBUFS;
+	d->to[d->count++] = a;
+	return 0;
+}
+
+/* As add_destination, of a message header: its length of the name is read as the kernel reads it. */
+static int add_header(struct worker *w, uint64_t at, struct destinations *d)
+{
+	struct msghdr h;
+	int r = tracee_read(w->task->tid, at, &h, sizeof(h));
+	if (r < 0)
+		return r;
+	if (h.msg_name && (int)h.msg_namelen < 0)
+		return -EINVAL;
+	size_t len = h.msg_namelen < sizeof(struct sockaddr_storage)
+			     ? h.msg_namelen
+			     : sizeof(struct sockaddr_storage);
+	return add_destination(w, (uint64_t)(uintptr_t)h.msg_name, len, d);
+}
+
+/* Destinations named that are not open yet. 0, or -errno to answer. */
+static int new_destinations(struct worker *w, struct destinations *d)
 {
 	const __u64 *args = w->n.notif.data.args;
-	unsigned messages = 1, count = 0;
-	uint64_t at = args[1];
-	struct mmsghdr h = { 0 };
+	unsigned count = 1;
+	int r = 0;
 	if (w->n.notif.data.nr == __NR_sendto) {
-		union {
-			uint64_t address;
-			void *pointer;
-		} name = { .address = args[4] };
-		h.msg_hdr.msg_name = name.pointer;
-		h.msg_hdr.msg_namelen = (socklen_t)worker_int(w, 5);
-	} else if (w->n.notif.data.nr == __NR_sendmmsg) {
-		unsigned given = (unsigned)worker_int(w, 2);
-		messages = given < MESSAGES_MAX ? given : MESSAGES_MAX;
+		int len = worker_int(w, 5);
+		if (len < 0 || (size_t)len > sizeof(struct sockaddr_storage))
+			return -EINVAL;
+		return add_destination(w, args[4], (size_t)len, d);
 	}
-	for (unsigned i = 0; i < messages; i++, at += sizeof(h)) {
-		struct net_address *a = &to[count];
-		size_t len = messages > 1 ? sizeof(h) : sizeof(h.msg_hdr);
-		if (w->n.notif.data.nr != __NR_sendto && tracee_read(w->task->tid, at, &h, len) < 0)
-			return -EFAULT;
-		if (!message_address(w, &h.msg_hdr, a) || stays_inside(w->watch, a) ||
-		    (w->watch->network && network_is_open(w->watch->network, a)))
-			continue;
-		bool known = false;
-		for (unsigned k = 0; k < count; k++)
-			known |= net_address_equal(&to[k], a);
-		count += !known;
+	if (w->n.notif.data.nr == __NR_sendmmsg) {
+		count = (unsigned)worker_int(w, 2);
+		count = count < MESSAGES_MAX ? count : MESSAGES_MAX;
 	}
-	return (int)count;
+	/* One that cannot be read fails the call before any is sent; the kernel would send those before it. */
+	for (unsigned i = 0; r == 0 && i < count; i++)
+		r = add_header(w, args[1] + i * sizeof(struct mmsghdr), d);
+	return r;
 }
 
 void reach_send(struct worker *w)
 {
-	struct net_address to[MESSAGES_MAX];
+	struct destinations d = { .count = 0 };
 	struct caller caller;
-	int count = new_destinations(w, to);
-	if (count <= 0) {
-		/* Memory that cannot be read names nothing that is not open already. */
+	int unread = new_destinations(w, &d);
+	if (unread == 0 && !d.count) {
 		go_on(w);
 		return;
 	}
 	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
+	if (r == 0) /* a descriptor that is none comes first, as in the kernel */
+		r = unread;
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
@@ -307,18 +338,18 @@ void reach_send(struct worker *w)
 		return;
 	}
 	/* One call in a hundred thousand names several: all but the last are opened without waiting. */
-	for (int i = 0; i + 1 < count; i++) {
-		describe_named(w, &to[i], OP_SEND);
+	for (unsigned i = 0; i + 1 < d.count; i++) {
+		describe_named(w, &d.to[i], OP_SEND);
 		r = watch_decide(w);
 		if (r == 0) {
 			watch_done(w, EVENT_RESULT_PENDING);
 			if (w->watch->network)
-				r = network_prepare(w->watch->network, w, &to[i]);
+				r = network_prepare(w->watch->network, w, &d.to[i]);
 		}
 		if (r < 0) {
 			worker_answer(w, r);
 			return;
 		}
 	}
-	reach(w, &to[count - 1], OP_SEND, BROKER_UDP, !(caller.flags & O_NONBLOCK));
+	reach(w, &d.to[d.count - 1], OP_SEND, BROKER_UDP, !(caller.flags & O_NONBLOCK));
 }

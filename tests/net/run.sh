@@ -9,6 +9,7 @@ set -u
 # shellcheck source=tests/net/internet.sh
 . tests/net/internet.sh
 VSANDBOX=${VSANDBOX:-$PWD/build/release/vsandbox}
+NET_BIN=${NET_BIN:-$PWD/build/release/tests/net}
 uid=0
 [ "${1:-}" != --uid ] || uid=$2
 if [ "$(id -u)" -ne 0 ]; then
@@ -34,6 +35,7 @@ mkdir -m 777 "$work/home"
 # The host's names: one is allowed, one is not. /etc/hosts is another file in this suite's mounts only.
 printf '127.0.0.1 localhost\n::1 localhost\n203.0.113.10 from-file.good.example\n203.0.113.66 from-file.evil.example\n' >"$work/hosts"
 cp tests/net/client.py "$work/client.py"
+cp "$NET_BIN/messages" "$work/messages"
 
 as_user() {
 	if [ "$uid" -eq 0 ]; then
@@ -150,7 +152,13 @@ inside 'sendto' 'one 203.0.113.10 7007' udp_sendto
 inside 'connected' 'two' udp_connected
 inside 'sendmsg and sendmmsg' 'three four' udp_messages
 inside 'IPv6' 'six' udp6
-inside 'not allowed' 'EPERM EPERM' udp_denied
+for part in headers addresses vectors long last; do
+	host "$work/messages" $part >"$work/native"
+	tap_is "messages nobody sends end as outside: $part" \
+		"$(box -q --allow-hosts 203.0.113.10 -- "$work/messages" $part)" "$(cat "$work/native")"
+done
+is 'a vector of which one message cannot be read sends none' EFAULT "$work/messages" partial
+tap_is 'where the kernel sends what comes before it' "$(host "$work/messages" partial)" one
 
 # Ports.
 host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099 >/dev/null 2>&1 &
