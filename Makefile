@@ -242,6 +242,8 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 # The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
+# Ways out that begin with a socket in hand; what begins without one is the same with handover.
+HANDOVER_ATTACKS := dissolved fast_open flip_tcp swap_fd swap_connected
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
 	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
@@ -266,10 +268,12 @@ commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
+net-leak-handover $(CHECK) tests/net/leak.sh --handover $(HANDOVER_ATTACKS)
 attach $(CHECK) tests/attach/run.sh $(6)
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
+net-leak-handover-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID) --handover $(HANDOVER_ATTACKS)
 uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)
 commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)

@@ -128,7 +128,7 @@ static void on_need_socket(struct network *n, const struct broker_packet *p)
 	network_tell(n, &m, NULL, &fd, fd >= 0);
 }
 
-static void on_packet(struct network *n, const struct broker_packet *p)
+static void on_packet(struct network *n, struct broker_packet *p)
 {
 	switch ((enum broker_type)p->m.type) {
 	case BROKER_DIALLED:
@@ -154,6 +154,9 @@ static void on_packet(struct network *n, const struct broker_packet *p)
 	case BROKER_NEED_SOCKET:
 		on_need_socket(n, p);
 		break;
+	case BROKER_LENT:
+		network_lend_told(n, p);
+		break;
 	case BROKER_READY:
 	case BROKER_UNABLE:
 	case BROKER_SETUP:
@@ -166,6 +169,7 @@ static void on_packet(struct network *n, const struct broker_packet *p)
 	case BROKER_SOCKET:
 	case BROKER_FINISH:
 	case BROKER_CUT:
+	case BROKER_LEND:
 	case BROKER_TYPE_COUNT:
 		break;
 	}
@@ -177,6 +181,7 @@ static void lost(struct network *n)
 	scope_close(&n->fd);
 	n->fd = -1;
 	network_connection_refuse_held(n);
+	pthread_cond_broadcast(&n->lent);
 	if (!n->watch->closing)
 		watch_notice(n->watch, "the network broker died: every destination is refused "
 				       "from now on");
@@ -308,6 +313,7 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 	n->cookie = cookie_of(probe);
 	n->names = names_new();
 	pthread_mutex_init(&n->lock, NULL);
+	pthread_cond_init(&n->lent, NULL);
 	if (!n->names || !n->cookie || pipe2(n->wake_fd, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_sys(err, ENOMEM, "network");
 	if (plan->hosts)
@@ -317,6 +323,8 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 	int r = set_up_broker(n, plan, err);
 	if (r == 0)
 		r = await_ready(n, err);
+	if (r == 0 && box_hands_over(watch->plan->box))
+		network_lend_start(n);
 	if (r < 0)
 		return r;
 	pthread_attr_t attr;

@@ -1,6 +1,7 @@
 /* What is open inside, and what is on its way: openings, connections, and the calls that are held for them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,34 @@ static void unhold(struct network *n, struct connection *c)
 		break;
 	}
 	scope_close(&c->task.dir_fd);
-	c->task.dir_fd = -1;
+	scope_close(&c->call_fd);
+	c->task.dir_fd = c->call_fd = -1;
 	c->notif_id = 0;
+}
+
+/* Makes the held call, or looks how it is getting on. 0, -errno to answer, 1 not yet. */
+static int make_call(struct connection *c)
+{
+	int status = fcntl(c->call_fd, F_GETFL), r = 0, error = 0;
+	socklen_t len = sizeof(error);
+	struct pollfd p = { .fd = c->call_fd, .events = POLLOUT };
+	if (!c->calling) {
+		/* The flags are shared with the caller, who sleeps in this very call. */
+		if (c->call_blocks)
+			fcntl(c->call_fd, F_SETFL, status | O_NONBLOCK);
+		r = connect(c->call_fd, (struct sockaddr *)&c->call_to, c->call_len) < 0 ? -errno
+											 : 0;
+		if (c->call_blocks)
+			fcntl(c->call_fd, F_SETFL, status);
+	} else {
+		r = -EINPROGRESS;
+	}
+	if (r != -EINPROGRESS || !c->call_blocks)
+		return r;
+	c->calling = true;
+	if (poll(&p, 1, 0) != 1)
+		return 1; /* our listener has a full queue */
+	return getsockopt(c->call_fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
 }
 
 /* Lets the held call go on (0) or fail. */
@@ -86,10 +113,15 @@ static void release(struct network *n, struct connection *c, int64_t error)
 {
 	if (!c->notif_id)
 		return;
-	if (error == 0)
+	if (error == 0 && c->call_fd < 0) {
 		listener_continue(c->listener, c->notif_id);
-	else
+	} else {
+		if (error == 0)
+			error = make_call(c);
+		if (error > 0)
+			return;
 		listener_answer(c->listener, c->notif_id, error);
+	}
 	unhold(n, c);
 }
 
@@ -124,7 +156,7 @@ static struct connection *new_connection(struct network *n, const struct worker 
 	if (!c)
 		return NULL;
 	c->id = ++n->last_connection;
-	c->task.dir_fd = -1;
+	c->task.dir_fd = c->call_fd = -1;
 	c->action = (struct action){ .type = a->type,
 				     .op = a->op,
 				     .port = a->port,
@@ -147,8 +179,18 @@ static struct connection *new_connection(struct network *n, const struct worker 
 	return c;
 }
 
-static void hold(struct network *n, struct connection *c, struct worker *w, bool blocking)
+static void hold(struct network *n, struct connection *c, struct worker *w, bool blocking,
+		 const struct net_address *to, int *call_fd)
 {
+	int family = to->family;
+	socklen_t len = sizeof(family);
+	c->call_fd = take_fd(call_fd);
+	c->call_blocks = blocking;
+	if (c->call_fd >= 0) {
+		getsockopt(c->call_fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+		c->call_len = net_address_sockaddr_as(to, family, &c->call_to);
+	}
+
 	c->notif_id = w->n.notif.id;
 	c->listener = w->listener;
 	c->deadline_ms = blocking ? UINT64_MAX : network_now_ms() + NETWORK_HOLD_MS;
@@ -170,10 +212,21 @@ static const char *host_of(const struct action *a, char *text, size_t size)
 	return text;
 }
 
+/* connect(2) of a datagram socket waits for nobody. */
+static int call_at_once(const struct net_address *to, int fd)
+{
+	struct sockaddr_storage sa;
+	int family = to->family;
+	socklen_t len = sizeof(family);
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+	len = net_address_sockaddr_as(to, family, &sa);
+	return connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : NETWORK_DONE;
+}
+
 enum holding { HOLD_NOT, HOLD_SHORTLY, HOLD_BLOCKING };
 
 static int open_locked(struct network *n, struct worker *w, const struct net_address *to,
-		       enum broker_transport transport, enum holding holding)
+		       enum broker_transport transport, enum holding holding, int *call_fd)
 {
 	int type = transport == BROKER_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	char name[DNS_NAME_SIZE];
@@ -182,7 +235,7 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 	if (n->fd < 0)
 		return -ENETDOWN;
 	if (o && transport == BROKER_UDP) /* bound already: what is sent waits for the broker */
-		return NETWORK_OPEN;
+		return *call_fd < 0 ? NETWORK_OPEN : call_at_once(to, *call_fd);
 	if (!o) {
 		fd = bound_socket_soon(to, type);
 		if (fd < 0)
@@ -220,15 +273,17 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 	}
 	if (holding == HOLD_NOT)
 		return NETWORK_OPEN;
-	hold(n, c, w, holding == HOLD_BLOCKING);
+	hold(n, c, w, holding == HOLD_BLOCKING, to, call_fd);
 	return NETWORK_HELD;
 }
 
 int network_open(struct network *n, struct worker *w, const struct net_address *to,
-		 enum broker_transport transport, bool blocking)
+		 enum broker_transport transport, int status, int call_fd)
 {
+	cleanup_fd int fd = call_fd;
 	pthread_mutex_lock(&n->lock);
-	int r = open_locked(n, w, to, transport, blocking ? HOLD_BLOCKING : HOLD_SHORTLY);
+	int r = open_locked(n, w, to, transport, status & O_NONBLOCK ? HOLD_SHORTLY : HOLD_BLOCKING,
+			    &fd);
 	pthread_mutex_unlock(&n->lock);
 	if (r != -EADDRINUSE)
 		return r;
@@ -241,7 +296,7 @@ int network_open(struct network *n, struct worker *w, const struct net_address *
 int network_prepare(struct network *n, struct worker *w, const struct net_address *to)
 {
 	pthread_mutex_lock(&n->lock);
-	int r = open_locked(n, w, to, BROKER_UDP, HOLD_NOT);
+	int none = -1, r = open_locked(n, w, to, BROKER_UDP, HOLD_NOT, &none);
 	pthread_mutex_unlock(&n->lock);
 	return r < 0 ? r : 0;
 }
@@ -306,7 +361,9 @@ void network_connection_look(struct network *n, uint64_t now)
 	struct connection *next;
 	for (struct connection *c = n->held; c; c = next) {
 		next = c->next_held;
-		if (now >= c->deadline_ms) {
+		if (c->calling)
+			release(n, c, 0);
+		else if (now >= c->deadline_ms) {
 			release(n, c,
 				0); /* what comes of it the connection itself will network_tell */
 			continue;

@@ -14,7 +14,7 @@
 #include "net/names.h"
 #include "sandbox/network.h"
 
-enum { NETWORK_BUCKETS = 1024, NETWORK_VERDICTS = 16 };
+enum { NETWORK_BUCKETS = 1024, NETWORK_VERDICTS = 16, NETWORK_SPARES = 4 };
 
 struct opening;
 
@@ -27,6 +27,11 @@ struct connection {
 	const struct listener *listener; /* that it came from */
 	uint64_t deadline_ms;
 	struct tracee task; /* of a held blocking call: with a handle of its own */
+	/* Of a held call that is made here: a duplicate of its socket, owned; -1: the kernel makes it. */
+	int call_fd;
+	struct sockaddr_storage call_to;
+	socklen_t call_len;
+	bool call_blocks, calling; /* calling: made, and in progress */
 	struct opening *opening;
 	unsigned standing;            /* statements that may pass unasked, as last granted */
 	bool waiting;                 /* counted in opening->waiting */
@@ -59,6 +64,11 @@ struct network {
 	uint32_t last_opening;
 	struct verdict_memory verdicts[NETWORK_VERDICTS];
 	unsigned next_verdict;
+	/* sockets of the host to be handed over, [0] of IPv4, [1] of IPv6; owned */
+	int spares[2][NETWORK_SPARES];
+	unsigned spare_count[2];
+	int lend_errors[2]; /* errno of the last answer; 0 none */
+	pthread_cond_t lent;
 	struct broker_packet packet; /* of the thread */
 };
 
@@ -85,6 +95,10 @@ void network_connection_look(struct network *n, uint64_t now_ms);
 void network_connection_sweep(struct network *n, uint64_t now_ms);
 /* Milliseconds until the next held call is to be looked at. */
 int network_connection_wait_ms(const struct network *n);
+
+/* network_lend.c: asks for the first sockets of the host; takes one that was lent. */
+void network_lend_start(struct network *n);
+void network_lend_told(struct network *n, struct broker_packet *p);
 
 /* network_names.c: a name the agent asks for; what it leads to. */
 void network_names_asked(struct network *n, const struct broker_packet *p);

@@ -2,7 +2,8 @@
  * Calls in a network of the sandbox's own. The verdict is made on a copy of the
  * address, then the call goes on with whatever is in memory by then: CONTINUE is safe because the box
  * enforces the same rule. Nothing can be met there but the agent's own sockets and those
- * the monitor opened, and a connection that meets one of these without a verdict is reset.
+ * the monitor opened, and a connection that meets one of these without a verdict is reset. Where the agent may
+ * hold sockets of the host as well (sandbox/handover.h) no connect(2) goes on: each is made here.
  */
 #include "sandbox/reach.h"
 
@@ -19,6 +20,8 @@
 #include <asm/unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/connect.h"
+#include "sandbox/handover.h"
 #include "sandbox/network.h"
 
 enum {
@@ -119,23 +122,43 @@ static void go_on(struct worker *w)
 	listener_continue(w->listener, w->n.notif.id);
 }
 
+/*
+ * connect(2) with an address that meets nothing but the agent's own. Where it may hold sockets of another
+ * network the kernel must not make the call: which socket it is made on could change meanwhile.
+ */
+static void connect_on(struct worker *w, const struct sockaddr *sa, size_t len)
+{
+	if (box_hands_over(w->watch->plan->box))
+		connect_here(w, sa, len);
+	else
+		go_on(w);
+}
+
 /* What the caller's socket is. -errno to answer. */
 struct caller {
+	int fd; /* a duplicate; owned */
 	int type, flags;
+	bool own;  /* of the sandbox's network; another would take the call out of the box */
 	bool idle; /* a stream that is not connected and not about to be */
 };
+
+static void finish_caller(struct caller *c)
+{
+	scope_close(&c->fd);
+	c->fd = -1;
+}
+
 static int look_at_socket(struct worker *w, struct caller *ret)
 {
-	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	int fd = tracee_getfd(w->task, worker_int(w, 0));
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(ret->type);
+	*ret = (struct caller){ .fd = fd };
 	if (fd < 0)
 		return -EBADF;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &ret->type, &len) < 0)
 		return -errno;
-	/* A socket of another network would take the call out of the box. */
-	if (w->watch->network && !network_owns(w->watch->network, fd))
-		return -EPERM;
+	ret->own = !w->watch->network || network_owns(w->watch->network, fd);
 	ret->flags = fcntl(fd, F_GETFL);
 	len = sizeof(info);
 	ret->idle = ret->type != SOCK_STREAM ||
@@ -144,9 +167,9 @@ static int look_at_socket(struct worker *w, struct caller *ret)
 	return 0;
 }
 
-/* Decides on @to and opens it. Answers the notification, unless it is held. */
+/* Decides on @to and opens it. Answers the notification, unless it is held. May take @caller's descriptor. */
 static void reach(struct worker *w, const struct net_address *to, enum action_op op,
-		  enum broker_transport transport, bool blocking)
+		  enum broker_transport transport, struct caller *caller)
 {
 	struct network *n = w->watch->network;
 	describe_named(w, to, op);
@@ -162,9 +185,21 @@ static void reach(struct worker *w, const struct net_address *to, enum action_op
 		go_on(w);
 		return;
 	}
-	r = network_open(n, w, to, transport, blocking);
+	if (transport == BROKER_TCP && handover_wanted(w, to)) {
+		r = handover_connect(w, caller->fd, to);
+		if (r != HANDOVER_NOT) {
+			/* Before the answer: epoll sets must have forgotten what was replaced. */
+			finish_caller(caller);
+			worker_answer(w, r);
+			return;
+		}
+	}
+	bool here = op == OP_CONNECT && box_hands_over(w->watch->plan->box);
+	r = network_open(n, w, to, transport, caller->flags, here ? take_fd(&caller->fd) : -1);
 	if (r == NETWORK_OPEN)
 		go_on(w);
+	else if (r == NETWORK_DONE)
+		worker_answer(w, 0);
 	else if (r < 0)
 		worker_answer(w, r);
 }
@@ -176,7 +211,7 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 	struct sockaddr_un un = { 0 };
 	char path[sizeof(un.sun_path) + 1] = "";
 	if (len > sizeof(un) || len <= sizeof(sa_family_t) || !watch->policy->allow_unix.count) {
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	memcpy(&un, sa, len);
@@ -189,7 +224,7 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 			granted |= pattern_matches(&watch->policy->allow_unix.items[i].pattern,
 						   p->path);
 	if (!granted) { /* a socket of the sandbox's own, or none */
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	w->action = (struct action){ .type = ACTION_NETWORK_REQUEST,
@@ -203,38 +238,39 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 		return;
 	}
 	watch_done(w, EVENT_RESULT_PENDING);
-	go_on(w);
+	connect_on(w, sa, len);
 }
 
 void reach_connect(struct worker *w, const struct sockaddr *sa, size_t len)
 {
 	struct net_address to;
-	struct caller caller;
+	__attribute__((cleanup(finish_caller))) struct caller caller = { .fd = -1 };
 	int r = net_address_parse(sa, len, &to);
 	if (r < 0) { /* other families; what the kernel refuses */
 		if (len >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX)
 			reach_unix(w, sa, len);
 		else
-			go_on(w);
+			connect_on(w, sa, len);
 		return;
 	}
 	if (stays_inside(w->watch, &to)) {
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
+	if (r == 0 && !caller.own)
+		r = caller.type == SOCK_STREAM ? handover_state(caller.fd) : -EPERM;
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
 	}
 	if (!caller.idle) { /* EISCONN, EALREADY: no new connection comes of it */
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
-	reach(w, &to, OP_CONNECT, caller.type == SOCK_STREAM ? BROKER_TCP : BROKER_UDP,
-	      !(caller.flags & O_NONBLOCK));
+	reach(w, &to, OP_CONNECT, caller.type == SOCK_STREAM ? BROKER_TCP : BROKER_UDP, &caller);
 }
 
 /*
@@ -318,7 +354,7 @@ static int new_destinations(struct worker *w, struct destinations *d)
 void reach_send(struct worker *w)
 {
 	struct destinations d = { .count = 0 };
-	struct caller caller;
+	__attribute__((cleanup(finish_caller))) struct caller caller = { .fd = -1 };
 	int unread = new_destinations(w, &d);
 	if (unread == 0 && !d.count) {
 		go_on(w);
@@ -337,6 +373,10 @@ void reach_send(struct worker *w)
 		go_on(w);
 		return;
 	}
+	if (!caller.own) {
+		worker_answer(w, -EPERM);
+		return;
+	}
 	/* One call in a hundred thousand names several: all but the last are opened without waiting. */
 	for (unsigned i = 0; i + 1 < d.count; i++) {
 		describe_named(w, &d.to[i], OP_SEND);
@@ -351,5 +391,5 @@ void reach_send(struct worker *w)
 			return;
 		}
 	}
-	reach(w, &d.to[d.count - 1], OP_SEND, BROKER_UDP, !(caller.flags & O_NONBLOCK));
+	reach(w, &d.to[d.count - 1], OP_SEND, BROKER_UDP, &caller);
 }
