@@ -13,6 +13,9 @@
 #include "base/err.h"
 #include "base/verdict.h"
 
+/* Protocol of a connection_end whose socket was the host's own: it was only begun, and nobody counts its bytes. */
+#define EVENT_HANDED_OVER "tcp, handed over"
+
 enum event_kind {
 	EVENT_SESSION_START,
 	EVENT_ACTION,
@@ -40,14 +43,15 @@ struct event {
 	uint64_t seq; /* 1, 2, … within a session */
 	uint64_t mono_ns, wall_ns;
 	int32_t result;
-	const char *syscall;          /* name; NULL none */
-	const char *text;             /* notice, sample: what; NULL none */
-	uint64_t ambient_count;       /* session_end and notices: ambient actions so far */
-	int32_t status;               /* process exit, session end: wait status */
-	uint64_t bytes_out, bytes_in; /* connection_end: from the agent, to it */
-	uint32_t repeats;             /* kind ACTION: more of its class, under the same verdict */
-	struct action action;         /* kind ACTION and PROCESS_EXIT (pid, program) */
-	struct decision decision;     /* kind ACTION */
+	const char *syscall;    /* name; NULL none */
+	const char *text;       /* notice, sample: what; NULL none */
+	uint64_t ambient_count; /* session_end and notices: ambient actions so far */
+	int32_t status;         /* process exit, session end: wait status */
+	uint64_t bytes_out,
+		bytes_in;         /* connection_end: from the agent, to it; 0 where handed over */
+	uint32_t repeats;         /* kind ACTION: more of its class, under the same verdict */
+	struct action action;     /* kind ACTION and PROCESS_EXIT (pid, program) */
+	struct decision decision; /* kind ACTION */
 };
 
 const char *event_kind_name(enum event_kind kind);

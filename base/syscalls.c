@@ -1002,7 +1002,13 @@ static const struct syscall_row rows[] = {
 		.note = "a datagram can name its destination; TCP Fast Open would connect "
 			"without connect(2), and every message of the vector names its own",
 	},
-	ALLOWED(listen, OWN_NET, ARG_FD, ARG_INT),
+	[__NR_listen] = {
+		.name = "listen", .type = ACTION_NETWORK_REQUEST, .op = OP_BIND,
+		.args = { ARG_FD, ARG_INT },
+		.how = HOW_CONNECT,
+		.note = "harmless in a private network namespace; made by the monitor where the "
+			"caller may hold a socket of the host's",
+	},
 	ALLOWED(accept, OWN_NET, ARG_FD, ARG_POINTER, ARG_POINTER),
 	ALLOWED(accept4, OWN_NET, ARG_FD, ARG_POINTER, ARG_POINTER, ARG_INT),
 	ALLOWED(shutdown, OWN_NET, ARG_FD, ARG_INT),

@@ -33,6 +33,7 @@ void effects_note(struct effects *e, const struct event *event)
 		return;
 	f->count++;
 	f->failed += event->result < 0 && !event->bytes_out && !event->bytes_in;
+	f->handed_over += a->protocol && strcmp(a->protocol, EVENT_HANDED_OVER) == 0;
 	f->bytes_out += event->bytes_out;
 	f->bytes_in += event->bytes_in;
 }
@@ -45,10 +46,11 @@ void effects_json(FILE *f, const struct effects *e)
 		fputs(i ? ",{" : "{", f);
 		json_member(f, true, "resource", x->resource);
 		fprintf(f,
-			",\"connections\":%llu,\"failed\":%llu,\"bytes_out\":%llu,\"bytes_in\":%"
-			"llu}",
+			",\"connections\":%llu,\"failed\":%llu,\"handed_over\":%llu,"
+			"\"bytes_out\":%llu,\"bytes_in\":%llu}",
 			(unsigned long long)x->count, (unsigned long long)x->failed,
-			(unsigned long long)x->bytes_out, (unsigned long long)x->bytes_in);
+			(unsigned long long)x->handed_over, (unsigned long long)x->bytes_out,
+			(unsigned long long)x->bytes_in);
 	}
 	fputc(']', f);
 }
@@ -71,6 +73,7 @@ void effects_print(FILE *f, const char *prefix, struct json_object *list)
 	for (size_t i = 0; i < count && i < EFFECTS_LISTED; i++) {
 		const struct json_object *x = json_object_array_get_idx(list, i);
 		long long failed = event_number(x, "failed"), n = event_number(x, "connections");
+		long long handed = event_number(x, "handed_over");
 		fputs(prefix, f);
 		term_text(f, event_text(x, "resource"));
 		fprintf(f, ": %lld connection%s, ", n, n == 1 ? "" : "s");
@@ -80,6 +83,8 @@ void effects_print(FILE *f, const char *prefix, struct json_object *list)
 		fputs(" received", f);
 		if (failed)
 			fprintf(f, " (%lld failed)", failed);
+		if (handed)
+			fprintf(f, " (%lld handed over: bytes not counted)", handed);
 		fputc('\n', f);
 	}
 	if (count > EFFECTS_LISTED)

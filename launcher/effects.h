@@ -18,7 +18,7 @@ enum {
 
 struct effect {
 	char *resource; /* owned */
-	uint64_t count, failed, bytes_out, bytes_in;
+	uint64_t count, failed, handed_over, bytes_out, bytes_in;
 };
 
 struct effects {

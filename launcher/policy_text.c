@@ -239,7 +239,7 @@ static void box(struct out *o, const struct policy *p)
 	/* To say "allowlist" without a list is to allow none; to say nothing of hosts, all. */
 	if (p->net != NET_ALLOWLIST || p->allow_hosts.present || p->block_hosts.present ||
 	    p->host_port_count || p->publish_count || p->allow_unix.present ||
-	    p->database_tls != DATABASE_TLS_REFUSE) {
+	    p->handover.present || p->database_tls != DATABASE_TLS_REFUSE) {
 		open_block(o, "network");
 		if (p->net != NET_ALLOWLIST || p->allow_hosts.present)
 			text(o, "mode", policy_net_name(p->net));
@@ -248,6 +248,7 @@ static void box(struct out *o, const struct policy *p)
 		ports(o, "host_ports", p->host_ports, p->host_port_count);
 		published(o, p);
 		patterns(o, "allow_unix", &p->allow_unix);
+		patterns(o, "handover", &p->handover);
 		if (p->database_tls != DATABASE_TLS_REFUSE)
 			text(o, "database_tls", "whole");
 		close_block(o);

@@ -160,6 +160,17 @@ socklen_t net_address_sockaddr(const struct net_address *a, struct sockaddr_stor
 	return sizeof(in6);
 }
 
+socklen_t net_address_sockaddr_as(const struct net_address *a, int family,
+				  struct sockaddr_storage *ret)
+{
+	struct net_address mapped = { .family = AF_INET6, .port = a->port };
+	if (a->family == family || family != AF_INET6)
+		return net_address_sockaddr(a, ret);
+	mapped.bytes[10] = mapped.bytes[11] = 0xff;
+	memcpy(mapped.bytes + 12, a->bytes, 4);
+	return net_address_sockaddr(&mapped, ret);
+}
+
 const char *net_address_host(const struct net_address *a, char *text)
 {
 	if (!inet_ntop(a->family, a->bytes, text, NET_ADDRESS_TEXT))

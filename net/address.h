@@ -40,6 +40,9 @@ int net_address_parse(const struct sockaddr *sa, size_t len, struct net_address 
 int net_address_from_text(const char *text, uint16_t port, struct net_address *ret);
 /* Length of the socket address written to @ret. */
 socklen_t net_address_sockaddr(const struct net_address *a, struct sockaddr_storage *ret);
+/* As a socket of @family has it: an IPv4 address of an AF_INET6 socket is mapped. */
+socklen_t net_address_sockaddr_as(const struct net_address *a, int family,
+				  struct sockaddr_storage *ret);
 /* The literal alone, or with brackets where needed and its port. @text has NET_ADDRESS_TEXT bytes. */
 const char *net_address_host(const struct net_address *a, char *text);
 const char *net_address_text(const struct net_address *a, char *text);

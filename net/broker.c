@@ -18,7 +18,8 @@ static const char *const type_names[BROKER_TYPE_COUNT] = {
 	[BROKER_STATEMENT] = "statement", [BROKER_BYTES] = "bytes",
 	[BROKER_CLOSED] = "closed",       [BROKER_RESOLVE] = "resolve",
 	[BROKER_ADDRESSES] = "addresses", [BROKER_NEED_SOCKET] = "need_socket",
-	[BROKER_REPEATED] = "repeated",
+	[BROKER_REPEATED] = "repeated",   [BROKER_LEND] = "lend",
+	[BROKER_LENT] = "lent",
 };
 
 const char *broker_type_name(uint32_t type)

@@ -57,6 +57,7 @@ enum broker_type {
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
 	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
 	BROKER_CUT,       /* id: end the connection now, with a reset */
+	BROKER_LEND,      /* address.family: a stream socket of the host, to be handed over */
 	/* broker -> monitor */
 	BROKER_READY,      /* set up; nothing is refused for want of a port */
 	BROKER_UNABLE,     /* error, text: set-up failed; the broker exits */
@@ -72,6 +73,7 @@ enum broker_type {
 	BROKER_ADDRESSES,  /* ask, ttl_s, addresses, text: name: what the name leads to */
 	BROKER_REPEATED, /* id, repeats, and as STATEMENT: so many passed under a verdict that stood */
 	BROKER_NEED_SOCKET, /* id, address.family: an unconnected stream socket inside */
+	BROKER_LENT,        /* address.family; fd, or error */
 	BROKER_TYPE_COUNT,
 };
 

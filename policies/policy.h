@@ -120,6 +120,8 @@ struct policy {
 		*publish; /* ports of the sandbox reachable from the host's loopback */
 	unsigned publish_count;
 	struct policy_patterns allow_unix; /* sockets of the host, each a literal path */
+	/* allowed hosts whose connections are the host's own sockets, where nothing is looked into */
+	struct policy_patterns handover;
 	struct policy_monitors monitors;
 	struct policy_limits limits;
 	enum policy_on_exit on_exit;
@@ -218,6 +220,11 @@ struct policy_match {
 };
 void policy_match(const struct policy *p, const struct action *a, struct policy_match *ret);
 
+/*
+ * Is the socket of this connection, which was allowed, to be the host's own? Only @p's own list says so, not
+ * that of a project's policy.
+ */
+bool policy_hands_over(const struct policy *p, const struct action *a);
 /* Does allow_hosts name this address itself, alone or by a prefix, whatever the port? */
 bool policy_names_address(const struct policy *p, const char *address);
 

@@ -367,6 +367,7 @@ static const struct key keys[] = {
 	{ "network", "host_ports", apply_host_ports },
 	{ "network", "publish", apply_publish },
 	{ "network", "allow_unix", apply_paths, P(allow_unix) },
+	{ "network", "handover", apply_hosts, P(handover) },
 	{ "limits", "memory", apply_size, L(memory_bytes), .min = 0, .max = MANY },
 	{ "limits", "pids", apply_count, L(pids), .min = 0, .max = 4194304 },
 	{ "limits", "cpu", apply_double, L(cpus), .min = 0, .max = 4096 },

@@ -182,6 +182,16 @@ static bool granted_socket(const struct policy *p, const struct names *n)
 	return false;
 }
 
+bool policy_hands_over(const struct policy *p, const struct action *a)
+{
+	struct pattern_host host, address = { .len = 0 };
+	if (!p->handover.count || !resource_host(a, &host))
+		return false;
+	if (a->address && !host.family)
+		pattern_host_init(&address, a->address, strlen(a->address), host.port);
+	return host_hit(&p->handover, &host) || host_hit(&p->handover, &address);
+}
+
 /* Returns whether the resource names a host at all; then hosts alone decide. */
 static bool match_host(const struct policy *p, const struct action *a, struct policy_match *m)
 {

@@ -47,6 +47,12 @@ struct box_plan {
 	bool read_events;        /* false: plain read opens are allowed in the filter */
 };
 
+/* Can the agent come to hold sockets of the host's network (sandbox/handover.h)? */
+static inline bool box_hands_over(const struct box_plan *plan)
+{
+	return plan->net == NET_ALLOWLIST && plan->policy && plan->policy->handover.count;
+}
+
 struct box {
 	struct overlay overlay;
 	pid_t init_pid;           /* as the host numbers it */

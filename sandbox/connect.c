@@ -1,7 +1,9 @@
 /*
- * Network calls with the host's network: each is made here, on a duplicate of the
- * caller's socket, with the copied address. With a network of the sandbox's own, reach.c.
+ * Network calls with the host's network, and with one of the sandbox's own where sockets of the host are
+ * handed over: each is made here, on a duplicate of the caller's socket, with the copied address.
  */
+#include "sandbox/connect.h"
+
 #include <asm/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,8 @@
 
 #include "base/scope.h"
 #include "sandbox/creds.h"
+#include "sandbox/handover.h"
+#include "sandbox/network.h"
 #include "sandbox/reach.h"
 #include "sandbox/watch.h"
 
@@ -63,8 +67,17 @@ static int wait_ready(struct worker *w, int fd, short events)
 	return r > 0 ? 0 : r;
 }
 
+int connect_wait(struct worker *w, int fd)
+{
+	int error = 0, r = wait_ready(w, fd, POLLOUT);
+	socklen_t size = sizeof(error);
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
+		r = -error;
+	return r;
+}
+
 /* connect(2) on our duplicate; blocking sockets are waited for without blocking anybody else. */
-static int connect_here(struct worker *w, int fd, const union address *a, socklen_t len)
+static int connect_duplicate(struct worker *w, int fd, const union address *a, socklen_t len)
 {
 	int flags = fcntl(fd, F_GETFL);
 	bool blocking = flags >= 0 && !(flags & O_NONBLOCK);
@@ -73,13 +86,8 @@ static int connect_here(struct worker *w, int fd, const union address *a, sockle
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	int r = connect(fd, &a->sa, len) < 0 ? -errno : 0;
 	/* EALREADY: begun before a signal or an attach cut the call short, which is made again now */
-	if (blocking && (r == -EINPROGRESS || r == -EALREADY)) {
-		r = wait_ready(w, fd, POLLOUT);
-		int error = 0;
-		socklen_t size = sizeof(error);
-		if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
-			r = -error;
-	}
+	if (blocking && (r == -EINPROGRESS || r == -EALREADY))
+		r = connect_wait(w, fd);
 	if (blocking)
 		fcntl(fd, F_SETFL, flags);
 	return r;
@@ -87,8 +95,8 @@ static int connect_here(struct worker *w, int fd, const union address *a, sockle
 
 /*
  * A UNIX name to reach, for a call of ours in the host's network namespace: the pinned object by its number
- * in /proc/self/fd, which is this worker's directory. Abstract names there are the host's: none is
- * reached. Nothing is changed for other families.
+ * in /proc/self/fd, which is this worker's directory. Abstract names of the host's network are the host's: none
+ * is reached. Nothing is changed for other families.
  */
 static int pin_unix(struct worker *w, union address *a, socklen_t *len)
 {
@@ -97,7 +105,7 @@ static int pin_unix(struct worker *w, union address *a, socklen_t *len)
 	if (a->sa.sa_family != AF_UNIX || *len <= sizeof(sa_family_t))
 		return 0;
 	if (a->un.sun_path[0] == '\0') /* an attached process was never kept from them */
-		return w->watch->plan->attach ? 0 : -ECONNREFUSED;
+		return w->watch->plan->attach || w->watch->network ? 0 : -ECONNREFUSED;
 	if (*len > sizeof(a->un))
 		return -EINVAL;
 	memcpy(path, a->un.sun_path, *len - sizeof(sa_family_t));
@@ -163,22 +171,57 @@ static int decide_unix(struct worker *w, const union address *a, socklen_t len, 
 /* connect and bind with the host's network: on a duplicate, with the copy, whatever the family. */
 static int call_here(struct worker *w, enum action_op op, const union address *a, socklen_t len)
 {
+	const struct network *own = w->watch->network;
 	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	if (fd < 0)
 		return -EBADF;
+	/* Looked at on the very duplicate that is used. */
+	if (own && !network_owns(own, fd))
+		return op == OP_BIND ? -EINVAL : handover_state(fd);
 	int r = creds_assume(w); /* ports below 1024, and what a UNIX server is told */
 	if (r == 0 && op == OP_BIND)
 		r = bind(fd, &a->sa, len) < 0 ? -errno : 0;
 	else if (r == 0)
-		r = connect_here(w, fd, a, len);
+		r = connect_duplicate(w, fd, a, len);
 	creds_resume(w);
 	return r;
+}
+
+void connect_here(struct worker *w, const struct sockaddr *sa, size_t len)
+{
+	union address a = { 0 };
+	socklen_t used = (socklen_t)len;
+	memcpy(&a, sa, len < sizeof(a) ? len : sizeof(a));
+	int r = listener_valid(w->listener, w->n.notif.id);
+	if (r == 0)
+		r = w->row->op == OP_BIND ? place_unix(w, &a, &used) : pin_unix(w, &a, &used);
+	if (r == 0)
+		r = call_here(w, w->row->op, &a, used);
+	worker_answer(w, r);
+}
+
+/* listen(2) names nothing, but a socket of the host's network must not do it. */
+static void listen_here(struct worker *w)
+{
+	int r = listener_valid(w->listener, w->n.notif.id);
+	cleanup_fd int fd = r < 0 ? r : tracee_getfd(w->task, worker_int(w, 0));
+	if (r == 0 && fd < 0)
+		r = -EBADF;
+	else if (r == 0 && !network_owns(w->watch->network, fd))
+		r = -EINVAL;
+	else if (r == 0)
+		r = listen(fd, worker_int(w, 1)) < 0 ? -errno : 0;
+	worker_answer(w, r);
 }
 
 void carry_connect(struct worker *w)
 {
 	struct watch *watch = w->watch;
 	union address a;
+	if (w->n.notif.data.nr == __NR_listen) {
+		listen_here(w);
+		return;
+	}
 	int len = worker_int(w, 2);
 	int r = read_address(w, w->n.notif.data.args[1], len, &a);
 	if (r < 0) {
@@ -186,7 +229,10 @@ void carry_connect(struct worker *w)
 		return;
 	}
 	if (watch->plan->box->net != NET_HOST) {
-		reach_connect(w, &a.sa, (size_t)len);
+		if (w->row->op == OP_BIND)
+			connect_here(w, &a.sa, (size_t)len);
+		else
+			reach_connect(w, &a.sa, (size_t)len);
 		return;
 	}
 	struct net_address to;

@@ -4,7 +4,8 @@
 
 size_t filter_shape(const struct box_plan *plan)
 {
-	return ((size_t)plan->net * 2 + plan->allow_ptrace) * 2 + plan->read_events;
+	size_t net = box_hands_over(plan) ? (size_t)NET_COUNT : (size_t)plan->net;
+	return (net * 2 + plan->allow_ptrace) * 2 + plan->read_events;
 }
 
 const struct filter *filter_of(const struct box_plan *plan)

@@ -1,5 +1,5 @@
 /*
- * The seccomp programs. All that can be asked of a filter by a plan is three choices, so every program
+ * The seccomp programs. All that can be asked of a filter by a plan is four choices, so every program
  * is compiled from the table (filter_compile.h) when vsandbox is built, and starting a box only picks one.
  */
 #pragma once
@@ -16,8 +16,11 @@ struct filter {
 	const struct sock_filter *insns;
 };
 
-/* A number for each combination of the network, ptrace and whether reads are events. */
-enum { FILTER_SHAPES = NET_COUNT * 4 };
+/*
+ * A number for each combination of the network, ptrace and whether reads are events. An allowlist with hosts
+ * whose connections are handed over counts as a network more.
+ */
+enum { FILTER_SHAPES = (NET_COUNT + 1) * 4 };
 
 /* Written by sandbox/gen/filters.c. */
 extern const struct filter filter_programs[FILTER_SHAPES];

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@
 #include "base/scope.h"
 #include "base/syscalls.h"
 #include "sandbox/box.h"
+#include "sandbox/filter_handover.h"
 
 #if defined(__x86_64__)
 enum { NATIVE_ARCH = (int)AUDIT_ARCH_X86_64 };
@@ -66,8 +68,10 @@ static enum how effective(const struct box_plan *plan, uint32_t nr, const struct
 {
 	if (how == HOW_SEND && plan->net == NET_NONE)
 		return HOW_ALLOW; /* nothing outside to address, nothing to open */
-	if (how == HOW_CONNECT && row->op == OP_BIND && plan->net != NET_HOST)
-		return HOW_ALLOW; /* ports of a namespace of its own */
+	/* Ports of a namespace of its own; listen(2) names none. */
+	if (how == HOW_CONNECT && row->op == OP_BIND && !box_hands_over(plan) &&
+	    (plan->net != NET_HOST || nr == __NR_listen))
+		return HOW_ALLOW;
 	if (how == HOW_ERRNO && plan->allow_ptrace &&
 	    (nr == __NR_ptrace || nr == __NR_process_vm_readv || nr == __NR_process_vm_writev))
 		return HOW_ALLOW;
@@ -127,6 +131,26 @@ static void emit_rule(struct prelude *p, const struct arg_rule *r, uint32_t ret)
 	emit(p, BPF_RET | BPF_K, 0, 0, ret);
 }
 
+/* Requests on devices and sockets, of which a socket of the host's network would tell the host's. */
+static unsigned handover_requests(struct arg_rule *rules)
+{
+	enum { LOW16 = 0xffff, TYPE = 0xff00, SOCKET = 0x8900, WIRELESS = 0x8b00, LAST_OWN = 7 };
+	const struct arg_rule all[] = {
+		/* FIOSETOWN to SIOCGSTAMPNS: of the socket itself */
+		{ .how = HOW_ALLOW, .mask = LOW16 & ~LAST_OWN, .datum = SOCKET },
+		{ .how = HOW_ALLOW, .mask = LOW16, .datum = SIOCOUTQNSD },
+		{ .how = HOW_ERRNO, .deny_errno = EPERM, .mask = TYPE, .datum = SOCKET },
+		{ .how = HOW_ERRNO, .deny_errno = EPERM, .mask = TYPE, .datum = WIRELESS },
+	};
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		rules[i] = all[i];
+		rules[i].arg = rules[i].set = 1;
+	}
+	return sizeof(all) / sizeof(all[0]);
+}
+
+enum { PLAN_RULES_MAX = 4 };
+
 /* Plan-dependent rules that stand before a row's own. Returns how many. */
 static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_rule *rules)
 {
@@ -136,6 +160,8 @@ static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_
 #else
 	bool flags_in_register = nr == __NR_openat;
 #endif
+	if (nr == __NR_ioctl && box_hands_over(plan))
+		return handover_requests(rules);
 	if (!flags_in_register)
 		return 0;
 	/*
@@ -178,6 +204,41 @@ static int emit_row(struct prelude *p, const struct box_plan *plan, uint32_t nr,
 	return 0;
 }
 
+static void emit_equal(struct prelude *p, uint32_t value, uint32_t ret)
+{
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
+	emit(p, BPF_RET | BPF_K, 0, 0, ret);
+}
+
+/* setsockopt(2) where the descriptor may be a socket of the host: only what filter_handover.h lists. */
+static int emit_options(struct prelude *p)
+{
+	const uint32_t refuse = SECCOMP_RET_ERRNO | ENOPROTOOPT;
+	const struct filter_option *o = filter_handover_options;
+	unsigned start = p->len;
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, __NR_setsockopt); /* jf patched below */
+	emit_load(p, arg_offset(1, false));
+	for (const uint16_t *l = filter_handover_levels; *l != UINT16_MAX; l++)
+		emit_equal(p, *l, SECCOMP_RET_ALLOW);
+	while (o->level != UINT16_MAX) {
+		const uint16_t level = o->level;
+		unsigned of_level = p->len;
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, level);
+		emit_load(p, arg_offset(2, false));
+		for (; o->level == level; o++)
+			emit_equal(p, o->name, SECCOMP_RET_ALLOW);
+		emit(p, BPF_RET | BPF_K, 0, 0, refuse);
+		if (p->overflow || p->len - of_level - 1 > BLOCK_MAX)
+			return -E2BIG;
+		p->insns[of_level].jf = (uint8_t)(p->len - of_level - 1);
+	}
+	emit(p, BPF_RET | BPF_K, 0, 0, refuse);
+	if (p->overflow || p->len - start - 1 > BLOCK_MAX)
+		return -E2BIG;
+	p->insns[start].jf = (uint8_t)(p->len - start - 1);
+	return 0;
+}
+
 static uint32_t scmp_action(uint32_t ret)
 {
 	switch (ret & SECCOMP_RET_ACTION_FULL) {
@@ -215,7 +276,12 @@ static int add_plain_rows(scmp_filter_ctx ctx, const struct box_plan *plan, stru
 		const struct syscall_row *row = syscall_find(nr);
 		if (!row)
 			continue; /* falls to the default: ENOSYS */
-		struct arg_rule extra[2];
+		if (nr == __NR_setsockopt && box_hands_over(plan)) {
+			if (emit_options(p) < 0)
+				return err_set(err, E2BIG, "filter: too many socket options");
+			continue;
+		}
+		struct arg_rule extra[PLAN_RULES_MAX];
 		unsigned extras = plan_rules(plan, nr, extra);
 		if (row->rules[0].set || extras) {
 			int r = emit_row(p, plan, nr, row, extra, extras);
@@ -243,7 +309,13 @@ static void release_ctx(scmp_filter_ctx *ctx)
 
 struct box_plan filter_plan(size_t shape)
 {
-	return (struct box_plan){ .net = (enum policy_net)(shape / 4),
+	static const struct policy_pattern any = { .name = NULL };
+	static const struct policy handing_over = {
+		.handover = { .items = (struct policy_pattern *)(uintptr_t)&any, .count = 1 }
+	};
+	bool hands_over = shape / 4 == NET_COUNT;
+	return (struct box_plan){ .net = hands_over ? NET_ALLOWLIST : (enum policy_net)(shape / 4),
+				  .policy = hands_over ? &handing_over : NULL,
 				  .allow_ptrace = shape & 2,
 				  .read_events = shape & 1 };
 }

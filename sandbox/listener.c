@@ -85,6 +85,19 @@ int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_f
 	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0 ? -errno : 0;
 }
 
+int listener_place(const struct listener *l, uint64_t id, int fd, int number,
+		   enum inject_flags flags)
+{
+	struct seccomp_notif_addfd addfd = {
+		.id = id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)fd,
+		.newfd = (uint32_t)number,
+		.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0,
+	};
+	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0 ? -errno : 0;
+}
+
 int listeners_init(struct listeners *l)
 {
 	*l = (struct listeners){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC) };

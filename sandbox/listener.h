@@ -34,6 +34,10 @@ enum inject_flags { INJECT_NONE = 0, INJECT_CLOEXEC = 1 };
 /* Puts @fd into the caller's table and answers with its number there, in one step. */
 int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_flags flags);
 
+/* Puts @fd over number @number of the caller's table; the call goes on waiting. */
+int listener_place(const struct listener *l, uint64_t id, int fd, int number,
+		   enum inject_flags flags);
+
 /*
  * All listeners of one monitor: the box's one, or one for each process attached to. One thread
  * receives; what it received is answered through the listener it came from.

@@ -58,16 +58,24 @@ unsigned network_names(struct network *n, const struct net_address *address,
 enum network_answer {
 	NETWORK_HELD = 1, /* the notification will be answered; it is no longer the caller's */
 	NETWORK_OPEN = 2, /* what was asked for is there: let the call go on */
+	NETWORK_DONE = 3, /* the call was made on @call_fd: answer 0 */
 };
 /*
- * Opens @to for the notification of @w, whose action was decided and is described in w->action.
- * enum network_answer, or -errno to answer.
+ * Opens @to for the notification of @w, whose action was decided and is described in w->action. @status: flags of
+ * its socket. @call_fd -1: the kernel may go on with the call; else a duplicate of the socket, taken in any case,
+ * on which connect(2) is made when it is time. enum network_answer, or -errno to answer.
  */
 int network_open(struct network *n, struct worker *w, const struct net_address *to,
-		 enum broker_transport transport, bool blocking);
+		 enum broker_transport transport, int status, int call_fd);
 /* The same for datagrams, without holding anything: what is sent waits for the broker. 0, -errno. */
 int network_prepare(struct network *n, struct worker *w, const struct net_address *to);
 /* Is the datagram destination open already? */
 bool network_is_open(struct network *n, const struct net_address *to);
+/* Whether connections may be handed over: nothing has to be looked into. */
+bool network_hands_over(const struct network *n);
+/*
+ * An unconnected, non-blocking stream socket of the host's network; the caller owns it. May step @w down. -errno.
+ */
+int network_borrow(struct network *n, struct worker *w, int family);
 /* Is this the cookie of the sandbox's own network namespace? */
 bool network_owns(const struct network *n, int socket_fd);

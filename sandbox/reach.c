@@ -2,7 +2,8 @@
  * Calls in a network of the sandbox's own. The verdict is made on a copy of the
  * address, then the call goes on with whatever is in memory by then: CONTINUE is safe because the box
  * enforces the same rule. Nothing can be met there but the agent's own sockets and those
- * the monitor opened, and a connection that meets one of these without a verdict is reset.
+ * the monitor opened, and a connection that meets one of these without a verdict is reset. Where the agent may
+ * hold sockets of the host as well (sandbox/handover.h) no connect(2) goes on: each is made here.
  */
 #include "sandbox/reach.h"
 
@@ -19,12 +20,14 @@
 #include <asm/unistd.h>
 
 #include "base/scope.h"
+#include "sandbox/connect.h"
+#include "sandbox/handover.h"
 #include "sandbox/network.h"
 
 enum {
 	DNS_PORT = 53,
-	MESSAGES_MAX =
-		64, /* of a sendmmsg whose addresses are looked at; others reach nothing new */
+	MESSAGES_MAX = 1024,   /* of a sendmmsg: the kernel takes no more, UIO_MAXIOV */
+	DESTINATIONS_MAX = 64, /* new ones of one call */
 };
 
 /* Ports that speak a database's protocol: seen as such even before statements are. */
@@ -119,23 +122,43 @@ static void go_on(struct worker *w)
 	listener_continue(w->listener, w->n.notif.id);
 }
 
+/*
+ * connect(2) with an address that meets nothing but the agent's own. Where it may hold sockets of another
+ * network the kernel must not make the call: which socket it is made on could change meanwhile.
+ */
+static void connect_on(struct worker *w, const struct sockaddr *sa, size_t len)
+{
+	if (box_hands_over(w->watch->plan->box))
+		connect_here(w, sa, len);
+	else
+		go_on(w);
+}
+
 /* What the caller's socket is. -errno to answer. */
 struct caller {
+	int fd; /* a duplicate; owned */
 	int type, flags;
+	bool own;  /* of the sandbox's network; another would take the call out of the box */
 	bool idle; /* a stream that is not connected and not about to be */
 };
+
+static void finish_caller(struct caller *c)
+{
+	scope_close(&c->fd);
+	c->fd = -1;
+}
+
 static int look_at_socket(struct worker *w, struct caller *ret)
 {
-	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
+	int fd = tracee_getfd(w->task, worker_int(w, 0));
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(ret->type);
+	*ret = (struct caller){ .fd = fd };
 	if (fd < 0)
 		return -EBADF;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &ret->type, &len) < 0)
 		return -errno;
-	/* A socket of another network would take the call out of the box. */
-	if (w->watch->network && !network_owns(w->watch->network, fd))
-		return -EPERM;
+	ret->own = !w->watch->network || network_owns(w->watch->network, fd);
 	ret->flags = fcntl(fd, F_GETFL);
 	len = sizeof(info);
 	ret->idle = ret->type != SOCK_STREAM ||
@@ -144,9 +167,9 @@ static int look_at_socket(struct worker *w, struct caller *ret)
 	return 0;
 }
 
-/* Decides on @to and opens it. Answers the notification, unless it is held. */
+/* Decides on @to and opens it. Answers the notification, unless it is held. May take @caller's descriptor. */
 static void reach(struct worker *w, const struct net_address *to, enum action_op op,
-		  enum broker_transport transport, bool blocking)
+		  enum broker_transport transport, struct caller *caller)
 {
 	struct network *n = w->watch->network;
 	describe_named(w, to, op);
@@ -162,9 +185,21 @@ static void reach(struct worker *w, const struct net_address *to, enum action_op
 		go_on(w);
 		return;
 	}
-	r = network_open(n, w, to, transport, blocking);
+	if (transport == BROKER_TCP && handover_wanted(w, to)) {
+		r = handover_connect(w, caller->fd, to);
+		if (r != HANDOVER_NOT) {
+			/* Before the answer: epoll sets must have forgotten what was replaced. */
+			finish_caller(caller);
+			worker_answer(w, r);
+			return;
+		}
+	}
+	bool here = op == OP_CONNECT && box_hands_over(w->watch->plan->box);
+	r = network_open(n, w, to, transport, caller->flags, here ? take_fd(&caller->fd) : -1);
 	if (r == NETWORK_OPEN)
 		go_on(w);
+	else if (r == NETWORK_DONE)
+		worker_answer(w, 0);
 	else if (r < 0)
 		worker_answer(w, r);
 }
@@ -176,7 +211,7 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 	struct sockaddr_un un = { 0 };
 	char path[sizeof(un.sun_path) + 1] = "";
 	if (len > sizeof(un) || len <= sizeof(sa_family_t) || !watch->policy->allow_unix.count) {
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	memcpy(&un, sa, len);
@@ -189,7 +224,7 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 			granted |= pattern_matches(&watch->policy->allow_unix.items[i].pattern,
 						   p->path);
 	if (!granted) { /* a socket of the sandbox's own, or none */
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	w->action = (struct action){ .type = ACTION_NETWORK_REQUEST,
@@ -203,101 +238,133 @@ static void reach_unix(struct worker *w, const struct sockaddr *sa, size_t len)
 		return;
 	}
 	watch_done(w, EVENT_RESULT_PENDING);
-	go_on(w);
+	connect_on(w, sa, len);
 }
 
 void reach_connect(struct worker *w, const struct sockaddr *sa, size_t len)
 {
 	struct net_address to;
-	struct caller caller;
+	__attribute__((cleanup(finish_caller))) struct caller caller = { .fd = -1 };
 	int r = net_address_parse(sa, len, &to);
 	if (r < 0) { /* other families; what the kernel refuses */
 		if (len >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX)
 			reach_unix(w, sa, len);
 		else
-			go_on(w);
+			connect_on(w, sa, len);
 		return;
 	}
 	if (stays_inside(w->watch, &to)) {
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
 	r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
+	if (r == 0 && !caller.own)
+		r = caller.type == SOCK_STREAM ? handover_state(caller.fd) : -EPERM;
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
 	}
 	if (!caller.idle) { /* EISCONN, EALREADY: no new connection comes of it */
-		go_on(w);
+		connect_on(w, sa, len);
 		return;
 	}
-	reach(w, &to, OP_CONNECT, caller.type == SOCK_STREAM ? BROKER_TCP : BROKER_UDP,
-	      !(caller.flags & O_NONBLOCK));
+	reach(w, &to, OP_CONNECT, caller.type == SOCK_STREAM ? BROKER_TCP : BROKER_UDP, &caller);
 }
 
-/* The address of one message header in the caller's memory. false: none, or none of the internet. */
-static bool message_address(struct worker *w, const struct msghdr *h, struct net_address *ret)
+/*
+ * The address of one message in the caller's memory. 1; 0: none, or none of the internet; else what
+ * the kernel would answer: -EFAULT, -EINVAL.
+ */
+static int message_address(struct worker *w, uint64_t at, size_t len, struct net_address *ret)
 {
 	struct sockaddr_storage sa = { 0 };
-	if (!h->msg_name || !h->msg_namelen || h->msg_namelen > sizeof(sa))
-		return false;
-	if (tracee_read(w->task->tid, (uint64_t)(uintptr_t)h->msg_name, &sa, h->msg_namelen) < 0)
-		return false;
+	if (!at || !len)
+		return 0;
+	int r = tracee_read(w->task->tid, at, &sa, len);
+	if (r < 0)
+		return r;
 	/* AF_UNSPEC is AF_INET to a UDP socket. */
-	if (sa.ss_family == AF_UNSPEC && h->msg_namelen >= sizeof(struct sockaddr_in))
+	if (sa.ss_family == AF_UNSPEC && len >= sizeof(struct sockaddr_in))
 		sa.ss_family = AF_INET;
-	return net_address_parse((const struct sockaddr *)&sa, h->msg_namelen, ret) == 0;
+	return net_address_parse((const struct sockaddr *)&sa, len, ret) == 0;
 }
 
-/* Destinations named that are not open yet. Their number, or -EFAULT. */
-static int new_destinations(struct worker *w, struct net_address to[static MESSAGES_MAX])
+/* What the messages of one call name and nobody has opened yet. */
+struct destinations {
+	struct net_address to[DESTINATIONS_MAX];
+	unsigned count;
+};
+
+/* Puts the address of one message into @d. 0, or -errno to answer. */
+static int add_destination(struct worker *w, uint64_t at, size_t len, struct destinations *d)
+{
+	struct network *n = w->watch->network;
+	struct net_address a;
+	int r = message_address(w, at, len, &a);
+	if (r <= 0 || stays_inside(w->watch, &a) || (n && network_is_open(n, &a)))
+		return r < 0 ? r : 0;
+	for (unsigned i = 0; i < d->count; i++)
+		if (net_address_equal(&d->to[i], &a))
+			return 0;
+	if (d->count == DESTINATIONS_MAX)
+		return -ENOBUFS;
+	d->to[d->count++] = a;
+	return 0;
+}
+
+/* As add_destination, of a message header: its length of the name is read as the kernel reads it. */
+static int add_header(struct worker *w, uint64_t at, struct destinations *d)
+{
+	struct msghdr h;
+	int r = tracee_read(w->task->tid, at, &h, sizeof(h));
+	if (r < 0)
+		return r;
+	if (h.msg_name && (int)h.msg_namelen < 0)
+		return -EINVAL;
+	size_t len = h.msg_namelen < sizeof(struct sockaddr_storage)
+			     ? h.msg_namelen
+			     : sizeof(struct sockaddr_storage);
+	return add_destination(w, (uint64_t)(uintptr_t)h.msg_name, len, d);
+}
+
+/* Destinations named that are not open yet. 0, or -errno to answer. */
+static int new_destinations(struct worker *w, struct destinations *d)
 {
 	const __u64 *args = w->n.notif.data.args;
-	unsigned messages = 1, count = 0;
-	uint64_t at = args[1];
-	struct mmsghdr h = { 0 };
+	unsigned count = 1;
+	int r = 0;
 	if (w->n.notif.data.nr == __NR_sendto) {
-		union {
-			uint64_t address;
-			void *pointer;
-		} name = { .address = args[4] };
-		h.msg_hdr.msg_name = name.pointer;
-		h.msg_hdr.msg_namelen = (socklen_t)worker_int(w, 5);
-	} else if (w->n.notif.data.nr == __NR_sendmmsg) {
-		unsigned given = (unsigned)worker_int(w, 2);
-		messages = given < MESSAGES_MAX ? given : MESSAGES_MAX;
+		int len = worker_int(w, 5);
+		if (len < 0 || (size_t)len > sizeof(struct sockaddr_storage))
+			return -EINVAL;
+		return add_destination(w, args[4], (size_t)len, d);
 	}
-	for (unsigned i = 0; i < messages; i++, at += sizeof(h)) {
-		struct net_address *a = &to[count];
-		size_t len = messages > 1 ? sizeof(h) : sizeof(h.msg_hdr);
-		if (w->n.notif.data.nr != __NR_sendto && tracee_read(w->task->tid, at, &h, len) < 0)
-			return -EFAULT;
-		if (!message_address(w, &h.msg_hdr, a) || stays_inside(w->watch, a) ||
-		    (w->watch->network && network_is_open(w->watch->network, a)))
-			continue;
-		bool known = false;
-		for (unsigned k = 0; k < count; k++)
-			known |= net_address_equal(&to[k], a);
-		count += !known;
+	if (w->n.notif.data.nr == __NR_sendmmsg) {
+		count = (unsigned)worker_int(w, 2);
+		count = count < MESSAGES_MAX ? count : MESSAGES_MAX;
 	}
-	return (int)count;
+	/* One that cannot be read fails the call before any is sent; the kernel would send those before it. */
+	for (unsigned i = 0; r == 0 && i < count; i++)
+		r = add_header(w, args[1] + i * sizeof(struct mmsghdr), d);
+	return r;
 }
 
 void reach_send(struct worker *w)
 {
-	struct net_address to[MESSAGES_MAX];
-	struct caller caller;
-	int count = new_destinations(w, to);
-	if (count <= 0) {
-		/* Memory that cannot be read names nothing that is not open already. */
+	struct destinations d = { .count = 0 };
+	__attribute__((cleanup(finish_caller))) struct caller caller = { .fd = -1 };
+	int unread = new_destinations(w, &d);
+	if (unread == 0 && !d.count) {
 		go_on(w);
 		return;
 	}
 	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
 		r = look_at_socket(w, &caller);
+	if (r == 0) /* a descriptor that is none comes first, as in the kernel */
+		r = unread;
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
@@ -306,19 +373,23 @@ void reach_send(struct worker *w)
 		go_on(w);
 		return;
 	}
+	if (!caller.own) {
+		worker_answer(w, -EPERM);
+		return;
+	}
 	/* One call in a hundred thousand names several: all but the last are opened without waiting. */
-	for (int i = 0; i + 1 < count; i++) {
-		describe_named(w, &to[i], OP_SEND);
+	for (unsigned i = 0; i + 1 < d.count; i++) {
+		describe_named(w, &d.to[i], OP_SEND);
 		r = watch_decide(w);
 		if (r == 0) {
 			watch_done(w, EVENT_RESULT_PENDING);
 			if (w->watch->network)
-				r = network_prepare(w->watch->network, w, &to[i]);
+				r = network_prepare(w->watch->network, w, &d.to[i]);
 		}
 		if (r < 0) {
 			worker_answer(w, r);
 			return;
 		}
 	}
-	reach(w, &to[count - 1], OP_SEND, BROKER_UDP, !(caller.flags & O_NONBLOCK));
+	reach(w, &d.to[d.count - 1], OP_SEND, BROKER_UDP, &caller);
 }

@@ -97,6 +97,21 @@ void broker_tell(struct broker *b, struct broker_message *m, const char *text, s
 	b->backlog_end = &w->next;
 }
 
+/* A socket for the monitor to connect. What the channel has no room for now is asked for again. */
+static void lend(struct broker *b, uint8_t family)
+{
+	struct broker_message m = { .type = BROKER_LENT, .address.family = family };
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	m.error = fd < 0 ? errno : 0;
+	int r = fd < 0 || b->backlog ? -EAGAIN : broker_send(b->channel.fd, &m, NULL, 0, &fd, 1);
+	if (fd >= 0)
+		close(fd);
+	if (r < 0) {
+		m.error = m.error ? m.error : EAGAIN;
+		broker_tell(b, &m, NULL, 0);
+	}
+}
+
 static void on_packet(struct broker *b, struct broker_packet *p)
 {
 	switch ((enum broker_type)p->m.type) {
@@ -132,8 +147,12 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 	case BROKER_SOCKET:
 		relays_socket(b, p);
 		break;
+	case BROKER_LEND:
+		lend(b, p->m.address.family);
+		break;
 	case BROKER_SETUP:
 	case BROKER_PUBLISH: /* over */
+	case BROKER_LENT:
 	case BROKER_READY:
 	case BROKER_UNABLE:
 	case BROKER_DIALLED:

@@ -2,8 +2,9 @@
  * What the parts of the broker share.
  *
  * Theory of operation: one thread, one epoll set, nothing blocks. A source is a descriptor
-X into the run queue when it stops before it has to wait. What ends
- * while events of the same batch may still name it is freed after the batch.
+ * with what is to be done when it is ready; edges are counted, so a relay that stops before it
+ * has to wait puts itself into the run queue. What ends while
+ * events of the same batch may still name it is freed after the batch.
  */
 #pragma once
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import select
@@ -271,6 +272,207 @@ def unix():
     s = socket.socket(socket.AF_UNIX)
     r = s.connect_ex(sys.argv[2])
     print(s.recv(20).decode() if r == 0 else name_of(r))
+
+
+def moved(s):
+    """Where a socket that was handed over seems to come from: the host's own address."""
+    return "host" if s.getsockname()[0].removeprefix("::ffff:") in ("192.0.2.2", "2001:db8::2") else "inside"
+
+
+def call(do, *args):
+    try:
+        do(*args)
+    except OSError as e:
+        return name_of(e.errno)
+    return "ok"
+
+
+def dissolve(s):
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    r = libc.connect(s.fileno(), ctypes.create_string_buffer(16), 16)
+    return name_of(ctypes.get_errno()) if r < 0 else "ok"
+
+
+def leads_elsewhere(s):
+    """What a socket of the host's network must not do: each by its error."""
+    hop = struct.pack("!BBBBB4sB", 1, 131, 7, 4, 0, socket.inet_aton(EVIL), 0)[:8]
+    return [
+        dissolve(s),
+        call(s.bind, ("0.0.0.0", 0)),
+        call(s.listen),
+        call(s.setsockopt, socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0"),
+        call(s.setsockopt, socket.SOL_SOCKET, 62, 1),
+        call(s.setsockopt, socket.IPPROTO_IP, socket.IP_OPTIONS, hop),
+        call(s.setsockopt, socket.IPPROTO_IP, 50, 1),
+        call(s.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_RTHDR, bytes(24)),
+        call(s.setsockopt, socket.IPPROTO_TCP, 31, b"tls"),
+        call(s.setsockopt, socket.IPPROTO_TCP, 30, 1),
+        call(fcntl.ioctl, s, 0x8912, bytearray(16)),
+        call(fcntl.ioctl, s, 0x894C, 0),
+    ]
+
+
+def handed():
+    s = connected(host="four.good.example")
+    got = leads_elsewhere(s)
+    elsewhere = call(s.connect, (EVIL, 80)), call(s.connect, (GOOD, 80)), call(s.connect, ("127.0.0.1", 80))
+    s.sendall(b"still there")
+    print(moved(s), *got, *elsewhere, s.recv(20).decode())
+
+
+def handed_dead():
+    """After a reset the kernel would let it have an address again."""
+    s = connected(7009, "four.good.example")
+    s.send(b"x")
+    call(s.recv, 1)
+    print(*leads_elsewhere(s)[:3], call(s.connect, (GOOD, 7007)))
+
+
+def handed_connecting():
+    """shutdown(2) would make one that is on its way unconnected, and fit to listen."""
+    s = socket.socket()
+    s.setblocking(False)
+    r = s.connect_ex(("203.0.113.98", 80)), s.connect_ex(("203.0.113.98", 80))
+    where = moved(s)
+    call(s.shutdown, socket.SHUT_RDWR)
+    print(*map(name_of, r), where, *leads_elsewhere(s)[:3])
+
+
+def handed_passed():
+    """As another process holds it that has got it by a message."""
+    here, there = socket.socketpair()
+    if os.fork() == 0:
+        _, fds, _, _ = socket.recv_fds(there, 1, 1)
+        s = socket.socket(fileno=fds[0])
+        print(moved(s), *leads_elsewhere(s)[:3], flush=True)
+        os._exit(0)
+    s = connected(host="four.good.example")
+    socket.send_fds(here, [b"x"], [s.fileno()])
+    os.wait()
+
+
+def handed6():
+    """IPv6, and IPv4 as an IPv6 socket writes it."""
+    allow()
+    results = []
+    for address in ("2001:db8:1::10", "::ffff:" + GOOD):
+        s = socket.socket(socket.AF_INET6)
+        s.connect((address, 7007))
+        s.send(b"x")
+        results += [moved(s), s.getpeername()[0], s.recv(1).decode()]
+    print(*results)
+
+
+def late():
+    """A refusal reaches a non-blocking caller as it would outside."""
+    allow()
+    s = socket.socket()
+    s.setblocking(False)
+    e = select.epoll()
+    e.register(s, select.EPOLLOUT)
+    r = s.connect_ex((GOOD, 9))
+    e.poll(5)
+    print(name_of(r), name_of(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+
+
+def options():
+    """What is set before connect(2) is set afterwards, and so is what belongs to the descriptor."""
+    wanted = [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, 50000),
+        (socket.SOL_SOCKET, socket.SO_SNDBUF, 60000),
+        (socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3),
+        (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 7),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 12345),
+        (socket.IPPROTO_TCP, socket.TCP_SYNCNT, 4),
+        (socket.IPPROTO_IP, socket.IP_TOS, 16),
+        (socket.IPPROTO_IP, socket.IP_TTL, 33),
+    ]
+    s = socket.socket()
+    for o in wanted:
+        s.setsockopt(*o)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 9))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 3, 0))
+    flags = fcntl.fcntl(s, fcntl.F_GETFD), fcntl.fcntl(s, fcntl.F_GETFL)
+    s.connect((GOOD, 7007))
+    print(
+        *(s.getsockopt(level, name) for level, name, _ in wanted),
+        struct.unpack("ii", s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)),
+        struct.unpack("ll", s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)),
+        (fcntl.fcntl(s, fcntl.F_GETFD), fcntl.fcntl(s, fcntl.F_GETFL)) == flags,
+    )
+    if len(sys.argv) > 2:
+        print(moved(s))
+
+
+def epoll_kept():
+    """Two sets, one of which knows the socket by a number it no longer has; modified and removed later."""
+    allow()
+    s = socket.socket()
+    s.setblocking(False)
+    first, second = select.epoll(), select.epoll()
+    first.register(s, select.EPOLLIN | select.EPOLLONESHOT)
+    os.dup2(s.fileno(), 60)
+    second.register(60, select.EPOLLOUT | select.EPOLLET)
+    os.close(60)
+    s.connect_ex((GOOD, 7007))
+    out = [(fd, ev == select.EPOLLOUT) for fd, ev in second.poll(5)]
+    s.send(b"x")
+    came = [fd == s.fileno() for fd, _ in first.poll(5)]
+    again = first.poll(0.2)
+    first.modify(s, select.EPOLLOUT)
+    writable = [ev for _, ev in first.poll(5)] == [select.EPOLLOUT]
+    first.unregister(s)
+    print(moved(s), out, came, again, writable, first.poll(0.1))
+
+
+def copied():
+    """A copy in another process would keep the old socket, so this one is relayed."""
+    allow()
+    s = socket.socket()
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+    s.connect((GOOD, 7007))
+    os.kill(pid, 9)
+    s.send(b"x")
+    print(moved(s), s.recv(1).decode())
+
+
+def own():
+    """The sandbox's own sockets where none of its calls is the kernel's."""
+    results = []
+    os.chdir(os.environ["HOME"])
+    for at in ("own.sock", "\0own"):
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(at)
+        server.listen()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(at)
+        peer, _ = server.accept()
+        peer.send(b"u")
+        uid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        results.append(client.recv(1).decode() + ("same" if uid == os.getuid() else "other"))
+    os.unlink("own.sock")
+    for family, at in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        server = socket.socket(family)
+        server.bind((at, 0))
+        server.listen()
+        results.append(attempt(server.getsockname()[:2], family))
+        results.append(attempt(server.getsockname()[:2], family, 5))
+        server.close()
+    s = socket.socket()
+    results.append(call(s.connect, ("127.0.0.1", 9)))
+    s = datagrams()
+    s.connect((GOOD, 7007))
+    results += [dissolve(s), str(len(socket.if_nameindex()))]
+    print(*results)
 
 
 def orphan():

@@ -5,6 +5,7 @@
 #   203.0.113.10  2001:db8:1::10   good.example: http, git, redis, echo, sink
 #   203.0.113.66  2001:db8:1::66   evil.example: must not be reached
 #   203.0.113.99                   its router says that the host is unreachable
+#   203.0.113.98                   nothing comes back
 #   198.51.100.53                  the host's resolver
 
 HOST=vsnh$$
@@ -44,6 +45,7 @@ internet_up() {
 	ip -n "$OUT" -6 addr add fe80::66/64 dev o0 nodad
 	out sysctl -qw net.ipv4.ip_forward=1
 	ip -n "$OUT" route add unreachable 203.0.113.99/32
+	ip -n "$OUT" route add blackhole 203.0.113.98/32
 	for address in 203.0.113.10/32 203.0.113.66/32 198.51.100.53/32 10.0.0.5/32 2001:db8:1::10/128 2001:db8:1::66/128; do
 		ip -n "$OUT" addr add "$address" dev lo nodad 2>/dev/null ||
 			ip -n "$OUT" addr add "$address" dev lo

@@ -7,6 +7,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/io_uring.h>
 #include <linux/rtnetlink.h>
@@ -617,6 +618,36 @@ static int swap_fd(void)
 	return 0;
 }
 
+/*
+ * A connected socket, which may be one of the host's network, is at the number when the kernel makes the call
+ * that was decided for another: dissolved, then connected elsewhere.
+ */
+static int swap_connected(void)
+{
+	pthread_t t;
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	union any good = v4(allowed, ALLOWED_PORT), bad = v4(forbidden, PORT);
+	swap_fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(swap_fds[0], &good.sa, sizeof(good.in)) < 0)
+		return say("connect", -1);
+	swap_fds[1] = socket(AF_INET, SOCK_STREAM, 0);
+	fcntl(swap_fds[1], F_SETFL, O_NONBLOCK);
+	swap_at = dup(swap_fds[1]);
+	flipping = good;
+	pthread_create(&t, NULL, swap, NULL);
+	for (unsigned i = 0; i < tries(); i++) {
+		connect(swap_at, &none, sizeof(none));
+		/* to our own loopback: what needs no decision */
+		union any here = v4("127.0.0.1", PORT);
+		connect(swap_at, &here.sa, sizeof(here.in));
+		connect(swap_at, &bad.sa, sizeof(bad.in));
+		listen(swap_at, 1);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -688,6 +719,7 @@ static const struct {
 	A(flip_udp),
 	A(flip_message),
 	A(swap_fd),
+	A(swap_connected),
 };
 
 int main(int argc, char **argv)

@@ -2,7 +2,9 @@
 # Ways out of the sandbox: each arrives where it should not when it is tried outside, and never from
 # inside. TAP.
 #
-#   VSANDBOX=... NET_BIN=DIR tests/net/leak.sh [--uid N] [ATTACK...]
+#   VSANDBOX=... NET_BIN=DIR tests/net/leak.sh [--uid N] [--handover] [ATTACK...]
+#
+# With --handover what may be reached is the host's own sockets in the hands of the attacker.
 set -u
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
@@ -14,6 +16,11 @@ uid=0
 if [ "${1:-}" = --uid ]; then
 	uid=$2
 	shift 2
+fi
+handover=
+if [ "${1:-}" = --handover ]; then
+	handover='"good.example", "203.0.113.10"'
+	shift
 fi
 if [ "$(id -u)" -ne 0 ]; then
 	tap_skip 'nothing leaves the sandbox' 'network namespaces of the suite need root'
@@ -36,7 +43,7 @@ internet_up || {
 	tap_done
 	exit 1
 }
-cp "$NET_BIN/leak" "$work/leak"
+cp "$NET_BIN/leak" "$work/leak" || exit 1
 mkdir -m 777 "$work/home"
 : >"$work/hits"
 : >"$work/ready"
@@ -50,6 +57,7 @@ within 10 two_ready || {
 	tap_done
 	exit 1
 }
+printf '{ "name": "leak", "extends": ["dev"], "network": { "handover": [ %s ] } }\n' "$handover" >"$work/leak.json"
 export LEAK_SOCKET="$work/leak.sock"
 
 as_user() {
@@ -81,7 +89,7 @@ for line in "$@"; do
 		continue
 	fi
 	: >"$work/hits"
-	(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p dev --net allowlist --resolver 198.51.100.53 \
+	(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p "$work/leak.json" --net allowlist --resolver 198.51.100.53 \
 		--allow-hosts good.example --allow-hosts 203.0.113.10:6601 -- "$work/leak" "$name") >"$work/inside" 2>&1
 	got=$(hits)
 	if [ "$got" -eq 0 ]; then

@@ -9,6 +9,7 @@ set -u
 # shellcheck source=tests/net/internet.sh
 . tests/net/internet.sh
 VSANDBOX=${VSANDBOX:-$PWD/build/release/vsandbox}
+NET_BIN=${NET_BIN:-$PWD/build/release/tests/net}
 uid=0
 [ "${1:-}" != --uid ] || uid=$2
 if [ "$(id -u)" -ne 0 ]; then
@@ -34,6 +35,7 @@ mkdir -m 777 "$work/home"
 # The host's names: one is allowed, one is not. /etc/hosts is another file in this suite's mounts only.
 printf '127.0.0.1 localhost\n::1 localhost\n203.0.113.10 from-file.good.example\n203.0.113.66 from-file.evil.example\n' >"$work/hosts"
 cp tests/net/client.py "$work/client.py"
+cp "$NET_BIN/messages" "$work/messages"
 
 as_user() {
 	if [ "$uid" -eq 0 ]; then
@@ -150,7 +152,50 @@ inside 'sendto' 'one 203.0.113.10 7007' udp_sendto
 inside 'connected' 'two' udp_connected
 inside 'sendmsg and sendmmsg' 'three four' udp_messages
 inside 'IPv6' 'six' udp6
-inside 'not allowed' 'EPERM EPERM' udp_denied
+for part in headers addresses vectors long last; do
+	host "$work/messages" $part >"$work/native"
+	tap_is "messages nobody sends end as outside: $part" \
+		"$(box -q --allow-hosts 203.0.113.10 -- "$work/messages" $part)" "$(cat "$work/native")"
+done
+is 'a vector of which one message cannot be read sends none' EFAULT "$work/messages" partial
+tap_is 'where the kernel sends what comes before it' "$(host "$work/messages" partial)" one
+
+# Sockets of the host in the agent's hands.
+sed 's|"network": {|"network": { "handover": [ "*.good.example", "203.0.113.0/24", "good.example" ],|; s|"192.0.2.1"|"203.0.113.98"|' \
+	"$work/policy.json" >"$work/handover.json"
+# handed CLAIM WANT ARGUMENT...: as inside, where what may be reached is handed over.
+handed() {
+	claim=$1 want=$2
+	shift 2
+	tap_is "handed over: $claim" "$(box -q -p "$work/handover.json" -- python3 "$work/client.py" "$@" 2>&1)" "$want"
+}
+no='ENOPROTOOPT ENOPROTOOPT ENOPROTOOPT ENOPROTOOPT ENOPROTOOPT ENOPROTOOPT ENOPROTOOPT EPERM EPERM'
+handed 'it leads nowhere else, and lives on' "host EISCONN EINVAL EINVAL $no EISCONN EISCONN EISCONN still there" handed
+handed 'nor when it was reset' 'ECONNABORTED EINVAL EINVAL ECONNABORTED' handed_dead
+handed 'nor while it is on its way' 'EINPROGRESS EALREADY host ECONNRESET EINVAL EINVAL' handed_connecting
+handed 'nor in another process' 'host EISCONN EINVAL EINVAL' handed_passed
+handed 'IPv6, mapped or not' 'host 2001:db8:1::10 x host ::ffff:203.0.113.10 x' handed6
+handed 'a refusal is exact' 'ECONNREFUSED ECONNREFUSED' refused
+handed 'also for who does not wait' 'EINPROGRESS ECONNREFUSED' late
+handed 'an unreachable host' 'EHOSTUNREACH' unreachable
+handed 'what is not allowed' 'EPERM EPERM EPERM' denied
+tap_is 'handed over: what was set before is set' \
+	"$(box -q -p "$work/handover.json" --allow-hosts 203.0.113.10 -- python3 "$work/client.py" options given)" \
+	"$(host python3 "$work/client.py" options given)"
+handed 'epoll sets know it' 'host [(60, True)] [True] [] True []' epoll_kept
+handed 'what has copies elsewhere is relayed' 'inside x' copied
+handed 'the own sockets of the sandbox are its own' 'usame usame ok ok ok ok ECONNREFUSED ok 1' own
+handed 'half-close goes both ways' 'same' halfclose
+handed 'a reset of the server' 'ECONNRESET' slam
+handed 'a reset here' 'reset' reset
+handed 'six hundred connections at once' '600' many
+handed 'datagrams are relayed' 'two' udp_connected
+box -p "$work/handover.json" -- python3 "$work/client.py" echo >/dev/null
+tap_is 'handed over: the digest says so' \
+	"$(grep -c 'four.good.example:7007: 1 connection, .*(1 handed over: bytes not counted)' "$work/err")" 1
+tap_is 'what has to be looked into is relayed' "$(sed 's|"name": "suite",|&"rules": [ { "name": "w", "action_type": "database_write", "effect": "block", "resource_pattern": "*" } ],|' \
+	"$work/handover.json" >"$work/both.json"; box -q -p "$work/both.json" -- python3 "$work/client.py" names)" \
+	'203.0.113.10 7007 10.255.255.254'
 
 # Ports.
 host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099 >/dev/null 2>&1 &

@@ -217,7 +217,8 @@ static void every_value_arrives(void **state)
 		"},\n"
 		"\"network\": { \"mode\": \"host\", \"database_tls\": \"whole\", \"host_ports\": [ "
 		"80, 80, 443 ], \"publish\": "
-		"[ 1, \"8080:80\", \"1:1\" ], \"allow_unix\": [ \"/run/a.sock\" ] },\n"
+		"[ 1, \"8080:80\", \"1:1\" ], \"allow_unix\": [ \"/run/a.sock\" ],\n"
+		"  \"handover\": [ \"a.example:443\" ] },\n"
 		"\"limits\": { \"memory\": \"2G\", \"pids\": 10, \"cpu\": 1.5, \"open_files\": 9,\n"
 		"  \"wall_seconds\": 60 }, \"on_exit\": \"ask\" /* the end */ }");
 	assert_string_equal(p->description, "a // b /* c */");
@@ -246,6 +247,16 @@ static void every_value_arrives(void **state)
 	assert_int_equal(p->publish[1].host, 8080);
 	assert_int_equal(p->publish[1].inside, 80);
 	assert_string_equal(p->allow_unix.items[0].pattern.text, "/run/a.sock");
+	assert_int_equal(p->handover.count, 1);
+	const struct action to_a = { .type = ACTION_NETWORK_REQUEST,
+				     .op = OP_CONNECT,
+				     .resource = "a.example:443",
+				     .address = "192.0.2.1",
+				     .port = 443 };
+	struct action to_b = to_a;
+	to_b.resource = "b.example:443";
+	assert_true(policy_hands_over(p, &to_a));
+	assert_false(policy_hands_over(p, &to_b));
 	assert_int_equal(p->limits.memory_bytes, UINT64_C(2) << 30);
 	assert_int_equal(p->limits.wall_seconds, 60);
 	assert_int_equal(p->on_exit, ON_EXIT_ASK);
