@@ -97,11 +97,14 @@ static void print(struct json_object *all)
 		struct json_object *action = json_object_object_get(o, "action");
 		printf("%-4lld %-16s %4llds  %.2f  %s ", (long long)event_number(o, "id"),
 		       event_text(o, "session"), (long long)event_number(o, "remaining_ms") / 1000,
-		       event_real(action, "score"), event_text(action, "type"));
-		term_text(stdout, event_text(action, "resource"));
-		fputs("  (", stdout);
-		term_text(stdout, event_text(action, "program"));
-		fputs(")\n", stdout);
+		       event_real(action, "score"), event_what(action));
+		term_text(stdout, event_subject(action));
+		if (*event_text(action, "program")) {
+			fputs("  (", stdout);
+			term_text(stdout, event_text(action, "program"));
+			fputs(")", stdout);
+		}
+		fputs("\n", stdout);
 	}
 }
 

@@ -298,6 +298,14 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 		g->session.id, g->session.id);
 }
 
+/* A threshold was passed and nobody allows it: nothing smaller than all of it could be refused. */
+static void on_denied(struct gateway *g, const struct packet *m)
+{
+	log_error("%s: nobody allowed it, so the run ends", m->text);
+	g->approvals.denied_any = true;
+	end_tree(g, "approval denied");
+}
+
 /* Reads all packets that are there, so that a stop already undone does not stop us. */
 static void on_messages(struct gateway *g)
 {
@@ -336,6 +344,9 @@ static void on_messages(struct gateway *g)
 			break;
 		case MONITOR_SETTLED:
 			approvals_settled(&g->approvals, m.ticket, m.value);
+			break;
+		case MONITOR_DENIED:
+			on_denied(g, &m);
 			break;
 		case MONITOR_REPLY:
 			if (m.ticket == APPROVALS_TICKET)

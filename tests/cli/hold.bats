@@ -355,6 +355,17 @@ t.join()'
 	within 5 screen_has 'rc-0'
 }
 
+@test "on the terminal: a threshold is asked about, and its denial ends the run" {
+	prepare
+	sed -i 's/"risk_threshold"/"mode": "pause", "monitors": { "cpu": { "percent": 2, "seconds": 0.4 } }, "risk_threshold"/' "$POLICY"
+	terminal
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "while [ ! -e go.ask ]; do :; done"; echo e""nd-$?'
+	within 15 screen_has 'approval 1: CPU above 2 %'
+	screen_has 'end the run'
+	press d
+	within 5 screen_has 'end-121'
+}
+
 @test "on the terminal: K ends the run with 121" {
 	prepare
 	terminal
