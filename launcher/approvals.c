@@ -50,10 +50,11 @@ static void pass_over(struct approvals *a, uint32_t id)
 		p->passed_over = true;
 }
 
-static void request_freeze(struct approvals *a, bool on)
+static int request_freeze(struct approvals *a, bool on)
 {
-	a->host->ask(a->host->gateway, REQUEST_PROMPT, on ? "{\"on\":true}" : "{\"on\":false}",
-		     on ? APPROVALS_TICKET : APPROVALS_TICKET + 1);
+	return a->host->ask(a->host->gateway, REQUEST_PROMPT,
+			    on ? "{\"on\":true}" : "{\"on\":false}",
+			    on ? APPROVALS_TICKET : APPROVALS_TICKET + 1);
 }
 
 /* The terminal is the agent's again, as it was. */
@@ -187,9 +188,11 @@ void approvals_prompt(struct approvals *a)
 	for (unsigned i = 0; i < HOLD_QUESTIONS; i++) {
 		if (!a->items[i].id || a->items[i].passed_over)
 			continue;
+		if (request_freeze(a, true) < 0)
+			return; /* the monitor is busy; at the next occasion */
 		a->asked = a->items[i].id;
 		a->prompt = PROMPT_FREEZING;
-		request_freeze(a, true);
+		a->freezing++;
 		return;
 	}
 }
@@ -280,7 +283,8 @@ void approvals_reply(struct approvals *a, int result)
 {
 	struct approval *p = find(a, a->asked);
 	int typed = 0;
-	if (a->prompt != PROMPT_FREEZING)
+	/* The last one counts: for those before it the freeze was given up again. */
+	if (--a->freezing || a->prompt != PROMPT_FREEZING)
 		return;
 	if (result < 0 || !p || !borrowable(a)) {
 		give_back(a);

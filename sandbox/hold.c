@@ -436,6 +436,8 @@ static void tend_questions(struct watch *watch, uint64_t now)
 			settle(watch, q, false); /* nothing is asked of them any more */
 		else if (now >= q->deadline_ms)
 			answer(watch, q, false, SCOPE_ONCE, "because nobody answered in time");
+		else if (q->lonely_ms && watch->freeze.reasons)
+			q->lonely_ms = now; /* its caller cannot come back while it is frozen */
 		else if (q->lonely_ms && now - q->lonely_ms >= LONELY_MS)
 			settle(watch, q, false);
 		else if (!q->told)
