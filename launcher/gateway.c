@@ -34,6 +34,7 @@
 #include "launcher/netplan.h"
 #include "launcher/notify.h"
 #include "launcher/on_exit.h"
+#include "launcher/ours.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/server.h"
@@ -60,6 +61,7 @@ struct gateway {
 	struct control_host host;
 	struct approvals approvals;
 	struct notify notify;
+	struct fence fence;                                 /* owned */
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	int server_fd; /* owned; who is reported to, for the uplink; -1 nobody */
 	pid_t monitor_pid;
@@ -666,14 +668,12 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	int r = prepare(g, mask, err);
 	if (r < 0)
 		return r;
-	/* The whole state directory is hidden inside: STATE/sessions/ID */
-	char state_path[STATE_PATH_SIZE], cache[STATE_PATH_SIZE];
-	snprintf(state_path, sizeof(state_path), "%s", g->session.path);
-	for (unsigned up = 0; up < 2; up++)
-		*strrchr(state_path, '/') = '\0';
+	r = ours_fence(&g->fence, err);
+	if (r < 0)
+		return r;
 	struct box_plan box = {
 		.policy = run->policy,
-		.state_path = state_path,
+		.fence = &g->fence,
 		.session_id = g->session.id,
 		.session_path = g->session.path,
 		.session_dirfd = g->session.dirfd,
@@ -682,7 +682,6 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.cwd = run->start_dir[0] ? run->start_dir : run->cwd,
 		.workspace = run->cwd,
 		.rootfs = run->image.root[0] ? run->image.root : NULL,
-		.cache_path = image_cache(cache) ? cache : NULL,
 		.degraded_ok = run->degraded_ok,
 		.net = run->net,
 		.allow_ptrace = run->allow_ptrace,
@@ -809,6 +808,7 @@ out:
 	drop_fd(&g.pidfd);
 	drop_fd(&g.server_fd);
 	control_close(&g.control);
+	fence_finish(&g.fence);
 	session_close(&g.session);
 	drop_fd(&g.lock_fd); /* last: from now on the session is over */
 	return code;
