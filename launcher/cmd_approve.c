@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
@@ -162,6 +163,7 @@ int cmd_approve(const struct options *given)
 	struct err err = { "" };
 	unsigned what = 0;
 	int count = 0;
+	priority_urgent();
 	int r = gather(given, &all_of_them, &err);
 	while (r == 0 && o->arg_count && words[what] && strcmp(o->args[0], words[what]))
 		what++;

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/eventlog.h"
+#include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/approvals.h"
 #include "launcher/control.h"
@@ -261,7 +262,9 @@ static void keep_snapshot(struct gateway *g, const char *reason)
 	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || g->run->attach)
 		return;
 	session_refresh(&g->session);
+	priority_raise(); /* this takes long, and nobody waits */
 	int rc = snapshots_take(&g->session, NULL, reason, name, &err);
+	priority_urgent();
 	if (rc < 0)
 		log_warn("no snapshot was taken: %s", err.text);
 	else if (rc == 0)
@@ -532,6 +535,7 @@ static int finish(struct gateway *g)
 {
 	struct err err;
 	bool refused = g->approvals.denied_any;
+	priority_raise();
 	approvals_finish(&g->approvals); /* the terminal first: what follows writes to it */
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
@@ -715,6 +719,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	netplan_finish(&net);
 	if (r < 0)
 		return r;
+	priority_urgent(); /* after the fork: the agent is not to have it */
 	/* While the monitor builds the box; after the fork, so that only we hold the log's lock. */
 	signal(SIGPIPE, SIG_IGN);
 	g->start.monitor_pid = g->monitor_pid;
