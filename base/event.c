@@ -584,6 +584,17 @@ static void json_score(struct buf *b, const struct score *score)
 	buf_putc(b, '}');
 }
 
+static void json_result(struct buf *b, int32_t result)
+{
+	if (result == EVENT_RESULT_PENDING) {
+		buf_puts(b, ",\"result\":null");
+		return;
+	}
+	json_i64(b, "result", result);
+	if (result < 0)
+		json_errno(b, "result_errno", -result);
+}
+
 static void json_decision(struct buf *b, const struct decision *d, int32_t result)
 {
 	json_text(b, "decision", verdict_name(d->verdict));
@@ -597,13 +608,7 @@ static void json_decision(struct buf *b, const struct decision *d, int32_t resul
 		buf_puts(b, ",\"observed\":true");
 	if (d->deny_errno > 0)
 		json_errno(b, "errno", d->deny_errno);
-	if (result == EVENT_RESULT_PENDING) {
-		buf_puts(b, ",\"result\":null");
-	} else {
-		json_i64(b, "result", result);
-		if (result < 0)
-			json_errno(b, "result_errno", -result);
-	}
+	json_result(b, result);
 	if (!d->ambient)
 		json_score(b, &d->score);
 }
@@ -636,6 +641,8 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	if (e->kind == EVENT_SAMPLE && e->decision.reason != REASON_NONE) {
 		json_text(out, "decision", verdict_name(e->decision.verdict));
 		json_text(out, "reason", reason_name(e->decision.reason));
+		if (e->decision.verdict == VERDICT_PAUSE)
+			json_result(out, e->result);
 	}
 	json_text(out, "syscall", e->syscall);
 	json_action(out, &e->action);

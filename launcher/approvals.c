@@ -50,10 +50,11 @@ static void pass_over(struct approvals *a, uint32_t id)
 		p->passed_over = true;
 }
 
-static void request_freeze(struct approvals *a, bool on)
+static int request_freeze(struct approvals *a, bool on)
 {
-	a->host->ask(a->host->gateway, REQUEST_PROMPT, on ? "{\"on\":true}" : "{\"on\":false}",
-		     on ? APPROVALS_TICKET : APPROVALS_TICKET + 1);
+	return a->host->ask(a->host->gateway, REQUEST_PROMPT,
+			    on ? "{\"on\":true}" : "{\"on\":false}",
+			    on ? APPROVALS_TICKET : APPROVALS_TICKET + 1);
 }
 
 /* The terminal is the agent's again, as it was. */
@@ -187,9 +188,11 @@ void approvals_prompt(struct approvals *a)
 	for (unsigned i = 0; i < HOLD_QUESTIONS; i++) {
 		if (!a->items[i].id || a->items[i].passed_over)
 			continue;
+		if (request_freeze(a, true) < 0)
+			return; /* the monitor is busy; at the next occasion */
 		a->asked = a->items[i].id;
 		a->prompt = PROMPT_FREEZING;
-		request_freeze(a, true);
+		a->freezing++;
 		return;
 	}
 }
@@ -228,10 +231,8 @@ static void line_score(FILE *f, const struct json_object *event)
 	fputs("\r\n", f);
 }
 
-static void show(const struct approvals *a, const struct approval *p, FILE *f)
+static void show_action(const struct json_object *e, FILE *f)
 {
-	const struct json_object *e = p->event;
-	fprintf(f, "\r\nvsandbox: approval %u: ", p->id);
 	term_text(f, event_text(e, "type"));
 	fprintf(f, " (%s) ", event_text(e, "op"));
 	term_text(f, event_text(e, "resource"));
@@ -250,20 +251,40 @@ static void show(const struct approvals *a, const struct approval *p, FILE *f)
 	line(f, "because",
 	     *event_text(e, "rule") ? event_text(e, "rule") : event_text(e, "reason"));
 	line_score(f, e);
+	fputs("  [a]llow once, allow for the [s]ession, [A]lways, [d]eny, [l]ater, [K]ill the run ",
+	      f);
+}
+
+/* Of CPU, memory or processes: nothing smaller than the run can be denied. */
+static void show_threshold(const struct json_object *e, FILE *f)
+{
+	term_text(f, event_text(e, "text"));
+	fputs("\r\n", f);
+	line(f, "because", "it is above the policy's threshold; everything is frozen meanwhile");
+	fputs("  [a]llow until it was below again, allow for the [s]ession, [d]eny and end the "
+	      "run, "
+	      "[l]ater ",
+	      f);
+}
+
+static void show(const struct approval *p, FILE *f)
+{
 	uint64_t now = now_ms();
-	fprintf(f,
-		"  [a]llow once, allow for the [s]ession, [A]lways, [d]eny, [l]ater, [K]ill the "
-		"run "
-		"(%llu s; denied then) ",
+	fprintf(f, "\r\nvsandbox: approval %u: ", p->id);
+	if (*event_text(p->event, "type"))
+		show_action(p->event, f);
+	else
+		show_threshold(p->event, f);
+	fprintf(f, "(%llu s; denied then) ",
 		(unsigned long long)(p->deadline_ms > now ? (p->deadline_ms - now) / 1000 : 0));
-	(void)a;
 }
 
 void approvals_reply(struct approvals *a, int result)
 {
 	struct approval *p = find(a, a->asked);
 	int typed = 0;
-	if (a->prompt != PROMPT_FREEZING)
+	/* The last one counts: for those before it the freeze was given up again. */
+	if (--a->freezing || a->prompt != PROMPT_FREEZING)
 		return;
 	if (result < 0 || !p || !borrowable(a)) {
 		give_back(a);
@@ -289,7 +310,7 @@ void approvals_reply(struct approvals *a, int result)
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 	if (f) {
-		show(a, p, f);
+		show(p, f);
 		if (fclose(f) == 0)
 			dprintf(a->tty_fd, "%s", text);
 	}

@@ -45,6 +45,7 @@ struct approvals {
 	int tty_fd;      /* owned; -1: no prompt */
 	enum prompt_state prompt;
 	uint32_t asked;         /* the question of the prompt */
+	unsigned freezing;      /* requests to freeze for a prompt that have no reply yet */
 	uint64_t shown_ms;      /* since when it stands there */
 	struct termios termios; /* as the agent has it, while SHOWN */
 	pid_t foreground;       /* the group that had the terminal, while SHOWN */
@@ -71,7 +72,7 @@ void approvals_list(const struct approvals *a, FILE *f);
 /* The prompt's part of the poll loop. */
 struct pollfd approvals_poll(const struct approvals *a);
 void approvals_key(struct approvals *a);
-/* The reply to a request of ours. */
+/* The reply to a request to freeze for a prompt. */
 void approvals_reply(struct approvals *a, int result);
 /* Takes the prompt away, because the session is stopped or interrupted; asks again when it may. */
 void approvals_withdraw(struct approvals *a);

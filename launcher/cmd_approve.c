@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
@@ -97,11 +98,14 @@ static void print(struct json_object *all)
 		struct json_object *action = json_object_object_get(o, "action");
 		printf("%-4lld %-16s %4llds  %.2f  %s ", (long long)event_number(o, "id"),
 		       event_text(o, "session"), (long long)event_number(o, "remaining_ms") / 1000,
-		       event_real(action, "score"), event_text(action, "type"));
-		term_text(stdout, event_text(action, "resource"));
-		fputs("  (", stdout);
-		term_text(stdout, event_text(action, "program"));
-		fputs(")\n", stdout);
+		       event_real(action, "score"), event_what(action));
+		term_text(stdout, event_subject(action));
+		if (*event_text(action, "program")) {
+			fputs("  (", stdout);
+			term_text(stdout, event_text(action, "program"));
+			fputs(")", stdout);
+		}
+		fputs("\n", stdout);
 	}
 }
 
@@ -159,6 +163,7 @@ int cmd_approve(const struct options *given)
 	struct err err = { "" };
 	unsigned what = 0;
 	int count = 0;
+	priority_urgent();
 	int r = gather(given, &all_of_them, &err);
 	while (r == 0 && o->arg_count && words[what] && strcmp(o->args[0], words[what]))
 		what++;

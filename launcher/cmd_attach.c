@@ -13,6 +13,7 @@
 #include "launcher/exit.h"
 #include "launcher/kept.h"
 #include "launcher/log.h"
+#include "launcher/ours.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 #include "launcher/state.h"
@@ -147,16 +148,14 @@ static int guard(struct policy *p, const char *dir, struct err *err)
  */
 static int guard_ours(struct policy *p, struct err *err)
 {
-	char path[STATE_PATH_SIZE];
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	cleanup_fd int state = state_open(path, err);
-	if (state < 0)
-		return state;
-	int r = guard(p, path, err);
-	if (r < 0 || !runtime || *runtime != '/')
+	struct fence fence;
+	int r = ours_fence(&fence, err);
+	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%.4000s/vsandbox", runtime);
-	return guard(p, path, err);
+	for (unsigned i = 0; r == 0 && i < fence.dir_count; i++)
+		r = guard(p, fence.dirs[i], err);
+	fence_finish(&fence);
+	return r;
 }
 
 static int load_policy(struct run *run, const struct target *t, const struct options *o,

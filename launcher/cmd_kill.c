@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -91,6 +92,7 @@ int cmd_kill(const struct options *o)
 {
 	struct session s;
 	struct err err;
+	priority_urgent();
 	int r = options_want_args(o, 1, 1, &err); /* never "the latest": name what is to die */
 	if (r == 0)
 		r = session_find(o->args[0], &s, &err);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <json-c/json.h>
 
+#include "base/priority.h"
 #include "launcher/control.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -15,6 +16,7 @@ static int ask(const struct options *o, const char *request, struct json_object 
 	       struct session *ret)
 {
 	struct err err;
+	priority_urgent();
 	int r = options_want_args(o, 0, 1, &err);
 	if (r == 0)
 		r = session_find(o->args[0], ret, &err);

@@ -129,3 +129,15 @@ double event_real(const struct json_object *event, const char *name)
 	struct json_object *o = member(event, name, json_type_double);
 	return o ? json_object_get_double(o) : (double)event_number(event, name);
 }
+
+const char *event_what(const struct json_object *event)
+{
+	const char *type = event_text(event, "type");
+	return *type ? type : event_text(event, "kind");
+}
+
+const char *event_subject(const struct json_object *event)
+{
+	const char *resource = event_text(event, "resource");
+	return *resource ? resource : event_text(event, "text");
+}

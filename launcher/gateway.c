@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/eventlog.h"
+#include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/approvals.h"
 #include "launcher/control.h"
@@ -34,6 +35,7 @@
 #include "launcher/netplan.h"
 #include "launcher/notify.h"
 #include "launcher/on_exit.h"
+#include "launcher/ours.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
 #include "launcher/server.h"
@@ -60,6 +62,7 @@ struct gateway {
 	struct control_host host;
 	struct approvals approvals;
 	struct notify notify;
+	struct fence fence;                                 /* owned */
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
 	int server_fd; /* owned; who is reported to, for the uplink; -1 nobody */
 	pid_t monitor_pid;
@@ -259,7 +262,9 @@ static void keep_snapshot(struct gateway *g, const char *reason)
 	if (!p->snapshots || p->on_exit == ON_EXIT_DISCARD || g->run->attach)
 		return;
 	session_refresh(&g->session);
+	priority_raise(); /* this takes long, and nobody waits */
 	int rc = snapshots_take(&g->session, NULL, reason, name, &err);
+	priority_urgent();
 	if (rc < 0)
 		log_warn("no snapshot was taken: %s", err.text);
 	else if (rc == 0)
@@ -296,6 +301,14 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 	log_error(
 		"everything is frozen: vsandbox resume %s lets it go on, vsandbox kill %s ends it",
 		g->session.id, g->session.id);
+}
+
+/* A threshold was passed and nobody allows it: nothing smaller than all of it could be refused. */
+static void on_denied(struct gateway *g, const struct packet *m)
+{
+	log_error("%s: nobody allowed it, so the run ends", m->text);
+	g->approvals.denied_any = true;
+	end_tree(g, "approval denied");
 }
 
 /* Reads all packets that are there, so that a stop already undone does not stop us. */
@@ -336,6 +349,9 @@ static void on_messages(struct gateway *g)
 			break;
 		case MONITOR_SETTLED:
 			approvals_settled(&g->approvals, m.ticket, m.value);
+			break;
+		case MONITOR_DENIED:
+			on_denied(g, &m);
 			break;
 		case MONITOR_REPLY:
 			if (m.ticket == APPROVALS_TICKET)
@@ -520,6 +536,7 @@ static int finish(struct gateway *g)
 {
 	struct err err;
 	bool refused = g->approvals.denied_any;
+	priority_raise();
 	approvals_finish(&g->approvals); /* the terminal first: what follows writes to it */
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
@@ -656,14 +673,12 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	int r = prepare(g, mask, err);
 	if (r < 0)
 		return r;
-	/* The whole state directory is hidden inside: STATE/sessions/ID */
-	char state_path[STATE_PATH_SIZE], cache[STATE_PATH_SIZE];
-	snprintf(state_path, sizeof(state_path), "%s", g->session.path);
-	for (unsigned up = 0; up < 2; up++)
-		*strrchr(state_path, '/') = '\0';
+	r = ours_fence(&g->fence, err);
+	if (r < 0)
+		return r;
 	struct box_plan box = {
 		.policy = run->policy,
-		.state_path = state_path,
+		.fence = &g->fence,
 		.session_id = g->session.id,
 		.session_path = g->session.path,
 		.session_dirfd = g->session.dirfd,
@@ -672,7 +687,6 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 		.cwd = run->start_dir[0] ? run->start_dir : run->cwd,
 		.workspace = run->cwd,
 		.rootfs = run->image.root[0] ? run->image.root : NULL,
-		.cache_path = image_cache(cache) ? cache : NULL,
 		.degraded_ok = run->degraded_ok,
 		.net = run->net,
 		.allow_ptrace = run->allow_ptrace,
@@ -706,6 +720,7 @@ static int start(struct gateway *g, char *const *envp, sigset_t *mask, struct er
 	netplan_finish(&net);
 	if (r < 0)
 		return r;
+	priority_urgent(); /* after the fork: the agent is not to have it */
 	/* While the monitor builds the box; after the fork, so that only we hold the log's lock. */
 	signal(SIGPIPE, SIG_IGN);
 	g->start.monitor_pid = g->monitor_pid;
@@ -799,6 +814,7 @@ out:
 	drop_fd(&g.pidfd);
 	drop_fd(&g.server_fd);
 	control_close(&g.control);
+	fence_finish(&g.fence);
 	session_close(&g.session);
 	drop_fd(&g.lock_fd); /* last: from now on the session is over */
 	return code;

@@ -66,11 +66,6 @@ static void make_key(struct source *s)
 	SHA256Data((const uint8_t *)text, (size_t)n, s->key);
 }
 
-bool image_cache(char ret[static STATE_PATH_SIZE])
-{
-	return state_cache_path(ret) == 0;
-}
-
 /* The chain id that was noted for this state of the source; "" none, or no longer there. */
 static void recall(int cache, const struct source *s, char ret[static OCI_DIGEST_SIZE])
 {

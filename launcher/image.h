@@ -21,9 +21,6 @@ struct image {
 int image_open(const char *given, struct image *ret, struct err *err);
 void image_close(struct image *i);
 
-/* The cache alone, to be hidden from every sandbox. False when there is none. */
-bool image_cache(char ret[static STATE_PATH_SIZE]);
-
 /*
  * @args, or when there are none what the image runs of itself: its entry point and its command. An
  * owned array of borrowed strings; NULL when there is nothing to run.

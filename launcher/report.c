@@ -205,9 +205,13 @@ void report_event(const struct event *e, void *report)
 	r->events++;
 	if (e->ambient_count > r->ambient)
 		r->ambient = e->ambient_count;
-	if (e->kind == EVENT_SAMPLE)
+	bool waits = e->decision.verdict == VERDICT_PAUSE && e->result == EVENT_RESULT_PENDING;
+	if (e->kind == EVENT_SAMPLE && !waits)
 		r->by_verdict[e->decision.verdict]++;
-	if ((e->kind == EVENT_NOTICE || e->kind == EVENT_SAMPLE) && e->text && !r->run->json) {
+	/* of a threshold that was answered a notice tells */
+	bool tells = e->kind == EVENT_NOTICE ||
+		     (e->kind == EVENT_SAMPLE && e->result == EVENT_RESULT_PENDING);
+	if (tells && e->text && !r->run->json) {
 		char text[1024];
 		struct buf b;
 		buf_init(&b, text, sizeof(text));
@@ -217,7 +221,7 @@ void report_event(const struct event *e, void *report)
 	effects_note(&r->effects, e);
 	if (e->kind != EVENT_ACTION)
 		return;
-	if (e->decision.verdict == VERDICT_PAUSE && e->result == EVENT_RESULT_PENDING)
+	if (waits)
 		return; /* held: what becomes of it is told when it has become so */
 	r->by_verdict[e->decision.verdict]++;
 	r->by_type[e->action.type]++;

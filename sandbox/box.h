@@ -26,6 +26,8 @@ enum box_layer {
 const char *box_layer_name(enum box_layer layer);
 
 /* All that is asked for. Strings are borrowed. */
+struct fence;
+
 struct box_plan {
 	const struct policy *policy;
 	const char *session_id;
@@ -37,10 +39,8 @@ struct box_plan {
 	const char *workspace; /* absolute; the directory the session was started from */
 	const char
 		*rootfs; /* absolute host directory of an image to run in; NULL the host's root */
-	const char *cache_path; /* host directory hidden inside too: unpacked images; NULL none */
-	const char *
-		state_path; /* host directory hidden inside (all sessions); NULL: session_path's parent */
-	uint32_t degraded_ok; /* bit per box_layer: --allow-degraded */
+	const struct fence *fence; /* our own directories of the host's, hidden inside */
+	uint32_t degraded_ok;      /* bit per box_layer: --allow-degraded */
 	enum policy_net net;
 	const char *resolv_conf; /* text of /etc/resolv.conf inside; NULL: the host's */
 	bool allow_ptrace;       /* --allow-ptrace: debuggers inside work */

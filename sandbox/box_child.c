@@ -1,6 +1,7 @@
 /* The agent's task, from its fork by init to its execve. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,13 +108,35 @@ static char wait_permit(const struct box_setup *s)
 	return permit;
 }
 
+static int close_between(int first, int last)
+{
+	return first > last ? 0 : close_range((unsigned)first, (unsigned)last, 0);
+}
+
+/*
+ * Of the builder's descriptors, which are as many as the host has mounts, only the two to its supervisors
+ * are kept: what follows opens some under the agent's own limit.
+ */
+static int close_inherited(const struct box_setup *s)
+{
+	int low = s->gate < s->control ? s->gate : s->control;
+	int high = s->gate < s->control ? s->control : s->gate;
+	if (close_between(3, low - 1) < 0 || close_between(low + 1, high - 1) < 0 ||
+	    close_between(high + 1, INT_MAX) < 0)
+		return -errno;
+	return 0;
+}
+
 static int confine(struct box_setup *s, struct err *err)
 {
 	const struct box_plan *plan = s->plan;
 	if (chdir(plan->cwd) < 0)
 		return err_sys(err, errno, "box: cannot enter the working directory %s inside",
 			       plan->cwd);
-	int rc = box_limits_rlimits(plan, err);
+	int rc = close_inherited(s);
+	if (rc < 0)
+		return err_sys(err, -rc, "box: cannot close descriptors");
+	rc = box_limits_rlimits(plan, err);
 	if (rc < 0)
 		return rc;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -12,6 +12,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
+#include "sandbox/fence.h"
 
 static const uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
@@ -449,21 +450,17 @@ static int cover_all(struct builder *b, const struct policy_patterns *patterns)
 static int cover_hidden(struct builder *b)
 {
 	const struct box_plan *plan = b->s->plan;
-	char path[PATH_MAX];
-	/* Mustn't see or reach its own upper, log or ring, nor those of other sessions. */
-	if (plan->state_path)
-		snprintf(path, sizeof(path), "%s", plan->state_path);
-	else
-		snprintf(path, sizeof(path), "%.*s",
-			 (int)(strrchr(plan->session_path, '/') - plan->session_path),
-			 plan->session_path);
-	int rc = cover(b, path);
-	if (rc < 0)
-		return err_sys(b->err, -rc, "mounts: cannot cover the state directory %s", path);
-	/* What an agent wrote there would be the root of the next one. */
-	rc = plan->cache_path ? cover(b, plan->cache_path) : 0;
-	if (rc < 0)
-		return err_sys(b->err, -rc, "mounts: cannot cover the cache %s", plan->cache_path);
+	int rc = 0;
+	/*
+	 * Mustn't see or reach its own upper, log or ring, nor those of other sessions; what it wrote to
+	 * the configuration or the cache would be the rules or the root of the next one.
+	 */
+	for (unsigned i = 0; rc == 0 && i < plan->fence->dir_count; i++) {
+		rc = cover(b, plan->fence->dirs[i]);
+		if (rc < 0)
+			return err_sys(b->err, -rc, "mounts: cannot cover %s",
+				       plan->fence->dirs[i]);
+	}
 	rc = cover_all(b, &plan->policy->hide);
 	/* Nobody judges reads then: what is blocked must not be there (reads_check saw that it can be). */
 	if (rc == 0 && !plan->read_events)

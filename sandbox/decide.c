@@ -61,15 +61,6 @@ static bool reported(const struct policy *p, const struct action *a)
 	return true;
 }
 
-/* What a passed threshold meets: the mode's answer, as the event says it. Nothing is held or undone for it yet. */
-static struct decision answer_of(const struct watch *watch, enum event_kind kind)
-{
-	if (kind != EVENT_SAMPLE)
-		return (struct decision){ 0 };
-	return (struct decision){ .verdict = judge_threshold(watch->policy),
-				  .reason = REASON_THRESHOLD };
-}
-
 int watch_decide(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -263,15 +254,13 @@ void watch_publish(struct watch *watch, struct event *e)
 	pthread_mutex_unlock(&watch->log_lock);
 }
 
-static void publish_text(struct watch *watch, enum event_kind kind, const char *text)
+static struct event event_of_text(const struct watch *watch, enum event_kind kind, const char *text)
 {
-	struct event e = { .decision = answer_of(watch, kind),
-			   .kind = kind,
-			   .text = text,
-			   .result = EVENT_RESULT_PENDING,
-			   .ambient_count = watch->ambient_count };
-	e.action.resource = e.action.program = "";
-	watch_publish(watch, &e);
+	return (struct event){ .kind = kind,
+			       .text = text,
+			       .result = EVENT_RESULT_PENDING,
+			       .ambient_count = watch->ambient_count,
+			       .action = { .resource = "", .program = "" } };
 }
 
 void watch_notice(struct watch *watch, const char *fmt, ...)
@@ -281,12 +270,29 @@ void watch_notice(struct watch *watch, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	publish_text(watch, EVENT_NOTICE, text);
+	struct event e = event_of_text(watch, EVENT_NOTICE, text);
+	watch_publish(watch, &e);
 }
 
-void watch_sample(struct watch *watch, const char *text)
+void watch_threshold(struct watch *watch, const char *name, const char *text)
 {
-	publish_text(watch, EVENT_SAMPLE, text);
+	struct event e = event_of_text(watch, EVENT_SAMPLE, text);
+	e.decision.verdict = judge_threshold(watch->policy);
+	e.decision.reason = REASON_THRESHOLD;
+	stamp(&e); /* for the question; the log stamps it when it is told */
+	if (e.decision.verdict == VERDICT_PAUSE) {
+		int r = hold_threshold(watch, name, &e);
+		if (r == HOLD_KEPT) /* it is published with its question */
+			return;
+		e.result = r;
+		if (r == HOLD_PASSED)
+			e.decision.verdict = VERDICT_ALLOW; /* the reason stays: why it was asked */
+	}
+	watch_publish(watch, &e);
+	if (e.decision.verdict == VERDICT_PAUSE)
+		hold_condemn(watch, text);
+	if (e.decision.verdict == VERDICT_ROLLBACK)
+		watch_ask_undo(watch);
 }
 
 void watch_touch(struct worker *w)

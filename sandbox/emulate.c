@@ -18,6 +18,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/move.h"
+#include "sandbox/fence.h"
 #include "sandbox/outside.h"
 #include "sandbox/reveal.h"
 #include "sandbox/watch.h"
@@ -578,6 +579,21 @@ static int judge_removal(struct worker *w)
 	return watch_decide_also(w, &a);
 }
 
+/* Does the call take away, put in place or make a name that leads to our own directories? */
+static bool is_fenced(const struct worker *w)
+{
+	const struct fence *f = w->watch->plan->box->fence;
+	const struct place *first = &w->place[FIRST], *second = &w->place[SECOND];
+	enum action_op op = w->row->op;
+	bool makes = op == OP_MKDIR || op == OP_MKNOD || op == OP_SYMLINK;
+	/* making one that is there is the kernel's to refuse */
+	if (op == OP_DELETE || op == OP_RENAME || (makes && !first->exists))
+		if (fence_has(f, first->path))
+			return true;
+	return (op == OP_RENAME || (op == OP_LINK && !second->exists)) &&
+	       fence_has(f, second->path);
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -600,6 +616,10 @@ static int emulate(struct worker *w, const struct responder *s)
 		r = watch_decide(w);
 	if (r < 0)
 		return r;
+	if (is_fenced(w)) {
+		watch_done(w, -EBUSY);
+		return -EBUSY;
+	}
 	if (names)
 		watch_touch(w);
 	r = capture_before(w);

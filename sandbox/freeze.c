@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -276,10 +277,11 @@ static bool seize(struct freeze *f, pid_t tgid, pid_t tid)
 	return true;
 }
 
-/* Collects stops and deaths. True while a seized one has not stopped. */
-static bool collect(struct freeze *f)
+/* Collects stops and deaths. Returns how many of the seized have not stopped. */
+static unsigned collect(struct freeze *f)
 {
-	bool moving = false, gone = false;
+	unsigned moving = 0;
+	bool gone = false;
 	for (unsigned i = 0; i < f->count; i++) {
 		pid_t tid = f->tids[i];
 		uint8_t *state = &f->state[tid];
@@ -288,7 +290,7 @@ static bool collect(struct freeze *f)
 			continue;
 		pid_t r = waitpid(tid, &status, __WALL | WNOHANG);
 		if (r == 0) {
-			moving |= *state == TASK_SEIZED;
+			moving += *state == TASK_SEIZED;
 		} else if (r < 0 || WIFEXITED(status) || WIFSIGNALED(status)) {
 			*state = TASK_UNKNOWN; /* dead, or taken over by an exec of its process */
 			gone = true;
@@ -372,6 +374,20 @@ static bool scan(struct freeze *f, bool *fresh, int *ret_error)
 	return moving;
 }
 
+/*
+ * Gives the processor to those that are to stop, each needs a moment of it: as long as some do. A
+ * look at each of those that do not costs far more, and is the next scan's.
+ */
+static void await_stops(struct freeze *f)
+{
+	unsigned before = UINT_MAX, moving;
+	for (unsigned pause_us = PAUSE_MIN_US; (moving = collect(f)) && pause_us <= PAUSE_MAX_US;
+	     before = moving) {
+		usleep(pause_us);
+		pause_us = moving < before ? PAUSE_MIN_US : pause_us * 2;
+	}
+}
+
 static pid_t first_moving(const struct freeze *f)
 {
 	for (unsigned i = 0; i < f->count; i++)
@@ -391,10 +407,7 @@ static int freeze_all(struct freeze *f, unsigned patience_ms, struct err *err)
 			return err_sys(err, -rc, "freeze: cannot look through /proc");
 		if (!moving && !fresh)
 			return 0;
-		/* Gives the processor to those that are to stop; each needs a moment of it. */
-		for (unsigned pause_us = PAUSE_MIN_US; collect(f) && pause_us <= PAUSE_MAX_US;
-		     pause_us *= 2)
-			usleep(pause_us);
+		await_stops(f);
 	} while (now_ms() < until);
 	pid_t tid = first_moving(f);
 	return err_set(err, ETIMEDOUT, "not everything has stopped yet%s%.0d%s",

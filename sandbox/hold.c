@@ -133,9 +133,11 @@ static void grant(struct hold *h, const struct hold_key *key, uint64_t until_ms)
 			(struct hold_grant){ .key = *key, .until_ms = until_ms };
 }
 
-static struct hold_question *question_for(struct worker *w, const struct hold_key *key)
+/* The open question of that @key, or a new one, which shows @e. NULL: no room. */
+static struct hold_question *question_for(struct watch *watch, const struct hold_key *key,
+					  const struct event *e)
 {
-	struct hold *h = &w->watch->hold;
+	struct hold *h = &watch->hold;
 	struct hold_question *q = NULL;
 	for (unsigned i = 0; i < HOLD_QUESTIONS; i++) {
 		if (h->questions[i].id && same(&h->questions[i].key, key))
@@ -146,19 +148,13 @@ static struct hold_question *question_for(struct worker *w, const struct hold_ke
 	unsigned char *packed = q ? malloc(EVENT_PACKED_MAX) : NULL;
 	if (!packed)
 		return NULL;
-	struct event e = w->event;
-	e.kind = EVENT_ACTION;
-	e.seq = 0; /* it is given one when it is logged */
-	e.syscall = w->row->name;
-	e.action = w->action;
-	e.result = EVENT_RESULT_PENDING;
-	size_t len = event_pack(&e, packed, EVENT_PACKED_MAX);
+	size_t len = event_pack(e, packed, EVENT_PACKED_MAX);
 	unsigned char *fit = realloc(packed, len ? len : 1);
 	*q = (struct hold_question){
 		.id = ++h->ids,
 		.key = *key,
-		.deadline_ms = now_ms() + w->watch->plan->approval_ms,
-		.refuse_errno = e.decision.deny_errno > 0 ? e.decision.deny_errno : EACCES,
+		.deadline_ms = now_ms() + watch->plan->approval_ms,
+		.refuse_errno = e->decision.deny_errno > 0 ? e->decision.deny_errno : EACCES,
 		.e = fit ? fit : packed,
 		.e_len = len,
 	};
@@ -184,8 +180,7 @@ static struct hold_call *call_for(struct hold *h)
 static void hold_the_rest(struct watch *watch)
 {
 	uint64_t one = 1;
-	if (watch->policy->pause != PAUSE_TREE ||
-	    __atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
+	if (__atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
 		return;
 	__atomic_store_n(&watch->hold.freeze_due, true, __ATOMIC_RELEASE);
 	(void)!write(watch->hold.wake_fd, &one, sizeof(one)); /* full: it is awake already */
@@ -200,7 +195,13 @@ int hold_call(struct worker *w)
 		return -w->event.decision.deny_errno;
 	pthread_mutex_lock(&h->lock);
 	if (!passes(&w->pass, &key) && !granted(h, &key)) {
-		struct hold_question *q = question_for(w, &key);
+		struct event e = w->event;
+		e.kind = EVENT_ACTION;
+		e.seq = 0; /* it is given one when it is logged */
+		e.syscall = w->row->name;
+		e.action = w->action;
+		e.result = EVENT_RESULT_PENDING;
+		struct hold_question *q = question_for(w->watch, &key, &e);
 		struct hold_call *c = q ? call_for(h) : NULL;
 		r = c ? HOLD_KEPT : -w->event.decision.deny_errno;
 		if (c) {
@@ -212,13 +213,46 @@ int hold_call(struct worker *w)
 			q->calls++;
 			q->lonely_ms = 0;
 			h->waiting++;
-			hold_the_rest(w->watch);
+			if (w->watch->policy->pause == PAUSE_TREE)
+				hold_the_rest(w->watch);
 		} else {
 			h->turned_away++;
 		}
 	}
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+int hold_threshold(struct watch *watch, const char *name, const struct event *e)
+{
+	struct hold *h = &watch->hold;
+	struct hold_key key;
+	char text[64];
+	int r = HOLD_PASSED;
+	snprintf(text, sizeof(text), "threshold %s", name);
+	event_hash(text, strlen(text), key.hash);
+	if (!watch->plan->approval_ms)
+		return -EACCES;
+	pthread_mutex_lock(&h->lock);
+	if (!granted(h, &key)) {
+		struct hold_question *q = question_for(watch, &key, e);
+		r = q ? HOLD_KEPT : -EACCES;
+		if (q && !q->threshold) {
+			q->threshold = true;
+			h->thresholds++;
+		}
+		if (q)
+			hold_the_rest(watch);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+void hold_condemn(struct watch *watch, const char *text)
+{
+	watch->hold.condemned = true;
+	hold_the_rest(watch);
+	packet_send(watch->plan->gateway_fd, MONITOR_DENIED, 0, 0, text, PACKET_WAIT);
 }
 
 bool hold_take(struct hold *h, struct worker *w)
@@ -269,8 +303,9 @@ static void settle(struct watch *watch, struct hold_question *q, bool denied)
 		packet_send(watch->plan->gateway_fd, MONITOR_SETTLED, denied, q->id, NULL,
 			    PACKET_WAIT);
 	free(q->e);
-	*q = (struct hold_question){ 0 };
+	h->thresholds -= q->threshold;
 	h->questions_count--;
+	*q = (struct hold_question){ 0 };
 }
 
 /* The caller is no longer waiting: it died, or was sent to take its signal. */
@@ -307,13 +342,21 @@ static void log_answer(struct watch *watch, const struct hold_question *q, bool 
 	struct event e;
 	if (event_unpack(q->e, q->e_len, &e) < 0)
 		return;
-	watch_notice(watch, "approval %u %s %s: %s %s (%u waiting)", q->id,
-		     allow ? "allowed" : "denied", by, action_type_name(e.action.type),
-		     e.action.resource, q->calls);
-	if (allow) /* what is carried out has an event of its own */
-		return;
-	e.result = -q->refuse_errno;
+	const char *word = allow ? "allowed" : "denied";
+	if (q->threshold) {
+		watch_notice(watch, "approval %u %s %s: %s", q->id, word, by, e.text);
+		if (allow)
+			e.decision.verdict = VERDICT_ALLOW;
+	} else {
+		watch_notice(watch, "approval %u %s %s: %s %s (%u waiting)", q->id, word, by,
+			     action_type_name(e.action.type), e.action.resource, q->calls);
+		if (allow) /* what is carried out has an event of its own */
+			return;
+	}
+	e.result = allow ? 0 : -q->refuse_errno;
 	watch_publish(watch, &e);
+	if (!allow && q->threshold)
+		hold_condemn(watch, e.text);
 }
 
 static void answer(struct watch *watch, struct hold_question *q, bool allow, enum hold_scope scope,
@@ -323,7 +366,7 @@ static void answer(struct watch *watch, struct hold_question *q, bool allow, enu
 	log_answer(watch, q, allow, by);
 	if (allow && scope == SCOPE_SESSION)
 		grant(h, &q->key, 0);
-	else if (allow && q->calls == 0)
+	else if (allow && q->calls == 0 && !q->threshold)
 		grant(h, &q->key, now_ms() + LONELY_MS);
 	for (unsigned i = 0; q->calls && i < h->call_end; i++) {
 		struct hold_call *c = &h->calls[i];
@@ -389,8 +432,12 @@ static void tend_questions(struct watch *watch, uint64_t now)
 		struct hold_question *q = &h->questions[i];
 		if (!q->id)
 			continue;
-		if (now >= q->deadline_ms)
+		if (q->threshold && __atomic_load_n(&watch->detached, __ATOMIC_RELAXED))
+			settle(watch, q, false); /* nothing is asked of them any more */
+		else if (now >= q->deadline_ms)
 			answer(watch, q, false, SCOPE_ONCE, "because nobody answered in time");
+		else if (q->lonely_ms && watch->freeze.reasons)
+			q->lonely_ms = now; /* its caller cannot come back while it is frozen */
 		else if (q->lonely_ms && now - q->lonely_ms >= LONELY_MS)
 			settle(watch, q, false);
 		else if (!q->told)
@@ -437,16 +484,21 @@ static void refuse_all(struct watch *watch, const char *why)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* Frozen as long as somebody waits, where the policy wants it so. */
+/* Does a question want everything frozen? */
+static bool wants_frozen(const struct watch *watch)
+{
+	return watch->hold.thresholds ||
+	       (watch->policy->pause == PAUSE_TREE && hold_waiting(&watch->hold));
+}
+
+/* Frozen as long as somebody waits, where the policy or a threshold wants it so. */
 static void freeze_the_rest(struct watch *watch)
 {
 	struct hold *h = &watch->hold;
 	struct err err = { "" };
-	if (watch->policy->pause != PAUSE_TREE)
-		return;
-	bool due = hold_waiting(h) &&
-		   now_ms() >= __atomic_load_n(&h->let_go_ms, __ATOMIC_ACQUIRE) &&
-		   !__atomic_load_n(&watch->ending, __ATOMIC_RELAXED);
+	uint64_t let_go_ms = __atomic_load_n(&h->let_go_ms, __ATOMIC_ACQUIRE);
+	bool due = let_go_ms != UINT64_MAX && !__atomic_load_n(&watch->ending, __ATOMIC_RELAXED) &&
+		   (h->condemned || (wants_frozen(watch) && now_ms() >= let_go_ms));
 	if (!due)
 		freeze_drop(&watch->freeze, FREEZE_HELD);
 	else if (!freeze_has(&watch->freeze, FREEZE_HELD)) {
@@ -461,7 +513,7 @@ static void freeze_the_rest(struct watch *watch)
 
 void hold_signalled(struct watch *watch)
 {
-	if (watch->policy->pause != PAUSE_TREE || !hold_waiting(&watch->hold))
+	if (!wants_frozen(watch))
 		return;
 	if (__atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
 		return;
@@ -480,7 +532,7 @@ void hold_tick(struct watch *watch)
 	struct hold *h = &watch->hold;
 	uint64_t woken;
 	(void)!read(h->wake_fd, &woken, sizeof(woken)); /* the poll that woke us */
-	if (hold_interval_ms(h) < 0 && !freeze_has(&watch->freeze, FREEZE_HELD))
+	if (hold_interval_ms(h) < 0 && !freeze_has(&watch->freeze, FREEZE_HELD) && !h->condemned)
 		return;
 	freeze_the_rest(watch);
 	bool gate = !watch->freeze.reasons;

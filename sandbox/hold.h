@@ -12,6 +12,10 @@
  * (hold_signalled); one that comes from inside, a timer's, does not.
  * A caller that died leaves; one that has a signal to act on is answered ERESTARTSYS, as a
  * sleeping call is natively, and its question stays a moment for the call to come back.
+ *
+ * A threshold that is passed (CPU, memory, processes) is a question that no call waits for:
+ * everything is frozen until it is answered. Allowed, all goes on; denied, it stays frozen and the gateway
+ * is told to end it (MONITOR_DENIED), since nothing smaller could be refused.
  */
 #pragma once
 
@@ -60,6 +64,7 @@ struct hold_question {
 	uint32_t id; /* 0 free */
 	struct hold_key key;
 	unsigned calls;       /* waiting for it */
+	bool threshold;       /* no call waits, everything does */
 	uint64_t deadline_ms; /* monotonic */
 	uint64_t lonely_ms;   /* since when nobody waits; 0 somebody does */
 	int refuse_errno;
@@ -86,7 +91,9 @@ struct hold {
 	unsigned ready;   /* calls that the leader is to take; atomic */
 	unsigned refused; /* calls to be answered when not frozen */
 	unsigned questions_count;
-	bool freeze_due;      /* a call waits and not all is frozen yet; atomic */
+	unsigned thresholds;  /* of the questions */
+	bool condemned;       /* a threshold was denied: frozen until everything ends */
+	bool freeze_due;      /* a question is open and not all is frozen yet; atomic */
 	uint64_t let_go_ms;   /* until then not frozen, for signals to be acted on */
 	uint64_t turned_away; /* calls refused for want of room, not yet told */
 	int wake_fd;          /* eventfd: a question is new; owned */
@@ -101,6 +108,15 @@ void hold_finish(struct hold *h);
  */
 enum { HOLD_PASSED = 0, HOLD_KEPT = 1 };
 int hold_call(struct worker *w);
+
+/*
+ * For watch_threshold, by the thread that supervises: asks about @e, a sample, under the threshold's @name.
+ * HOLD_KEPT: everything freezes at the next hold_tick, and @e is published with the question; HOLD_PASSED:
+ * allowed for the session already; -errno: nobody can be asked.
+ */
+int hold_threshold(struct watch *watch, const char *name, const struct event *e);
+/* What comes of a threshold that nobody allows. @text: what was passed, and why it is denied. */
+void hold_condemn(struct watch *watch, const char *text);
 
 /* The leader's next approved call into @w: its notification and pass. false: none. */
 bool hold_take(struct hold *h, struct worker *w);

@@ -16,12 +16,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/kernel.h"
+#include "base/priority.h"
 #include "base/scope.h"
 #include "sandbox/network.h"
 #include "sandbox/requests.h"
@@ -473,24 +472,6 @@ static void raise_limits(void)
 	signal(SIGIO, SIG_IGN); /* capture.c asks by leases who has a file open */
 }
 
-/*
- * Whoever supervises must get the processor though the agent keeps all of it busy with hundreds of
- * threads: a pause or a kill is short work. As root by its niceness, else at least by short turns, which are
- * scheduled sooner (6.12). Workers are born without it: they work for the agent.
- */
-static void stay_responsive(void)
-{
-	struct kernel_sched_attr attr = { .size = sizeof(attr),
-					  .policy = SCHED_OTHER,
-					  .flags = SCHED_FLAG_RESET_ON_FORK,
-					  .nice = -20,
-					  .runtime = 100 * 1000 };
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0)
-		return;
-	attr.nice = getpriority(PRIO_PROCESS, 0);
-	syscall(SYS_sched_setattr, 0, &attr, 0);
-}
-
 /* Waits for the leader to see that nobody is left. false: it did not within a second. */
 static bool lead_at_end(struct watch *watch)
 {
@@ -512,7 +493,7 @@ void monitor_settle(void)
 {
 	leave_streams();
 	mallopt(M_ARENA_MAX, 1); /* the workers allocate next to nothing */
-	stay_responsive();
+	priority_urgent(); /* who supervises; workers are born without it: they work for the agent */
 	raise_limits();
 }
 

@@ -97,7 +97,7 @@ static void tell_cpu(struct sampler *s, struct watch *watch, double percent, dou
 		return;
 	snprintf(text, sizeof(text), "CPU above %.0f %% of one processor for %.1f s (now %.0f %%)",
 		 s->monitors->cpu_percent, s->above_s, percent);
-	watch_sample(watch, text);
+	watch_threshold(watch, "cpu", text);
 }
 
 static void tell_memory(struct sampler *s, struct watch *watch, const struct usage *u)
@@ -109,7 +109,7 @@ static void tell_memory(struct sampler *s, struct watch *watch, const struct usa
 	snprintf(text, sizeof(text), "memory above %llu MiB: %llu MiB, most of it in pid %u",
 		 (unsigned long long)(s->monitors->memory_bytes >> 20),
 		 (unsigned long long)(bytes >> 20), u->top_pid);
-	watch_sample(watch, text);
+	watch_threshold(watch, "memory", text);
 }
 
 static void tell_processes(struct sampler *s, struct watch *watch, const struct usage *u)
@@ -121,14 +121,20 @@ static void tell_processes(struct sampler *s, struct watch *watch, const struct 
 		return;
 	snprintf(text, sizeof(text), "processes above %llu: %llu", (unsigned long long)most,
 		 (unsigned long long)u->processes);
-	watch_sample(watch, text);
+	watch_threshold(watch, "process_count", text);
 }
 
 void sampler_take(struct sampler *s, struct watch *watch)
 {
 	uint64_t now = now_ns();
 	double elapsed = (double)(now - s->last_ns) / 1e9;
-	if (s->proc_fd < 0 || elapsed < 0.9 * INTERVAL_MS / 1000)
+	if (s->proc_fd < 0)
+		return;
+	if (watch->freeze.reasons) {
+		s->was_frozen = true;
+		return;
+	}
+	if (!s->was_frozen && elapsed < 0.9 * INTERVAL_MS / 1000)
 		return;
 	struct usage u = { 0 };
 	scan(s->proc_fd, s->only, &u);
@@ -136,6 +142,10 @@ void sampler_take(struct sampler *s, struct watch *watch)
 	double percent = 100.0 * (double)spent / (double)sysconf(_SC_CLK_TCK) / elapsed;
 	s->last_ticks = u.ticks;
 	s->last_ns = now;
+	if (s->was_frozen) {
+		s->was_frozen = false;
+		return;
+	}
 	tell_cpu(s, watch, percent, elapsed);
 	tell_memory(s, watch, &u);
 	tell_processes(s, watch, &u);

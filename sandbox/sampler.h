@@ -1,7 +1,7 @@
 /*
  * CPU, memory and processes of the sandbox against the policy's thresholds: one event when one is
- * passed, the next only after it was below again. Samples while something may run, never faster
- * than four times a second.
+ * passed, the next only after it was below again. Samples while something may run, twice a second;
+ * while everything is frozen no time passes and no episode ends.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ struct sampler {
 	uint64_t last_ticks; /* user and system time of all tasks, reaped ones included */
 	double above_s;      /* how long CPU has been above its threshold */
 	bool cpu_told, memory_told, processes_told;
+	bool was_frozen; /* the next look only finds out from where to count on */
 };
 
 /* Call after box_enter: /proc is then the sandbox's. @only: see there. */

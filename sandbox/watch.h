@@ -153,8 +153,11 @@ void watch_ask_undo(struct watch *watch);
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A threshold of CPU, memory or processes was passed: an event that the policy's mode answers. */
-void watch_sample(struct watch *watch, const char *text);
+/*
+ * The threshold @name (of CPU, memory, processes) was passed, as @text says: an event, and what the
+ * policy's mode answers. By the thread that supervises.
+ */
+void watch_threshold(struct watch *watch, const char *name, const char *text);
 
 /* The places of the action are about to be changed: what the host has there is noted for commit. */
 void watch_touch(struct worker *w);

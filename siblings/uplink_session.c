@@ -254,8 +254,9 @@ static int question_to_tell(const struct uplink *u)
 
 static struct json_object *question_body(const struct question *q)
 {
-	static const char *const details[] = { "type",  "op",   "resource", "program", "pid",
-					       "score", "rule", "reason",   "time",    "scores" };
+	static const char *const details[] = { "type", "op",     "resource", "program",
+					       "pid",  "score",  "rule",     "reason",
+					       "time", "scores", "kind",     "text" };
 	struct json_object *o = json_object_new_object(), *request = json_object_new_object();
 	char id[16];
 	snprintf(id, sizeof(id), "%" PRIu32, q->id);

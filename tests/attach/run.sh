@@ -483,9 +483,9 @@ guards_itself() {
 	local pid id dir
 	rm -f in && mkfifo in
 	python3 -c '
-import socket, sys
+import os, socket, sys
 print("ready", flush=True)
-dir, sock, monitor = sys.stdin.readline().split()
+dir, sock, monitor, config = sys.stdin.readline().split()
 def refused(f):
     try: f()
     except PermissionError: return "refused"
@@ -495,7 +495,8 @@ def connect():
     s = socket.socket(socket.AF_UNIX)
     s.connect(sock)
 print(refused(connect), refused(lambda: open(dir + "/events.jsonl", "a")), refused(lambda: open(dir + "/session.json")),
-      refused(lambda: open("/proc/%s/mem" % monitor, "r+b")), flush=True)' <in >out &
+      refused(lambda: open("/proc/%s/mem" % monitor, "r+b")), refused(lambda: open(config + "/forged.json", "w")),
+      refused(lambda: os.rename(os.path.dirname(config), "moved")), flush=True)' <in >out &
 	pid=$!
 	ours+=("$pid")
 	exec 3>in
@@ -503,11 +504,11 @@ print(refused(connect), refused(lambda: open(dir + "/events.jsonl", "a")), refus
 	attach "$pid" || tap_note_file err
 	id=$(cat id)
 	dir=$XDG_STATE_HOME/vsandbox/sessions/$id
-	echo "$dir $(python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); print(s["control"], s["monitor"]["pid"])' "$dir/session.json")" >&3
+	echo "$dir $(python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); print(s["control"], s["monitor"]["pid"])' "$dir/session.json") $XDG_CONFIG_HOME/vsandbox" >&3
 	wait "$pid"
 	exec 3>&-
-	tap_is "control socket, log, session file and the monitor's memory are out of its reach" \
-		"$(tail -n 1 out)" "refused refused refused refused"
+	tap_is "control socket, log, session file, the monitor's memory and the configuration are out of its reach" \
+		"$(tail -n 1 out)" "refused refused refused refused refused refused"
 }
 
 # One line, a reason that names the cause, and the process goes on as before.

@@ -71,15 +71,18 @@ static long check(long r)
 	return r;
 }
 
-/* A wait of WAIT_MS begun at @since ended now. */
-static void timed(int64_t since)
+/* A wait of WAIT_MS begun at @since ended now. @call: for whoever reads of a failure. */
+static void timed_as(const char *call, int64_t since)
 {
 	int64_t us = now_us() - since;
-	if (us < WAIT_MS * 1000 - 500) /* timers of a coarser clock */
-		early++;
-	if (us > (WAIT_MS + LATE_MS) * 1000LL)
-		late++;
+	bool was_early = us < WAIT_MS * 1000 - 500; /* timers of a coarser clock */
+	bool was_late = us > (WAIT_MS + LATE_MS) * 1000LL;
+	early += was_early;
+	late += was_late;
+	if (was_early || was_late)
+		fprintf(stderr, "%s: %lld us instead of %d\n", call, (long long)us, WAIT_MS * 1000);
 }
+#define timed(since) timed_as(__func__, since)
 
 static void do_nanosleep(void)
 {
@@ -92,11 +95,12 @@ static void do_nanosleep(void)
 static void do_clock_nanosleep(void)
 {
 	struct timespec t;
+	int64_t since =
+		now_us(); /* before its end is worked out: what delays that is no early end */
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	t.tv_nsec += WAIT_MS * 1000000;
 	t.tv_sec += t.tv_nsec / 1000000000;
 	t.tv_nsec %= 1000000000;
-	int64_t since = now_us();
 	errno = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 	check(errno ? -1 : 0);
 	timed(since);
@@ -158,11 +162,11 @@ static void do_sem(void)
 	sem_t sem;
 	struct timespec t;
 	sem_init(&sem, 0, 0);
+	int64_t since = now_us(); /* as above */
 	clock_gettime(CLOCK_REALTIME, &t);
 	t.tv_nsec += WAIT_MS * 1000000;
 	t.tv_sec += t.tv_nsec / 1000000000;
 	t.tv_nsec %= 1000000000;
-	int64_t since = now_us();
 	if (check(sem_timedwait(&sem, &t)) != -1 || errno != ETIMEDOUT)
 		wrong++;
 	timed(since);

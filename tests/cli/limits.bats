@@ -25,6 +25,9 @@ limited() {
 }
 
 teardown() {
+	if [ -n "${GATEWAY-}" ]; then
+		kill -KILL "$GATEWAY" 2>/dev/null || true
+	fi
 	[ -z "${OTHER_HOME:-}" ] || rm -rf "$OTHER_HOME"
 }
 
@@ -162,6 +165,145 @@ for _ in range(2):
 	[ "$(wc -l <samples)" -eq 1 ]
 	grep -q '"text":"processes above 5: 8' samples
 	"$VSANDBOX" show | grep -q 'decisions.*alert 1'
+}
+
+# A policy in @1's mode that @2's monitors say more of; the agent changes a file, passes the threshold, and counts.
+in_mode() {
+	printf '{"name":"monitored","mode":"%s","risk_threshold":1,"rollback_limit":1000,"max_actions_per_minute":1000000,"monitors":%s}\n' \
+		"$1" "$2" >"$BATS_TEST_TMPDIR/monitored.json"
+	cat >busy.py <<-'PY'
+		import mmap, os, sys, time
+		open("kept.txt", "w").write("changed")
+		m = mmap.mmap(os.open("ticks", os.O_RDWR), 4096)
+		many = [os.fork() or time.sleep(60) for i in range(int(sys.argv[1]))]
+		if len(sys.argv) > 2:
+		    hoard = bytearray(int(sys.argv[2]) << 20)
+		while not os.path.exists("enough"):
+		    m[0] = (m[0] + 1) % 256
+		    if len(sys.argv) > 2 or many:
+		        time.sleep(0.001)
+		for pid in many:
+		    os.kill(pid, 9)
+	PY
+	[ -e kept.txt ] || echo found >kept.txt
+	[ -e ticks ] || head -c 4096 /dev/zero >ticks
+}
+
+# In the background: a test's own descriptor must not keep bats waiting.
+start_monitored() {
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run
+	export XDG_RUNTIME_DIR
+	[ -d "$XDG_RUNTIME_DIR" ] || mkdir -m 0700 "$XDG_RUNTIME_DIR"
+	"$VSANDBOX" run -p "$BATS_TEST_TMPDIR/monitored.json" --workspace direct --timeout 60 "$@" 3>&- >out 2>err </dev/null &
+	GATEWAY=$!
+}
+
+counts() {
+	local before
+	before=$(cksum <ticks)
+	sleep 0.3
+	[ "$(cksum <ticks)" != "$before" ]
+}
+
+asked() {
+	"$VSANDBOX" approve list | grep -q -- "$1"
+}
+
+asked_nothing() {
+	[ -z "$("$VSANDBOX" approve list)" ]
+}
+
+samples() {
+	"$VSANDBOX" logs --json | grep '"kind":"sample"'
+}
+
+@test "monitors, mode pause: all is frozen until a person allows it; asked once an episode" {
+	in_mode pause '{"cpu": {"percent": 2, "seconds": 0.4}, "memory": false}'
+	start_monitored --approve web -- python3 busy.py 0
+	within 15 asked 'sample CPU above 2 %'
+	run counts
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" ps --json | grep -q '"live":{"paused":false,"frozen":true,"approvals":1}'
+	run "$VSANDBOX" approve allow 1 --scope always # one action's business
+	[ "$status" -eq 125 ]
+	run counts
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" approve allow 1
+	within 5 counts
+	sleep 1.5 # still above, and the time it was frozen for has not ended the episode
+	asked_nothing
+	: >enough
+	wait "$GATEWAY"
+	samples >told
+	grep -q '"decision":"pause","reason":"threshold","result":null' told
+	grep -q '"decision":"allow","reason":"threshold"' told
+	[ "$(wc -l <told)" -eq 2 ]
+	grep -q 'approval 1 allowed by vsandbox approve: CPU above' err
+	"$VSANDBOX" show | grep -q 'decisions.*allow [1-9]'
+}
+
+@test "monitors, mode pause: denied, unanswered or with nobody to ask the run ends with 121, and stands still until then" {
+	local code
+	in_mode pause '{"cpu": false, "memory": {"bytes": "64M"}}'
+	start_monitored --approve web -- python3 busy.py 0 100
+	within 15 asked 'sample memory above 64 MiB'
+	"$VSANDBOX" approve deny 1
+	code=0
+	wait "$GATEWAY" || code=$?
+	[ "$code" -eq 121 ]
+	grep -q 'memory above 64 MiB.*the run ends' err
+	samples | grep -q '"decision":"pause","reason":"threshold","result":-13'
+	in_mode pause '{"cpu": false, "memory": false, "process_count": {"count": 5}}'
+	run "$VSANDBOX" run -p "$BATS_TEST_TMPDIR/monitored.json" --workspace direct --approve web --approval-timeout 1 -- python3 busy.py 7
+	[ "$status" -eq 121 ]
+	[[ $output == *'nobody answered in time: processes above 5'* ]]
+	run counts
+	[ "$status" -ne 0 ]
+	run "$VSANDBOX" run -p "$BATS_TEST_TMPDIR/monitored.json" --workspace direct --approve none -- python3 busy.py 7
+	[ "$status" -eq 121 ]
+	[[ $output == *'processes above 5'*'the run ends'* && $output != *waits* ]]
+	"$VSANDBOX" show --json | grep -q '"reason":"approval denied"'
+}
+
+@test "monitors, mode pause: allowed for the session it is asked no more, in no later episode" {
+	in_mode pause '{"cpu": false, "memory": {"bytes": "64M"}}'
+	cat >episodes.py <<-'PY'
+		import time
+		for _ in range(2):
+		    b = bytearray(100 << 20); time.sleep(1.3); del b; time.sleep(1.3)
+		print("through")
+	PY
+	start_monitored --approve web -- python3 episodes.py
+	within 15 asked 'sample memory'
+	"$VSANDBOX" approve allow 1 --scope session
+	wait "$GATEWAY" # a second question would wait for the sixty seconds, and end it
+	grep -q through out
+	[ "$(samples | grep -c '"decision":"allow"')" -eq 2 ]
+}
+
+@test "monitors, mode pause: a person's signal is acted on while the question stands, kill ends it" {
+	in_mode pause '{"cpu": {"percent": 2, "seconds": 0.4}, "memory": false}'
+	start_monitored --approve web -- python3 busy.py 0
+	within 15 asked 'sample CPU'
+	kill -TERM "$GATEWAY"
+	local code=0
+	wait "$GATEWAY" || code=$?
+	[ "$code" -eq 143 ]
+	start_monitored --approve web -- python3 busy.py 0
+	within 15 asked 'sample CPU'
+	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	run wait "$GATEWAY"
+	[ "$(state_of "$(sessions | tail -n 1)")" = ended ]
+}
+
+@test "monitors, mode rollback: the last changes are undone, and with nobody there the run ends with 120" {
+	in_mode rollback '{"cpu": {"percent": 2, "seconds": 0.4}, "memory": false}'
+	run timeout 60 "$VSANDBOX" run -p "$BATS_TEST_TMPDIR/monitored.json" -- python3 busy.py 0
+	[ "$status" -eq 120 ]
+	[[ $output == *'CPU above 2 %'*'rolled back the last'* ]]
+	samples | grep -q '"decision":"rollback","reason":"threshold"'
+	run "$VSANDBOX" diff
+	[[ $output != *kept.txt* ]]
 }
 
 @test "monitors: switched off, or below: silence" {

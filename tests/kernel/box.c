@@ -27,6 +27,7 @@
 #include "base/scope.h"
 #include "rootfs/upper.h"
 #include "sandbox/box.h"
+#include "sandbox/fence.h"
 #include "sandbox/filter.h"
 
 extern char **environ;
@@ -193,7 +194,13 @@ static _Noreturn void monitor(struct run *r, int out)
 	if (mkdir(session, 0700) < 0 && errno != EEXIST)
 		_exit(1);
 	int dir = open(session, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char state[128];
+	struct fence fence = { 0 };
+	snprintf(state, sizeof(state), "%s/state", base);
+	if (fence_add(&fence, state, &err) < 0)
+		_exit(1);
 	struct box_plan plan = {
+		.fence = &fence,
 		.read_events = true,
 		.policy = &r->policy,
 		.session_id = session + sizeof("/tmp/vsandbox-box-") - 1,

@@ -21,13 +21,16 @@ while read -r name command; do
 	child=
 	awk -v name="$name" -v status="$status" -v seconds="$(($(date +%s) - start))" -v totals="$dir/total" '
 		/^[ \t]*1\.\.[0-9]+/ { sub(/^[ \t]*1\.\./, ""); planned += $1; plans++ }
-		/^ok[ \t]/ { ran++; if (tolower($0) ~ /# *skip/) { skipped++; print "  " $0 } else passed++; showing = 0; next }
+		/^ok[ \t]/ { ran++; if (tolower($0) ~ /# *skip/) { skipped++; print "  " $0 } else passed++; showing = noted = 0; next }
 		/^not ok[ \t]/ {
 			ran++
-			if (tolower($0) ~ /# *todo/) { skipped++; next }
-			failed++; print "  " $0; showing = 25; next
+			if (tolower($0) ~ /# *todo/) { skipped++; noted = 0; next }
+			failed++
+			for (i = noted > 25 ? noted - 25 : 0; i < noted; i++) print "  " notes[i]
+			print "  " $0; showing = 25; noted = 0; next
 		}
-		/^#/ && showing-- > 0 { print "  " $0 }
+		/^#/ && showing-- > 0 { print "  " $0; next }
+		/^#/ { notes[noted++] = $0 } # said before the claim it belongs to
 		END {
 			if (!plans || planned != ran) { failed++; print "  not ok - " name ": planned " planned + 0 " in " plans + 0 " plans, ran " ran + 0 }
 			else if (status != 0 && !failed) { failed++; print "  not ok - " name ": exit status " status }
