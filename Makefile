@@ -75,7 +75,7 @@ sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
 # Tools over stdio, on the client library.
 SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
-sibling_src_mcp := siblings/mcp.c $(SDK_SRC)
+sibling_src_mcp := siblings/mcp.c control/tools.c control/json.c $(SDK_SRC)
 sibling_floor_mcp := base
 sibling_libs_mcp := -lcurl
 # The control plane stands on policies and scoring, never on sandbox.
