@@ -10,6 +10,7 @@
 #include "control/call.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/metrics.h"
 
 /* ---- POST /api/check ----------------------------------------------------------------------- */
 
@@ -207,6 +208,21 @@ static struct json_object *logged(const struct record *r)
 	return o;
 }
 
+static enum metric metric_of(const struct record *r)
+{
+	static const enum metric of[VERDICT_COUNT] = {
+		[VERDICT_ALLOW] = METRIC_ACTIONS_ALLOW,
+		[VERDICT_ALERT] = METRIC_ACTIONS_ALERT,
+		[VERDICT_PAUSE] = METRIC_ACTIONS_PAUSE,
+		[VERDICT_ROLLBACK] = METRIC_ACTIONS_ROLLBACK,
+		[VERDICT_BLOCK] = METRIC_ACTIONS_BLOCK,
+	};
+	unsigned v = 0;
+	while (v < VERDICT_BLOCK && strcmp(decisions[v], r->decision) != 0)
+		v++;
+	return r->duplicate ? METRIC_ACTIONS_REPEATED : of[v];
+}
+
 int api_actions_post(struct call *c, struct err *err)
 {
 	bool many = json_object_is_type(c->body, json_type_array);
@@ -221,6 +237,8 @@ int api_actions_post(struct call *c, struct err *err)
 	int r = call_write(c, run_posting, &p, err);
 	if (r < 0)
 		return r;
+	for (unsigned i = 0; i < p.count; i++)
+		metrics_add(c->server->metrics, metric_of(&records[i]), 1);
 	if (!many) {
 		c->reply = logged(&records[0]);
 		return 0;

@@ -14,13 +14,15 @@
 
 struct json_object;
 
-enum { CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
+enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
 
 struct server {
 	struct store *store;
 	struct evaluator *evaluator;
 	struct live *live;
 	struct events *events;
+	struct rates *rates;
+	struct metrics *metrics;
 };
 
 struct call {
@@ -35,9 +37,11 @@ struct call {
 	 * itself that another site's page did. */
 	const char *login, *csrf;
 	bool cross_site;
+	char peer[PEER_SIZE]; /* the address that connects, for limits; "" unknown */
 	/* A call that cannot be answered yet sets wait_us and returns 0; it is run again, with the
 	 * same memo, when something was written or that moment has come. */
 	int64_t first_us;         /* when it was first run */
+	bool again;               /* this is not the first run */
 	int64_t wait_us;          /* look again by then; 0: this is the answer */
 	struct json_object *memo; /* what the handler wants to find again; the connection owns it */
 	/* the answer */
@@ -86,6 +90,12 @@ extern const struct route routes[]; /* ended by a NULL method */
 /* Finds, checks, runs: fills the answer whatever happens. @body: text of the body, not terminated. */
 void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
 		   const char *body, size_t len);
+/*
+ * Runs the route that is written @pattern in the table, with c->id set, for somebody who was let in already: c->key
+ * says who, and its role is looked at. @body stays the caller's; NULL: none.
+ */
+void call_on_behalf(struct call *c, const char *method, const char *pattern,
+		    struct json_object *body);
 
 /* Answers {"detail": text}. Returns 0. */
 int call_refuse(struct call *c, int status, const char *fmt, ...)
@@ -153,5 +163,7 @@ int api_usage(struct call *c, struct err *err);
 int api_keys_list(struct call *c, struct err *err);
 int api_keys_create(struct call *c, struct err *err);
 int api_keys_delete(struct call *c, struct err *err);
+int api_metrics(struct call *c, struct err *err);
+int api_mcp(struct call *c, struct err *err);
 int api_health(struct call *c, struct err *err);
 int api_openapi(struct call *c, struct err *err);

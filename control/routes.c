@@ -170,6 +170,13 @@ static const struct field login_fields[] = {
 	{ "key", FIELD_TEXT, true, .longest = 255 },
 	{ NULL },
 };
+static const struct field mcp_fields[] = {
+	{ "jsonrpc", FIELD_ANY },
+	{ "id", FIELD_ANY },
+	{ "method", FIELD_ANY },
+	{ "params", FIELD_ANY },
+	{ NULL },
+};
 static const struct field no_fields[] = { { NULL } };
 
 enum {
@@ -252,6 +259,10 @@ const struct route routes[] = {
 	{ "GET", "/", 0, api_page, .summary = "The dashboard" },
 	{ "GET", "/dashboard/{file}", 0, api_page_file, .summary = "A file of the dashboard" },
 	{ "GET", "/health", 0, api_health, .summary = "Whether the server and its store work" },
+	{ "GET", "/metrics", READERS, api_metrics,
+	  .summary = "Counters, as Prometheus reads them" },
+	{ "POST", "/mcp", ANYBODY, api_mcp, mcp_fields,
+	  .summary = "Tools for models: JSON-RPC of the Model Context Protocol" },
 	{ "GET", "/openapi.json", 0, api_openapi, .summary = "This table" },
 	{ NULL },
 };
