@@ -81,7 +81,7 @@ sibling_libs_mcp := -lcurl
 # The control plane stands on policies and scoring, never on sandbox.
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
-sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq
+sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq -lcurl -lgnutls
 # Reports to the control plane; speaks to a session as the verbs do.
 sibling_floor_uplink := launcher
 sibling_libs_uplink := -lcurl
@@ -217,11 +217,13 @@ kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
 
 # tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME; with tests/fuzz/replay as main it needs no fuzzer.
 FUZZ_SECONDS ?= 10
+# … and with what it names here, of programs that are no floor.
+FUZZ_WITH_control := $(call obj,$(wildcard control/*.c)) $(B)/control/dashboard.o
 FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 define fuzz_rule
-$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
+$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
-$(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(call upto,sandbox)
+$(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef

@@ -163,7 +163,8 @@ static void fill_record(struct json_object *o, const struct evaluation *e, struc
 	r->at = timestamp_of(o);
 }
 
-static int append_one(struct db *db, struct posting *p, struct json_object *o, unsigned i,
+/* The agent is known from now on, and the action evaluated. */
+static int meet_agent(struct db *db, struct posting *p, struct json_object *o, unsigned i,
 		      struct err *err)
 {
 	struct agent a;
@@ -177,21 +178,42 @@ static int append_one(struct db *db, struct posting *p, struct json_object *o, u
 		if (!p->evaluated)
 			rc = evaluate(p->call->server->evaluator, db, &a, &q, true,
 				      &p->evaluations[i], err);
-		fill_record(o, &p->evaluations[i], r);
 	}
 	agent_free(&a);
 	return rc;
 }
 
+static struct json_object *action_at(const struct posting *p, unsigned i)
+{
+	struct json_object *body = p->call->body;
+	return json_object_is_type(body, json_type_array) ? json_object_array_get_idx(body, i)
+							  : body;
+}
+
+/* Should come after the evaluation, which looks at what is masked here. */
+static int mask_actions(struct posting *p, struct err *err)
+{
+	const struct server *server = p->call->server;
+	for (unsigned i = 0; i < p->count; i++) {
+		int n = fields_mask(p->call->route->fields, action_at(p, i), server->mask);
+		if (n < 0)
+			return err_set(err, ENOMEM, "out of memory");
+		metrics_add(server->metrics, METRIC_MASKED, (uint64_t)n);
+	}
+	return 0;
+}
+
 static int64_t run_posting(struct db *db, void *arg, struct err *err)
 {
 	struct posting *p = arg;
-	struct json_object *body = p->call->body;
-	bool many = json_object_is_type(body, json_type_array);
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < p->count; i++)
-		r = append_one(db, p, many ? json_object_array_get_idx(body, i) : body, i, err);
-	p->evaluated = r == 0;
+		r = meet_agent(db, p, action_at(p, i), i, err);
+	if (r == 0 && !p->evaluated)
+		r = mask_actions(p, err);
+	p->evaluated = p->evaluated || r == 0;
+	for (unsigned i = 0; r == 0 && i < p->count; i++)
+		fill_record(action_at(p, i), &p->evaluations[i], &p->records[i]);
 	return r == 0 ? record_append(db, p->records, p->count, err) : r;
 }
 

@@ -12,6 +12,7 @@
 #include "control/json.h"
 #include "control/live.h"
 #include "control/logins.h"
+#include "control/metrics.h"
 #include "control/rates.h"
 
 enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
@@ -285,9 +286,22 @@ static void answer_failure(struct call *c, int r, const struct err *err)
 	}
 }
 
+static int mask(struct call *c, struct err *err)
+{
+	if (!c->route->fields || c->route->batch)
+		return 0;
+	int n = fields_mask(c->route->fields, c->body, c->server->mask);
+	if (n < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	metrics_add(c->server->metrics, METRIC_MASKED, (uint64_t)n);
+	return 0;
+}
+
 static void run(struct call *c, struct err *err)
 {
-	int r = c->route->handle(c, err);
+	int r = mask(c, err);
+	if (r == 0)
+		r = c->route->handle(c, err);
 	if (r < 0)
 		answer_failure(c, r, err);
 }

@@ -23,6 +23,7 @@ struct server {
 	struct events *events;
 	struct rates *rates;
 	struct metrics *metrics;
+	unsigned mask; /* bits of enum mask: what is masked at all */
 };
 
 struct call {
@@ -73,6 +74,7 @@ struct field {
 	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
 	double min, max;          /* INT, NUMBER, when min < max */
 	size_t longest;           /* TEXT: bytes; 0: 4096 */
+	unsigned mask;            /* bits of enum mask: what of it is not to be stored */
 };
 
 struct route {
@@ -81,7 +83,8 @@ struct route {
 	/* Sets status and reply. Negative errno: the store failed, or -EINVAL with the reason in @err. */
 	int (*handle)(struct call *c, struct err *err);
 	const struct field *fields; /* of the body; NULL: no body is read */
-	bool batch;                 /* the body may also be an array of such objects */
+	/* The body may also be an array of such objects, and the handler masks it: it is looked at in full first. */
+	bool batch;
 	const char *summary;
 };
 
@@ -117,6 +120,8 @@ int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
 
 /* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
 bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);
+/* Masks in @body what the list says, as far as @what goes. Number of places, -ENOMEM. */
+int fields_mask(const struct field *fields, struct json_object *body, unsigned what);
 /* The list as a JSON Schema. A new reference. */
 struct json_object *fields_schema(const struct field *fields);
 /* The table as OpenAPI 3.1. A new reference. */

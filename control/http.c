@@ -202,6 +202,17 @@ static void take_body(struct incoming *in, const char *data, size_t len)
 	in->len += len;
 }
 
+/* A NUL would end a text early and make another of it; it becomes a character that no name has. */
+static size_t unescape(void *arg, struct MHD_Connection *connection, char *text)
+{
+	(void)arg;
+	(void)connection;
+	size_t len = MHD_http_unescape(text);
+	for (char *nul = text; (nul = memchr(nul, '\0', len - (size_t)(nul - text)));)
+		*nul = '\x01';
+	return len;
+}
+
 static struct visit *visit_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
@@ -313,7 +324,7 @@ unsigned http_room(void)
 int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 {
 	struct http *h = calloc(1, sizeof(*h));
-	if (!h || !(h->visits = visits_new())) {
+	if (!h || !(h->visits = visits_new(plan->request_s))) {
 		free(h);
 		return err_set(err, ENOMEM, "http: out of memory");
 	}
@@ -330,12 +341,12 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 	h->daemon = MHD_start_daemon(
 		flags, h->port, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, plan->fd,
 		MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, h, MHD_OPTION_CONNECTION_LIMIT, plan->connections,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, plan->per_address,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2,
-		MHD_OPTION_END);
+		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h,
+		MHD_OPTION_CONNECTION_LIMIT, plan->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		plan->per_address, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+		MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
 	if (!h->daemon) {
 		int errnum = errno ? errno : EIO;
 		visits_free(h->visits);

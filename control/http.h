@@ -22,6 +22,7 @@ struct http_plan {
 	int fd;                 /* of http_listen; taken over by a start that succeeds */
 	const char *cert, *key; /* PEM texts; NULL: no TLS */
 	unsigned per_address;   /* connections of one address; 0: as many as of all */
+	unsigned request_s;     /* how long a request may take to arrive */
 };
 
 /* Serves on threads of its own. */

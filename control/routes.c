@@ -5,6 +5,7 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "scoring/mask.h"
 
 static const char *const types[] = {
 	"file_read",      "file_write",     "file_delete",     "api_call", "database_query",
@@ -51,18 +52,18 @@ static const struct field check_fields[] = {
 static const struct field action_fields[] = {
 	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
 	{ "action_type", FIELD_TEXT, true, .words = action_words },
-	{ "resource", FIELD_TEXT },
+	{ "resource", FIELD_TEXT, .mask = MASK_SECRETS },
 	{ "agent_name", FIELD_TEXT, .longest = AGENT_HANDLE_MAX },
 	{ "session_id", FIELD_TEXT, .longest = 255 },
 	{ "action_id", FIELD_ANY },
-	{ "payload", FIELD_ANY },
-	{ "snapshot", FIELD_ANY },
+	{ "payload", FIELD_ANY, .mask = MASK_ALL },
+	{ "snapshot", FIELD_ANY, .mask = MASK_ALL },
 	{ "risk_score", FIELD_NUMBER, .min = 0, .max = 1 },
 	{ "flagged", FIELD_BOOL },
-	{ "flag_reason", FIELD_TEXT },
+	{ "flag_reason", FIELD_TEXT, .mask = MASK_ALL },
 	{ "decision", FIELD_TEXT, .longest = 32 },
 	{ "timestamp", FIELD_ANY },
-	{ "metadata", FIELD_ANY },
+	{ "metadata", FIELD_ANY, .mask = MASK_ALL },
 	{ "source", FIELD_TEXT, .longest = 64 },
 	{ NULL },
 };
@@ -103,7 +104,7 @@ static const struct field policy_patch_fields[] = { RULE_FIELDS(false),
 						    { NULL } };
 static const struct field alert_fields[] = {
 	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
-	{ "message", FIELD_TEXT, true },
+	{ "message", FIELD_TEXT, true, .mask = MASK_ALL },
 	{ "severity", FIELD_TEXT, .words = levels },
 	{ "source", FIELD_TEXT, .longest = 64 },
 	{ "timestamp", FIELD_ANY },
@@ -123,23 +124,23 @@ static const struct field session_fields[] = {
 	{ "state", FIELD_TEXT, true, .words = session_states },
 	{ "policy", FIELD_TEXT, .longest = 255 },
 	{ "mode", FIELD_TEXT, .longest = 16 },
-	{ "command", FIELD_TEXTS },
+	{ "command", FIELD_TEXTS, .mask = MASK_SECRETS },
 	{ "started_at", FIELD_TEXT, .longest = 40 },
 	{ "ended_at", FIELD_TEXT, .longest = 40 },
 	{ "exit_code", FIELD_INT },
-	{ "info", FIELD_OBJECT },
+	{ "info", FIELD_OBJECT, .mask = MASK_SECRETS },
 	{ "changes", FIELD_ANY },
 	{ NULL },
 };
 static const struct field done_fields[] = {
 	{ "ok", FIELD_BOOL, true },
-	{ "result", FIELD_ANY },
+	{ "result", FIELD_ANY, .mask = MASK_SECRETS },
 	{ NULL },
 };
 static const struct field approval_fields[] = {
 	{ "request_id", FIELD_TEXT, true, .longest = 64 },
 	{ "state", FIELD_TEXT, true, .words = approval_states },
-	{ "request", FIELD_OBJECT, true },
+	{ "request", FIELD_OBJECT, true, .mask = MASK_SECRETS },
 	{ NULL },
 };
 static const struct field decide_fields[] = {

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { REQUEST_S = 30, LOOK_S = 1 };
+enum { LOOK_S = 1 };
 
 struct visit {
 	int fd;
@@ -20,6 +20,7 @@ struct visits {
 	pthread_cond_t stop;
 	pthread_t thread;
 	struct visit *first;
+	unsigned request_s;
 	bool stopping;
 };
 
@@ -56,12 +57,13 @@ static void *look(void *arg)
 	return NULL;
 }
 
-struct visits *visits_new(void)
+struct visits *visits_new(unsigned request_s)
 {
 	struct visits *v = calloc(1, sizeof(*v));
 	pthread_condattr_t attr;
 	if (!v)
 		return NULL;
+	v->request_s = request_s;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -92,7 +94,7 @@ struct visit *visit_begin(struct visits *v, int fd)
 	if (!visit)
 		return NULL;
 	pthread_mutex_lock(&v->lock);
-	*visit = (struct visit){ fd, now_s() + REQUEST_S, v->first, &v->first };
+	*visit = (struct visit){ fd, now_s() + v->request_s, v->first, &v->first };
 	if (v->first)
 		v->first->at = &visit->next;
 	v->first = visit;
@@ -111,7 +113,7 @@ static void set_deadline(struct visits *v, struct visit *visit, int64_t until_s)
 
 void visit_waits(struct visits *v, struct visit *visit)
 {
-	set_deadline(v, visit, now_s() + REQUEST_S);
+	set_deadline(v, visit, now_s() + v->request_s);
 }
 
 void visit_served(struct visits *v, struct visit *visit)

@@ -7,8 +7,8 @@
 struct visits;
 struct visit;
 
-/* Starts the thread that looks. NULL: no memory or no thread. */
-struct visits *visits_new(void);
+/* Starts the thread that looks; a request has @request_s seconds. NULL: no memory or no thread. */
+struct visits *visits_new(unsigned request_s);
 /* NULL is fine. No visit may be left. */
 void visits_free(struct visits *v);
 
