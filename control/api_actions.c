@@ -122,12 +122,16 @@ static const char *decision_of(struct json_object *o)
 	return NULL;
 }
 
+static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
+
 static int64_t timestamp_of(struct json_object *o)
 {
 	struct json_object *v = json_object_object_get(o, "timestamp");
 	int64_t us;
-	if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
-		return (int64_t)(json_object_get_double(v) * 1e6);
+	double s = json_object_get_double(v);
+	if ((json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)) &&
+	    s >= 0 && s < latest_s)
+		return (int64_t)(s * 1e6);
 	if (json_object_is_type(v, json_type_string) &&
 	    json_time_parse(json_object_get_string(v), &us) == 0)
 		return us;

@@ -22,6 +22,8 @@ enum {
 	SERVE_WEBHOOK_SECRET,
 	SERVE_COUNT
 };
+enum { FLAG_SIZE = 32 };
+
 const struct option_spec serve_options[] = {
 	[SERVE_LISTEN] = { "listen", 0, "ADDR:PORT",
 			   "where to listen (default 127.0.0.1:7878); elsewhere needs TLS" },
@@ -47,9 +49,8 @@ const struct option_spec serve_options[] = {
 
 int cmd_serve(const struct options *o)
 {
-	static const char *const flags[SERVE_COUNT] = { "--listen", "--db", "--tls-cert",
-							"--tls-key", "--port-file" };
 	const char *args[2 * SERVE_COUNT + 1];
+	char flags[SERVE_COUNT][FLAG_SIZE];
 	char path[STATE_PATH_SIZE], db[STATE_PATH_SIZE + 16];
 	unsigned count = 0;
 	struct err err;
@@ -62,8 +63,10 @@ int cmd_serve(const struct options *o)
 			snprintf(db, sizeof(db), "%s/control.db", path);
 			value = db;
 		}
-		if (value || options_has(o, i))
+		if (value || options_has(o, i)) {
+			snprintf(flags[i], FLAG_SIZE, "--%s", serve_options[i].name);
 			args[count++] = flags[i];
+		}
 		if (value)
 			args[count++] = value;
 	}

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "launcher/config.h"
 #include "scoring/mask.h"
 #include "siblings/uplink.h"
 
@@ -11,10 +10,7 @@ enum { CONNECT_SECONDS = 10 };
 int uplink_http_init(struct uplink_http *h, const struct server *server, struct err *err)
 {
 	char line[SERVER_KEY_SIZE + 16];
-	struct config config;
-	/* a configuration that cannot be read says nothing against it */
-	bool plain = config_load(&config, NULL) == 0 && config.mask_upload == CONFIG_OFF;
-	*h = (struct uplink_http){ .server = server, .mask = plain ? 0 : MASK_ALL };
+	*h = (struct uplink_http){ .server = server, .mask = server->plain ? 0 : MASK_ALL };
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_set(err, ENOMEM, "libcurl does not start");
 	h->multi = curl_multi_init();
