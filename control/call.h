@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/audit.h"
 #include "control/evaluate.h"
 #include "control/keys.h"
 #include "control/store.h"
@@ -168,6 +169,8 @@ int api_usage(struct call *c, struct err *err);
 int api_keys_list(struct call *c, struct err *err);
 int api_keys_create(struct call *c, struct err *err);
 int api_keys_delete(struct call *c, struct err *err);
+int api_audit(struct call *c, struct err *err);
+int api_export(struct call *c, struct err *err);
 int api_metrics(struct call *c, struct err *err);
 int api_mcp(struct call *c, struct err *err);
 int api_health(struct call *c, struct err *err);

@@ -250,6 +250,11 @@ const struct route routes[] = {
 	{ "GET", "/api/keys", ROLE_ADMIN, api_keys_list, .summary = "Keys, without their text" },
 	{ "POST", "/api/keys", ROLE_ADMIN, api_keys_create, key_fields, .summary = "Makes a key" },
 	{ "DELETE", "/api/keys/{key_id}", ROLE_ADMIN, api_keys_delete, .summary = "Revokes a key" },
+	{ "GET", "/api/audit", ROLE_ADMIN, api_audit,
+	  .summary = "Administrative acts, newest first" },
+	{ "GET", "/api/export", READERS, api_export,
+	  .summary = "Lines of JSON, oldest first, after ?cursor=: ?what=alerts or actions, "
+		     "?format=jsonl or ocsf" },
 	{ "POST", "/api/login", 0, api_login, login_fields,
 	  .summary = "Exchanges a key for a browser's cookie" },
 	{ "POST", "/api/logout", ANYBODY, api_logout, no_fields, .summary = "Ends that login" },

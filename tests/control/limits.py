@@ -152,8 +152,8 @@ for t in threads:
     t.join()
 ok("a key has its requests a second, and no other key pays for it", set(seen) == {200, 429} and
    call("GET", "/api/me")[0] == 200, {n: seen.count(n) for n in set(seen)})
-audit = [k["name"] for k in call("GET", "/api/keys")[1]]
-ok("keys are listed without their text", "limited" in audit and limited not in json.dumps(call("GET", "/api/keys")[1]))
+names = [k["name"] for k in call("GET", "/api/keys")[1]]
+ok("keys are listed without their text", "limited" in names and limited not in json.dumps(call("GET", "/api/keys")[1]))
 
 # ---- masking: parts, so that no scanner takes them for somebody's
 pat = "ghp_" + "abcdefghij0123456789abcdef0123456789"
@@ -211,6 +211,38 @@ ok("what was not delivered is, by the next server on the store",
 refused = subprocess.run([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--webhook", "http://example.org/"],
                          capture_output=True, text=True, timeout=60)
 ok("a webhook elsewhere is https", refused.returncode == 125 and "not https" in refused.stderr, refused)
+
+# ---- for other systems
+alert = call("GET", "/api/alerts")[1][0]
+call("PATCH", f"/api/alerts/{alert['id']}/acknowledge", {})
+call("PATCH", "/api/agents/hook", {"paused": True})
+acts = call("GET", "/api/audit")[1]
+same("what was done is in the log of acts, newest first, with who did it",
+     [(a["what"], a["detail"], a["key_name"]) for a in acts[:2]],
+     [("agent.change", "hook", "first admin"), ("alert.acknowledge", str(alert["id"]), "first admin")])
+ok("keys, too, without their text", any(a["what"] == "key.create" for a in acts) and limited not in json.dumps(acts))
+
+
+def export(query):
+    request = urllib.request.Request(server.url + "/api/export?" + query, headers={"x-api-key": key})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return [json.loads(line) for line in answer.read().decode().splitlines()], answer.headers["X-Next-Cursor"]
+
+
+if DB.startswith("postgres"):
+    time.sleep(2.1)  # what another server might still commit is waited for
+rows, cursor = export("limit=2")
+more, last = export(f"limit=1000&cursor={cursor}")
+same("alerts as lines, oldest first, each once", [r["id"] for r in rows + more],
+     sorted(a["id"] for a in call("GET", "/api/alerts?limit=1000")[1] + [alert]))
+same("and at the end none", export(f"cursor={last}"), ([], None))
+found = export("format=ocsf&limit=1000")[0]
+ok("as OCSF's Detection Findings", len(found) == len(rows + more) and
+   {(f["class_uid"], f["type_uid"], f["category_uid"], f["metadata"]["version"]) for f in found} ==
+   {(2004, 200401, 2, "1.3.0")} and {f["severity"] for f in found} >= {"High", "Low"} and
+   all(abs(f["time"] / 1000 - time.time()) < 600 for f in found), found)
+same("actions as lines", [r["agent_id"] for r in export("what=actions")[0]], ["masked"])
+same("a format that is none", call("GET", "/api/export?format=csv")[0], 422)
 
 # ---- metrics
 text = call("GET", "/metrics")[1]
