@@ -100,7 +100,10 @@ static size_t match_form(const struct text *t, const char *p, const char **ret_n
 		const struct form *f = &forms[i];
 		if (*p != f->prefix[0] || !has(t, p, f->prefix))
 			continue;
-		size_t before = strlen(f->prefix), len = span(f->alphabet, p + before, t->end);
+		size_t before = strlen(f->prefix), left = (size_t)(t->end - p) - before;
+		const char *after = p + before; /* no more is looked at than can fit */
+		size_t len =
+			span(f->alphabet, after, after + (left > f->most ? f->most + 1 : left));
 		if (len < f->least || len > f->most)
 			continue;
 		*ret_name = f->name;
@@ -218,11 +221,10 @@ static size_t match_named(const struct text *t, const char *p, const char **ret_
 			at += strlen(schemes[i]);
 	at = skip(at, t->end, "\\");
 	char quote = at < t->end && (*at == '"' || *at == '\'') ? *at++ : '\0';
-	const char *end = value_end(at, t->end, quote);
 	if (at < t->end && (*at == '$' || *at == '[')) /* a variable; what is masked already */
 		return 0;
 	*ret_start = at;
-	return (size_t)(end - at);
+	return (size_t)(value_end(at, t->end, quote) - at);
 }
 
 /* scheme://user:PASSWORD@host */
