@@ -42,7 +42,9 @@ CFLAGS_debug := -O0 -g3
 # The sanitizers hide from gcc what it needs to see that a bounded snprintf is checked.
 CFLAGS_asan := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
 	-Wno-format-truncation
-CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# clang warns of what json-c's macros are made of, gcc does not.
+CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-Wno-gnu-statement-expression
 CFLAGS += -std=gnu17 -fPIE -ffunction-sections -fdata-sections $(WARN) $(CFLAGS_$(MODE))
 LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed -Wl,--gc-sections
 LDFLAGS_asan := -fsanitize=address,undefined
@@ -76,13 +78,13 @@ sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
 # Tools over stdio, on the client library.
 SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
-sibling_src_mcp := siblings/mcp.c $(SDK_SRC)
+sibling_src_mcp := siblings/mcp.c control/tools.c control/json.c $(SDK_SRC)
 sibling_floor_mcp := base
 sibling_libs_mcp := -lcurl
 # The control plane stands on policies and scoring, never on sandbox.
 sibling_src_serve := $(wildcard control/*.c control/serve/*.c)
 sibling_floor_serve := scoring
-sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq
+sibling_libs_serve := -lmicrohttpd -lsqlite3 -lpq -lcurl -lgnutls
 # Reports to the control plane; speaks to a session as the verbs do.
 sibling_floor_uplink := launcher
 sibling_libs_uplink := -lcurl
@@ -229,11 +231,13 @@ kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
 
 # tests/fuzz/NAME.c runs over tests/fuzz/corpus/NAME; with tests/fuzz/replay as main it needs no fuzzer.
 FUZZ_SECONDS ?= 10
+# … and with what it names here, of programs that are no floor.
+FUZZ_WITH_control := $(call obj,$(wildcard control/*.c)) $(B)/control/dashboard.o
 FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 define fuzz_rule
-$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(call upto,sandbox)
+$(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
-$(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(call upto,sandbox)
+$(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef

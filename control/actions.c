@@ -205,3 +205,10 @@ int64_t record_list(struct db *db, const struct record_filter *f, struct json_ob
 	return db_each(db, err, append, list, SELECT REST, before, since, type, decision,
 		       db_i(f->limit));
 }
+
+int64_t record_between(struct db *db, int64_t after, int64_t until, int64_t limit,
+		       struct json_object *list, struct err *err)
+{
+	return db_each(db, err, append, list, SELECT " ORDER BY x.id LIMIT $3", db_i(until),
+		       db_i(after + 1), db_i(limit));
+}

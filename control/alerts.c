@@ -65,3 +65,11 @@ int64_t alert_get(struct db *db, int64_t id, struct json_object *list, struct er
 {
 	return db_each(db, err, append, list, SELECT "WHERE x.id = $1", db_i(id));
 }
+
+int64_t alert_between(struct db *db, int64_t after, int64_t until, int64_t limit,
+		      struct json_object *list, struct err *err)
+{
+	return db_each(db, err, append, list,
+		       SELECT "WHERE x.id > $1 AND x.id < $2 ORDER BY x.id LIMIT $3", db_i(after),
+		       db_i(until), db_i(limit));
+}

@@ -32,3 +32,6 @@ int64_t alert_list(struct db *db, const struct alert_filter *f, struct json_obje
 		   struct err *err);
 /* The one row as the API shows it, appended to @list; 0: no such alert. */
 int64_t alert_get(struct db *db, int64_t id, struct json_object *list, struct err *err);
+/* Those with @after < id < @until, oldest first. */
+int64_t alert_between(struct db *db, int64_t after, int64_t until, int64_t limit,
+		      struct json_object *list, struct err *err);

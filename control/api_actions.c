@@ -10,6 +10,7 @@
 #include "control/call.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/metrics.h"
 
 /* ---- POST /api/check ----------------------------------------------------------------------- */
 
@@ -121,12 +122,16 @@ static const char *decision_of(struct json_object *o)
 	return NULL;
 }
 
+static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
+
 static int64_t timestamp_of(struct json_object *o)
 {
 	struct json_object *v = json_object_object_get(o, "timestamp");
 	int64_t us;
-	if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
-		return (int64_t)(json_object_get_double(v) * 1e6);
+	double s = json_object_get_double(v);
+	if ((json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)) &&
+	    s >= 0 && s < latest_s)
+		return (int64_t)(s * 1e6);
 	if (json_object_is_type(v, json_type_string) &&
 	    json_time_parse(json_object_get_string(v), &us) == 0)
 		return us;
@@ -162,7 +167,8 @@ static void fill_record(struct json_object *o, const struct evaluation *e, struc
 	r->at = timestamp_of(o);
 }
 
-static int append_one(struct db *db, struct posting *p, struct json_object *o, unsigned i,
+/* The agent is known from now on, and the action evaluated. */
+static int meet_agent(struct db *db, struct posting *p, struct json_object *o, unsigned i,
 		      struct err *err)
 {
 	struct agent a;
@@ -176,21 +182,42 @@ static int append_one(struct db *db, struct posting *p, struct json_object *o, u
 		if (!p->evaluated)
 			rc = evaluate(p->call->server->evaluator, db, &a, &q, true,
 				      &p->evaluations[i], err);
-		fill_record(o, &p->evaluations[i], r);
 	}
 	agent_free(&a);
 	return rc;
 }
 
+static struct json_object *action_at(const struct posting *p, unsigned i)
+{
+	struct json_object *body = p->call->body;
+	return json_object_is_type(body, json_type_array) ? json_object_array_get_idx(body, i)
+							  : body;
+}
+
+/* Should come after the evaluation, which looks at what is masked here. */
+static int mask_actions(struct posting *p, struct err *err)
+{
+	const struct server *server = p->call->server;
+	for (unsigned i = 0; i < p->count; i++) {
+		int n = fields_mask(p->call->route->fields, action_at(p, i), server->mask);
+		if (n < 0)
+			return err_set(err, ENOMEM, "out of memory");
+		metrics_add(server->metrics, METRIC_MASKED, (uint64_t)n);
+	}
+	return 0;
+}
+
 static int64_t run_posting(struct db *db, void *arg, struct err *err)
 {
 	struct posting *p = arg;
-	struct json_object *body = p->call->body;
-	bool many = json_object_is_type(body, json_type_array);
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < p->count; i++)
-		r = append_one(db, p, many ? json_object_array_get_idx(body, i) : body, i, err);
-	p->evaluated = r == 0;
+		r = meet_agent(db, p, action_at(p, i), i, err);
+	if (r == 0 && !p->evaluated)
+		r = mask_actions(p, err);
+	p->evaluated = p->evaluated || r == 0;
+	for (unsigned i = 0; r == 0 && i < p->count; i++)
+		fill_record(action_at(p, i), &p->evaluations[i], &p->records[i]);
 	return r == 0 ? record_append(db, p->records, p->count, err) : r;
 }
 
@@ -207,6 +234,21 @@ static struct json_object *logged(const struct record *r)
 	return o;
 }
 
+static enum metric metric_of(const struct record *r)
+{
+	static const enum metric of[VERDICT_COUNT] = {
+		[VERDICT_ALLOW] = METRIC_ACTIONS_ALLOW,
+		[VERDICT_ALERT] = METRIC_ACTIONS_ALERT,
+		[VERDICT_PAUSE] = METRIC_ACTIONS_PAUSE,
+		[VERDICT_ROLLBACK] = METRIC_ACTIONS_ROLLBACK,
+		[VERDICT_BLOCK] = METRIC_ACTIONS_BLOCK,
+	};
+	unsigned v = 0;
+	while (v < VERDICT_BLOCK && strcmp(decisions[v], r->decision) != 0)
+		v++;
+	return r->duplicate ? METRIC_ACTIONS_REPEATED : of[v];
+}
+
 int api_actions_post(struct call *c, struct err *err)
 {
 	bool many = json_object_is_type(c->body, json_type_array);
@@ -221,6 +263,8 @@ int api_actions_post(struct call *c, struct err *err)
 	int r = call_write(c, run_posting, &p, err);
 	if (r < 0)
 		return r;
+	for (unsigned i = 0; i < p.count; i++)
+		metrics_add(c->server->metrics, metric_of(&records[i]), 1);
 	if (!many) {
 		c->reply = logged(&records[0]);
 		return 0;

@@ -6,6 +6,7 @@
 #include "control/call.h"
 #include "control/json.h"
 #include "control/logins.h"
+#include "control/rates.h"
 
 static void answer_me(struct call *c, const char *login)
 {
@@ -31,9 +32,15 @@ static int64_t run_login(struct db *db, void *arg, struct err *err)
 
 int api_login(struct call *c, struct err *err)
 {
+	/* Guesses, not logins, use the budget up; then even the right key waits, so that nobody learns which it is. */
+	c->retry_after_s = rate_left(c->server->rates, RATE_LOGIN, c->peer);
+	if (c->retry_after_s)
+		return call_refuse(c, 429, "Too many logins failed");
 	int r = call_write(c, run_login, c, err);
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
+		rate_take(c->server->rates, RATE_LOGIN, c->peer);
 		return call_refuse(c, 401, "Invalid API key");
+	}
 	if (r == 0)
 		answer_me(c, c->cookie);
 	return r;

@@ -154,6 +154,8 @@ static int64_t run_acknowledge(struct db *db, void *arg, struct err *err)
 	int64_t id = strtoll(c->id[0], &end, 10);
 	struct json_object *list = json_object_new_array();
 	int64_t n = *end ? 0 : alert_acknowledge(db, id, c->key.name, err);
+	if (n > 0)
+		n = audit_note(db, &c->key, "alert.acknowledge", c->id[0], err);
 	n = n > 0    ? alert_get(db, id, list, err)
 	    : n == 0 ? err_set(err, ENOENT, "no such alert")
 		     : n;

@@ -8,6 +8,7 @@
 #include "control/call.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/metrics.h"
 
 enum { DAYS = 30, TOP = 10 };
 
@@ -144,4 +145,11 @@ int api_usage(struct call *c, struct err *err)
 {
 	c->reply = json_object_new_object();
 	return call_read(c, run_usage, c, err);
+}
+
+int api_metrics(struct call *c, struct err *err)
+{
+	c->text = metrics_text(c->server->metrics, c->server->store);
+	c->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	return c->text ? 0 : err_set(err, ENOMEM, "out of memory");
 }

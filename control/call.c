@@ -12,6 +12,8 @@
 #include "control/json.h"
 #include "control/live.h"
 #include "control/logins.h"
+#include "control/metrics.h"
+#include "control/rates.h"
 
 enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
 
@@ -161,6 +163,23 @@ static bool proven(const struct call *c)
 	return strcmp(c->route->method, "GET") == 0 || (c->csrf && login_proves(c->login, c->csrf));
 }
 
+/* True: the refusal is written. A call that waits and is run again counts once. */
+static bool too_often(struct call *c, enum rate kind, const char *who)
+{
+	c->retry_after_s = c->again ? 0 : rate_take(c->server->rates, kind, who);
+	if (c->retry_after_s)
+		call_refuse(c, 429, "Too many requests");
+	return c->retry_after_s != 0;
+}
+
+static bool may(struct call *c)
+{
+	if (c->route->roles == 0 || c->route->roles & c->key.role)
+		return true;
+	call_refuse(c, 403, "A key of role '%s' may not do this", role_name(c->key.role));
+	return false;
+}
+
 /* True when the caller may go on; else the refusal is written. */
 static bool admit(struct call *c, const char *key, struct err *err)
 {
@@ -178,7 +197,8 @@ static bool admit(struct call *c, const char *key, struct err *err)
 	struct lookup l = { .text = by_key ? key : c->login, .key = &c->key };
 	int64_t r = store_read(c->server->store, by_key ? look_up_key : look_up_login, &l, err);
 	if (r == -ENOENT) {
-		call_refuse(c, 401, by_key ? "Invalid API key" : "The login has ended");
+		if (!too_often(c, RATE_GUESS, c->peer))
+			call_refuse(c, 401, by_key ? "Invalid API key" : "The login has ended");
 		return false;
 	}
 	if (r < 0) {
@@ -189,11 +209,7 @@ static bool admit(struct call *c, const char *key, struct err *err)
 		call_refuse(c, 403, "The header x-csrf-token is missing or wrong");
 		return false;
 	}
-	if (!(c->route->roles & c->key.role)) {
-		call_refuse(c, 403, "A key of role '%s' may not do this", role_name(c->key.role));
-		return false;
-	}
-	return true;
+	return !too_often(c, RATE_KEY, c->key.id) && may(c);
 }
 
 static struct json_object *parse(const char *body, size_t len, const char **ret_why)
@@ -270,6 +286,26 @@ static void answer_failure(struct call *c, int r, const struct err *err)
 	}
 }
 
+static int mask(struct call *c, struct err *err)
+{
+	if (!c->route->fields || c->route->batch)
+		return 0;
+	int n = fields_mask(c->route->fields, c->body, c->server->mask);
+	if (n < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	metrics_add(c->server->metrics, METRIC_MASKED, (uint64_t)n);
+	return 0;
+}
+
+static void run(struct call *c, struct err *err)
+{
+	int r = mask(c, err);
+	if (r == 0)
+		r = c->route->handle(c, err);
+	if (r < 0)
+		answer_failure(c, r, err);
+}
+
 void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
 		   const char *body, size_t len)
 {
@@ -277,13 +313,26 @@ void call_dispatch(struct call *c, const char *method, const char *path, const c
 	bool known;
 	c->status = 200;
 	c->route = find_route(c, method, path, &known);
-	if (!c->route) {
+	if (!c->route)
 		call_refuse(c, known ? 405 : 404, known ? "Method Not Allowed" : "Not Found");
-		return;
+	else if (admit(c, key, &err) && read_body(c, body, len))
+		run(c, &err);
+}
+
+void call_on_behalf(struct call *c, const char *method, const char *pattern,
+		    struct json_object *body)
+{
+	struct err err = { "" };
+	const struct route *r = routes;
+	while (r->method && (strcmp(r->path, pattern) != 0 || strcmp(r->method, method) != 0))
+		r++;
+	c->status = 200;
+	c->route = r;
+	if (!r->method) {
+		call_refuse(c, 404, "Not Found");
+	} else if (may(c)) {
+		c->body = json_object_get(body);
+		if (!r->fields || check_object(c, c->body))
+			run(c, &err);
 	}
-	if (!admit(c, key, &err) || !read_body(c, body, len))
-		return;
-	int r = c->route->handle(c, &err);
-	if (r < 0)
-		answer_failure(c, r, &err);
 }

@@ -8,19 +8,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/audit.h"
 #include "control/evaluate.h"
 #include "control/keys.h"
 #include "control/store.h"
 
 struct json_object;
 
-enum { CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
+enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
 
 struct server {
 	struct store *store;
 	struct evaluator *evaluator;
 	struct live *live;
 	struct events *events;
+	struct rates *rates;
+	struct metrics *metrics;
+	unsigned mask; /* bits of enum mask: what is masked at all */
 };
 
 struct call {
@@ -35,9 +39,11 @@ struct call {
 	 * itself that another site's page did. */
 	const char *login, *csrf;
 	bool cross_site;
+	char peer[PEER_SIZE]; /* the address that connects, for limits; "" unknown */
 	/* A call that cannot be answered yet sets wait_us and returns 0; it is run again, with the
 	 * same memo, when something was written or that moment has come. */
 	int64_t first_us;         /* when it was first run */
+	bool again;               /* this is not the first run */
 	int64_t wait_us;          /* look again by then; 0: this is the answer */
 	struct json_object *memo; /* what the handler wants to find again; the connection owns it */
 	/* the answer */
@@ -69,6 +75,7 @@ struct field {
 	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
 	double min, max;          /* INT, NUMBER, when min < max */
 	size_t longest;           /* TEXT: bytes; 0: 4096 */
+	unsigned mask;            /* bits of enum mask: what of it is not to be stored */
 };
 
 struct route {
@@ -77,7 +84,8 @@ struct route {
 	/* Sets status and reply. Negative errno: the store failed, or -EINVAL with the reason in @err. */
 	int (*handle)(struct call *c, struct err *err);
 	const struct field *fields; /* of the body; NULL: no body is read */
-	bool batch;                 /* the body may also be an array of such objects */
+	/* The body may also be an array of such objects, and the handler masks it: it is looked at in full first. */
+	bool batch;
 	const char *summary;
 };
 
@@ -86,6 +94,12 @@ extern const struct route routes[]; /* ended by a NULL method */
 /* Finds, checks, runs: fills the answer whatever happens. @body: text of the body, not terminated. */
 void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
 		   const char *body, size_t len);
+/*
+ * Runs the route that is written @pattern in the table, with c->id set, for somebody who was let in already: c->key
+ * says who, and its role is looked at. @body stays the caller's; NULL: none.
+ */
+void call_on_behalf(struct call *c, const char *method, const char *pattern,
+		    struct json_object *body);
 
 /* Answers {"detail": text}. Returns 0. */
 int call_refuse(struct call *c, int status, const char *fmt, ...)
@@ -107,6 +121,8 @@ int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
 
 /* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
 bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);
+/* Masks in @body what the list says, as far as @what goes. Number of places, -ENOMEM. */
+int fields_mask(const struct field *fields, struct json_object *body, unsigned what);
 /* The list as a JSON Schema. A new reference. */
 struct json_object *fields_schema(const struct field *fields);
 /* The table as OpenAPI 3.1. A new reference. */
@@ -153,5 +169,9 @@ int api_usage(struct call *c, struct err *err);
 int api_keys_list(struct call *c, struct err *err);
 int api_keys_create(struct call *c, struct err *err);
 int api_keys_delete(struct call *c, struct err *err);
+int api_audit(struct call *c, struct err *err);
+int api_export(struct call *c, struct err *err);
+int api_metrics(struct call *c, struct err *err);
+int api_mcp(struct call *c, struct err *err);
 int api_health(struct call *c, struct err *err);
 int api_openapi(struct call *c, struct err *err);

@@ -44,18 +44,44 @@ const char *db_text(const struct db_row *row, int column)
 	return bytes ? (const char *)bytes : "";
 }
 
+static bool starts_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+enum db_kind db_kind_of(const char *url)
+{
+	return starts_with(url, "postgresql://") || starts_with(url, "postgres://") ? DB_POSTGRES
+										    : DB_SQLITE;
+}
+
+static const char *sqlite_path(const char *url)
+{
+	return starts_with(url, "sqlite:") ? url + strlen("sqlite:") : url;
+}
+
 int db_open(const char *url, struct db **ret, struct err *err)
 {
 	*ret = NULL;
-	if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
+	if (db_kind_of(url) == DB_POSTGRES)
 		return postgres_connect(url, ret, err);
-	if (strncmp(url, "sqlite:", 7) == 0)
-		return sqlite_connect(url + 7, ret, err);
-	if (strstr(url, "://"))
+	if (strstr(sqlite_path(url), "://"))
 		return err_set(err, EINVAL,
 			       "database %.100s: only sqlite:PATH and postgresql:// are known",
 			       url);
-	return sqlite_connect(url, ret, err);
+	return sqlite_connect(sqlite_path(url), ret, err);
+}
+
+int db_places(const char *url, struct confine_place *places, unsigned size, struct err *err)
+{
+	struct db *db;
+	if (db_kind_of(url) == DB_POSTGRES)
+		return postgres_places(url, places, size, err);
+	int r = db_open(url, &db, err);
+	if (r < 0)
+		return r;
+	db_close(db);
+	return sqlite_places(sqlite_path(url), places, size, err);
 }
 
 void db_close(struct db *db)

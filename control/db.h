@@ -55,6 +55,15 @@ const unsigned char *db_bytes(const struct db_row *row, int column, size_t *ret_
  */
 int db_open(const char *url, struct db **ret, struct err *err);
 void db_close(struct db *db);
+enum db_kind db_kind_of(const char *url);
+
+struct confine_place;
+/*
+ * The files that connections to @url open from now on, as places of base/confine.h whose descriptors the caller closes.
+ * Those of SQLite are made where they are missing, by a first connection. Their number, at most @size, or as db_open.
+ */
+int db_places(const char *url, struct confine_place *places, unsigned size, struct err *err);
+
 enum db_kind db_kind(const struct db *db);
 
 /*

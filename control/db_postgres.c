@@ -1,12 +1,14 @@
 /* PostgreSQL, and what speaks its protocol, behind db.h. */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/confine.h"
 #include "control/db_private.h"
 
 enum {
@@ -224,4 +226,38 @@ int postgres_connect(const char *url, struct db **ret, struct err *err)
 	PQsetNoticeProcessor(p->handle, quiet, NULL);
 	*ret = &p->db;
 	return 0;
+}
+
+/* Files that the address or libpq's defaults name: passwords and what TLS needs. */
+int postgres_places(const char *url, struct confine_place *places, unsigned size, struct err *err)
+{
+	static const char *const named[] = { "passfile", "sslrootcert", "sslcert", "sslkey",
+					     "sslcrl" };
+	unsigned count = 0;
+	const char *home = getenv("HOME");
+	char path[4096], *why = NULL;
+	PQconninfoOption *options = PQconninfoParse(url, &why);
+	if (!options) {
+		int r = err_set(err, EINVAL, "database: %s", why ? why : "out of memory");
+		PQfreemem(why);
+		return r;
+	}
+	for (const PQconninfoOption *o = options; o->keyword; o++)
+		for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+			if (strcmp(o->keyword, named[i]) == 0 && count < size) {
+				const char *file = o->val      ? o->val
+						   : o->envvar ? getenv(o->envvar)
+							       : NULL;
+				if (file)
+					places[count++] = (struct confine_place){
+						.fd = open(file, O_PATH | O_CLOEXEC)
+					};
+			}
+	PQconninfoFree(options);
+	static const char *const usual[] = { ".pgpass", ".postgresql" };
+	for (size_t i = 0; home && i < sizeof(usual) / sizeof(usual[0]) && count < size; i++) {
+		snprintf(path, sizeof(path), "%s/%s", home, usual[i]);
+		places[count++] = (struct confine_place){ .fd = open(path, O_PATH | O_CLOEXEC) };
+	}
+	return (int)count;
 }

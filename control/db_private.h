@@ -27,3 +27,8 @@ struct db_row {
 
 int sqlite_connect(const char *path, struct db **ret, struct err *err);
 int postgres_connect(const char *url, struct db **ret, struct err *err);
+
+/* db_places of each. */
+struct confine_place;
+int sqlite_places(const char *path, struct confine_place *places, unsigned size, struct err *err);
+int postgres_places(const char *url, struct confine_place *places, unsigned size, struct err *err);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/confine.h"
+#include "base/scope.h"
 #include "control/db_private.h"
 
 enum {
@@ -194,7 +196,8 @@ int sqlite_connect(const char *path, struct db **ret, struct err *err)
 	r = script(&s->db,
 		   "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
 		   "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;"
-		   "PRAGMA journal_size_limit=67108864; PRAGMA trusted_schema=OFF",
+		   "PRAGMA journal_size_limit=67108864; PRAGMA trusted_schema=OFF;"
+		   "PRAGMA temp_store=MEMORY",
 		   err);
 	if (r < 0) {
 		disconnect(&s->db);
@@ -202,4 +205,25 @@ int sqlite_connect(const char *path, struct db **ret, struct err *err)
 	}
 	*ret = &s->db;
 	return 0;
+}
+
+int sqlite_places(const char *path, struct confine_place *places, unsigned size, struct err *err)
+{
+	/* The log and its index go with the last connection, and come back before the next one. */
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	unsigned count = 0;
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]) && count < size; i++) {
+		cleanup_free char *name = NULL;
+		if (asprintf(&name, "%s%s", path, suffixes[i]) < 0)
+			return err_set(err, ENOMEM, "database: out of memory");
+		int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0) {
+			int errnum = errno;
+			while (count > 0)
+				close(places[--count].fd);
+			return err_sys(err, errnum, "database %s", name);
+		}
+		places[count++] = (struct confine_place){ .fd = fd, .write = true };
+	}
+	return (int)count;
 }

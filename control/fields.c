@@ -6,6 +6,7 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "scoring/mask.h"
 
 enum { TEXT_LONGEST = 4096, LIST_LONGEST = 1000 };
 
@@ -157,4 +158,16 @@ struct json_object *fields_schema(const struct field *fields)
 	json_put(o, "properties", properties);
 	json_put(o, "required", required);
 	return o;
+}
+
+int fields_mask(const struct field *fields, struct json_object *body, unsigned what)
+{
+	int sum = 0;
+	for (const struct field *f = fields; f->name; f++) {
+		int n = f->mask & what ? mask_member(body, f->name, f->mask & what) : 0;
+		if (n < 0)
+			return n;
+		sum += n;
+	}
+	return sum;
 }

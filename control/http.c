@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@
 #include "control/ids.h"
 #include "control/live.h"
 #include "control/logins.h"
+#include "control/metrics.h"
+#include "control/visits.h"
 
 enum {
 	BODY_MAX = 1 << 20,
@@ -24,12 +28,13 @@ enum {
 	IDLE_S = 15,         /* a client that says nothing for so long is let go */
 	THREADS = 4,
 	BACKLOG = 1024,
+	OWN_FILES = 64, /* of the store, of epoll */
 };
 
 struct http {
 	struct MHD_Daemon *daemon;
 	struct server *server;
-	int fd;
+	struct visits *visits;
 	uint16_t port;
 	bool tls;
 };
@@ -93,21 +98,53 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, const struct
 	return result;
 }
 
+/* An IPv6 address stands for its /64: that is what one customer has. */
+static void put_peer(struct MHD_Connection *connection, char ret[static PEER_SIZE])
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *a = info ? info->client_addr : NULL;
+	ret[0] = '\0';
+	if (a && a->sa_family == AF_INET) {
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, ret,
+			  PEER_SIZE);
+	} else if (a && a->sa_family == AF_INET6) {
+		struct in6_addr net = ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+		memset(net.s6_addr + 8, 0, 8);
+		inet_ntop(AF_INET6, &net, ret, PEER_SIZE);
+	}
+}
+
+/* The other customary place of a key: what scrapers and tools of others can be told to send. */
+static const char *bearer(struct MHD_Connection *connection)
+{
+	static const char scheme[] = "Bearer ";
+	const char *text =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+	bool is = text && strncasecmp(text, scheme, sizeof(scheme) - 1) == 0;
+	return is ? text + sizeof(scheme) - 1 : NULL;
+}
+
 static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *url,
 			      const char *method, struct incoming *in)
 {
-	if (!in->first_us)
+	bool again = in->first_us;
+	if (!again)
 		in->first_us = ids_now_us();
 	struct call c = { .server = h->server,
+			  .again = again,
 			  .query = query,
 			  .connection = connection,
 			  .first_us = in->first_us,
 			  .memo = in->memo };
 	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
+	if (!key)
+		key = bearer(connection);
 	const char *site =
 		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
 	c.login = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, login_cookie);
 	c.csrf = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-csrf-token");
+	put_peer(connection, c.peer);
 	c.cross_site = site && strcmp(site, "cross-site") == 0;
 	if (in->too_large) {
 		c.status = 413;
@@ -122,6 +159,8 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 		live_wait(h->server->live, connection, c.wait_us);
 		return MHD_YES;
 	}
+	metrics_request(h->server->metrics, c.route ? (int)(c.route - routes) : -1, c.status,
+			ids_now_us() - in->first_us);
 	if (c.stream && events_answer(h->server->events, connection))
 		return MHD_YES;
 	if (c.stream) {
@@ -163,6 +202,40 @@ static void take_body(struct incoming *in, const char *data, size_t len)
 	in->len += len;
 }
 
+/* A NUL would end a text early and make another of it; it becomes a character that no name has. */
+static size_t unescape(void *arg, struct MHD_Connection *connection, char *text)
+{
+	(void)arg;
+	(void)connection;
+	size_t len = MHD_http_unescape(text);
+	for (char *nul = text; (nul = memchr(nul, '\0', len - (size_t)(nul - text)));)
+		*nul = '\x01';
+	return len;
+}
+
+static struct visit *visit_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **state,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = arg;
+	const union MHD_ConnectionInfo *info;
+	switch (code) {
+	case MHD_CONNECTION_NOTIFY_STARTED:
+		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		*state = info ? visit_begin(h->visits, info->connect_fd) : NULL;
+		break;
+	case MHD_CONNECTION_NOTIFY_CLOSED:
+		visit_end(h->visits, *state);
+		break;
+	}
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **state)
@@ -179,16 +252,17 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		*len = 0;
 		return MHD_YES;
 	}
+	visit_served(((struct http *)arg)->visits, visit_of(connection));
 	return answer(arg, connection, url, method, in);
 }
 
 static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 		    enum MHD_RequestTerminationCode code)
 {
-	(void)arg;
-	(void)connection;
+	struct http *h = arg;
 	(void)code;
 	struct incoming *in = *state;
+	visit_waits(h->visits, visit_of(connection));
 	if (in) {
 		free(in->body);
 		json_object_put(in->memo);
@@ -197,27 +271,32 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	*state = NULL;
 }
 
-/* Binds @plan's address; whether it is loopback comes back. Descriptor or -errno. */
-static int listen_on(const struct http_plan *plan, bool *ret_loopback, struct err *err)
+int http_listen(const char *address, uint16_t port, enum http_wire wire, struct err *err)
 {
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(plan->port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(plan->port) };
-	bool is_six = inet_pton(AF_INET6, plan->address, &six.sin6_addr) == 1;
-	if (!is_six && inet_pton(AF_INET, plan->address, &four.sin_addr) != 1)
-		return err_set(err, EINVAL, "--listen %s: not a numeric address", plan->address);
-	*ret_loopback = is_six ? IN6_IS_ADDR_LOOPBACK(&six.sin6_addr)
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+	bool is_six = inet_pton(AF_INET6, address, &six.sin6_addr) == 1;
+	if (!is_six && inet_pton(AF_INET, address, &four.sin_addr) != 1)
+		return err_set(err, EINVAL, "--listen %s: not a numeric address", address);
+	bool loopback = is_six ? IN6_IS_ADDR_LOOPBACK(&six.sin6_addr)
 			       : ntohl(four.sin_addr.s_addr) >> 24 == 127;
+	if (!loopback && wire != HTTP_TLS)
+		return err_set(
+			err, EPERM,
+			"--listen %s: other machines could read keys on the wire; give --tls-cert "
+			"and --tls-key, or listen on 127.0.0.1 behind a proxy that has them",
+			address);
 	cleanup_fd int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int on = 1;
 	if (fd < 0)
-		return err_sys(err, errno, "--listen %s", plan->address);
+		return err_sys(err, errno, "--listen %s", address);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (is_six)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	const struct sockaddr *a =
 		is_six ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
 	if (bind(fd, a, is_six ? sizeof(six) : sizeof(four)) < 0 || listen(fd, BACKLOG) < 0)
-		return err_sys(err, errno, "--listen %s port %u", plan->address, plan->port);
+		return err_sys(err, errno, "--listen %s port %u", address, port);
 	return take_fd(&fd);
 }
 
@@ -230,28 +309,27 @@ static uint16_t port_of(int fd)
 	return ntohs(a.sin6_port); /* at the same place in sockaddr_in */
 }
 
+unsigned http_room(void)
+{
+	struct rlimit files = { 0, 0 };
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		rlim_t wanted = CONNECTIONS + OWN_FILES;
+		files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+		setrlimit(RLIMIT_NOFILE, &files);
+		getrlimit(RLIMIT_NOFILE, &files);
+	}
+	return files.rlim_cur > 2 * OWN_FILES ? (unsigned)files.rlim_cur - OWN_FILES : OWN_FILES;
+}
+
 int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 {
-	bool loopback = false;
-	int fd = listen_on(plan, &loopback, err);
-	if (fd < 0)
-		return fd;
-	if (!loopback && !plan->cert) {
-		close(fd);
-		return err_set(
-			err, EPERM,
-			"--listen %s: other machines could read keys on the wire; give --tls-cert "
-			"and --tls-key, or listen on 127.0.0.1 behind a proxy that has them",
-			plan->address);
-	}
 	struct http *h = calloc(1, sizeof(*h));
-	if (!h) {
-		close(fd);
+	if (!h || !(h->visits = visits_new(plan->request_s))) {
+		free(h);
 		return err_set(err, ENOMEM, "http: out of memory");
 	}
 	h->server = plan->server;
-	h->fd = fd;
-	h->port = port_of(fd);
+	h->port = port_of(plan->fd);
 	h->tls = plan->cert;
 	struct MHD_OptionItem tls[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)plan->cert },
@@ -260,17 +338,18 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 	};
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
 			 (plan->cert ? MHD_USE_TLS : 0u);
-	h->daemon = MHD_start_daemon(flags, plan->port, NULL, NULL, on_request, h,
-				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
-				     on_done, NULL, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				     (size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE,
-				     (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				     MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
+	h->daemon = MHD_start_daemon(
+		flags, h->port, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, plan->fd,
+		MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h,
+		MHD_OPTION_CONNECTION_LIMIT, plan->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		plan->per_address, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+		MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
 	if (!h->daemon) {
 		int errnum = errno ? errno : EIO;
-		close(fd);
+		visits_free(h->visits);
 		free(h);
 		return err_sys(err, errnum, "http: cannot start%s",
 			       plan->cert ? " (are certificate and key a pair of PEM files?)" : "");
@@ -286,7 +365,9 @@ uint16_t http_port(const struct http *h)
 
 void http_stop(struct http *h)
 {
-	if (h)
-		MHD_stop_daemon(h->daemon); /* closes the socket too */
+	if (!h)
+		return;
+	MHD_stop_daemon(h->daemon); /* closes the socket too */
+	visits_free(h->visits);
 	free(h);
 }

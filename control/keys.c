@@ -129,12 +129,3 @@ int64_t key_count(struct db *db, enum role role, struct err *err)
 			    db_t(role_name(role)));
 	return n < 0 ? n : count;
 }
-
-int64_t audit_note(struct db *db, const struct key *key, const char *what, const char *detail,
-		   struct err *err)
-{
-	return db_run(db, err,
-		      "INSERT INTO audit(id, key_id, what, detail, at) VALUES ($1, $2, $3, $4, $5)",
-		      db_i(ids_next()), db_t(key->id), db_t(what), db_t(detail),
-		      db_i(ids_now_us()));
-}

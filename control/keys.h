@@ -31,7 +31,3 @@ int64_t key_revoke(struct db *db, const char *id, struct err *err);
 int64_t key_list(struct db *db, struct json_object *list, struct err *err);
 /* Number of keys with that role that still work. */
 int64_t key_count(struct db *db, enum role role, struct err *err);
-
-/* A line in the log of administrative acts. Writes. */
-int64_t audit_note(struct db *db, const struct key *key, const char *what, const char *detail,
-		   struct err *err);

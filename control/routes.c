@@ -5,6 +5,7 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "scoring/mask.h"
 
 static const char *const types[] = {
 	"file_read",      "file_write",     "file_delete",     "api_call", "database_query",
@@ -51,18 +52,18 @@ static const struct field check_fields[] = {
 static const struct field action_fields[] = {
 	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
 	{ "action_type", FIELD_TEXT, true, .words = action_words },
-	{ "resource", FIELD_TEXT },
+	{ "resource", FIELD_TEXT, .mask = MASK_SECRETS },
 	{ "agent_name", FIELD_TEXT, .longest = AGENT_HANDLE_MAX },
 	{ "session_id", FIELD_TEXT, .longest = 255 },
 	{ "action_id", FIELD_ANY },
-	{ "payload", FIELD_ANY },
-	{ "snapshot", FIELD_ANY },
+	{ "payload", FIELD_ANY, .mask = MASK_ALL },
+	{ "snapshot", FIELD_ANY, .mask = MASK_ALL },
 	{ "risk_score", FIELD_NUMBER, .min = 0, .max = 1 },
 	{ "flagged", FIELD_BOOL },
-	{ "flag_reason", FIELD_TEXT },
+	{ "flag_reason", FIELD_TEXT, .mask = MASK_ALL },
 	{ "decision", FIELD_TEXT, .longest = 32 },
 	{ "timestamp", FIELD_ANY },
-	{ "metadata", FIELD_ANY },
+	{ "metadata", FIELD_ANY, .mask = MASK_ALL },
 	{ "source", FIELD_TEXT, .longest = 64 },
 	{ NULL },
 };
@@ -103,7 +104,7 @@ static const struct field policy_patch_fields[] = { RULE_FIELDS(false),
 						    { NULL } };
 static const struct field alert_fields[] = {
 	{ "agent_id", FIELD_TEXT, true, .longest = AGENT_HANDLE_MAX },
-	{ "message", FIELD_TEXT, true },
+	{ "message", FIELD_TEXT, true, .mask = MASK_ALL },
 	{ "severity", FIELD_TEXT, .words = levels },
 	{ "source", FIELD_TEXT, .longest = 64 },
 	{ "timestamp", FIELD_ANY },
@@ -123,23 +124,23 @@ static const struct field session_fields[] = {
 	{ "state", FIELD_TEXT, true, .words = session_states },
 	{ "policy", FIELD_TEXT, .longest = 255 },
 	{ "mode", FIELD_TEXT, .longest = 16 },
-	{ "command", FIELD_TEXTS },
+	{ "command", FIELD_TEXTS, .mask = MASK_SECRETS },
 	{ "started_at", FIELD_TEXT, .longest = 40 },
 	{ "ended_at", FIELD_TEXT, .longest = 40 },
 	{ "exit_code", FIELD_INT },
-	{ "info", FIELD_OBJECT },
+	{ "info", FIELD_OBJECT, .mask = MASK_SECRETS },
 	{ "changes", FIELD_ANY },
 	{ NULL },
 };
 static const struct field done_fields[] = {
 	{ "ok", FIELD_BOOL, true },
-	{ "result", FIELD_ANY },
+	{ "result", FIELD_ANY, .mask = MASK_SECRETS },
 	{ NULL },
 };
 static const struct field approval_fields[] = {
 	{ "request_id", FIELD_TEXT, true, .longest = 64 },
 	{ "state", FIELD_TEXT, true, .words = approval_states },
-	{ "request", FIELD_OBJECT, true },
+	{ "request", FIELD_OBJECT, true, .mask = MASK_SECRETS },
 	{ NULL },
 };
 static const struct field decide_fields[] = {
@@ -168,6 +169,13 @@ static const struct field key_fields[] = {
 
 static const struct field login_fields[] = {
 	{ "key", FIELD_TEXT, true, .longest = 255 },
+	{ NULL },
+};
+static const struct field mcp_fields[] = {
+	{ "jsonrpc", FIELD_ANY },
+	{ "id", FIELD_ANY },
+	{ "method", FIELD_ANY },
+	{ "params", FIELD_ANY },
 	{ NULL },
 };
 static const struct field no_fields[] = { { NULL } };
@@ -242,6 +250,11 @@ const struct route routes[] = {
 	{ "GET", "/api/keys", ROLE_ADMIN, api_keys_list, .summary = "Keys, without their text" },
 	{ "POST", "/api/keys", ROLE_ADMIN, api_keys_create, key_fields, .summary = "Makes a key" },
 	{ "DELETE", "/api/keys/{key_id}", ROLE_ADMIN, api_keys_delete, .summary = "Revokes a key" },
+	{ "GET", "/api/audit", ROLE_ADMIN, api_audit,
+	  .summary = "Administrative acts, newest first" },
+	{ "GET", "/api/export", READERS, api_export,
+	  .summary = "Lines of JSON, oldest first, after ?cursor=: ?what=alerts or actions, "
+		     "?format=jsonl or ocsf" },
 	{ "POST", "/api/login", 0, api_login, login_fields,
 	  .summary = "Exchanges a key for a browser's cookie" },
 	{ "POST", "/api/logout", ANYBODY, api_logout, no_fields, .summary = "Ends that login" },
@@ -252,6 +265,10 @@ const struct route routes[] = {
 	{ "GET", "/", 0, api_page, .summary = "The dashboard" },
 	{ "GET", "/dashboard/{file}", 0, api_page_file, .summary = "A file of the dashboard" },
 	{ "GET", "/health", 0, api_health, .summary = "Whether the server and its store work" },
+	{ "GET", "/metrics", READERS, api_metrics,
+	  .summary = "Counters, as Prometheus reads them" },
+	{ "POST", "/mcp", ANYBODY, api_mcp, mcp_fields,
+	  .summary = "Tools for models: JSON-RPC of the Model Context Protocol" },
 	{ "GET", "/openapi.json", 0, api_openapi, .summary = "This table" },
 	{ NULL },
 };

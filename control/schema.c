@@ -83,6 +83,10 @@ static const char *const migrations[] = {
 	/* people who logged in with a key, by the hash of their cookie */
 	"CREATE TABLE logins(hash @BLOB PRIMARY KEY, key_id TEXT NOT NULL, until BIGINT NOT "
 	"NULL);\n",
+	/* one row: up to which alert the webhook has them, and which server sends them until when */
+	"CREATE TABLE webhooks(id BIGINT PRIMARY KEY, delivered BIGINT NOT NULL, owner TEXT NOT "
+	"NULL,"
+	" until BIGINT NOT NULL);\n",
 };
 
 enum { MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };

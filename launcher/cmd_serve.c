@@ -8,7 +8,22 @@
 #include "launcher/state.h"
 #include "launcher/verb.h"
 
-enum { SERVE_LISTEN, SERVE_DB, SERVE_CERT, SERVE_KEY, SERVE_PORT_FILE, SERVE_COUNT };
+enum {
+	SERVE_LISTEN,
+	SERVE_DB,
+	SERVE_CERT,
+	SERVE_KEY,
+	SERVE_PORT_FILE,
+	SERVE_KEY_RATE,
+	SERVE_PER_ADDRESS,
+	SERVE_TIMEOUT,
+	SERVE_NO_MASK,
+	SERVE_WEBHOOK,
+	SERVE_WEBHOOK_SECRET,
+	SERVE_COUNT
+};
+enum { FLAG_SIZE = 32 };
+
 const struct option_spec serve_options[] = {
 	[SERVE_LISTEN] = { "listen", 0, "ADDR:PORT",
 			   "where to listen (default 127.0.0.1:7878); elsewhere needs TLS" },
@@ -18,14 +33,24 @@ const struct option_spec serve_options[] = {
 	[SERVE_CERT] = { "tls-cert", 0, "FILE", "certificate chain, PEM" },
 	[SERVE_KEY] = { "tls-key", 0, "FILE", "its private key, PEM" },
 	[SERVE_PORT_FILE] = { "port-file", 0, "FILE", "write the port there once it is open" },
+	[SERVE_KEY_RATE] = { "key-rate", 0, "N",
+			     "requests of one key in a second (default 10000; 0 no bound)" },
+	[SERVE_PER_ADDRESS] = { "connections-per-address", 0, "N",
+				"connections of one address at a time (default 4096; 0 no bound)" },
+	[SERVE_TIMEOUT] = { "request-timeout", 0, "SECONDS",
+			    "how long a request may take to arrive (default 30)" },
+	[SERVE_NO_MASK] = { "no-mask", 0, NULL,
+			    "store secrets and personal data as they are posted" },
+	[SERVE_WEBHOOK] = { "webhook", 0, "URL", "post each alert there" },
+	[SERVE_WEBHOOK_SECRET] = { "webhook-secret-file", 0, "FILE",
+				   "what alerts are signed with (HMAC-SHA-256)" },
 	[SERVE_COUNT] = { NULL },
 };
 
 int cmd_serve(const struct options *o)
 {
-	static const char *const flags[SERVE_COUNT] = { "--listen", "--db", "--tls-cert",
-							"--tls-key", "--port-file" };
 	const char *args[2 * SERVE_COUNT + 1];
+	char flags[SERVE_COUNT][FLAG_SIZE];
 	char path[STATE_PATH_SIZE], db[STATE_PATH_SIZE + 16];
 	unsigned count = 0;
 	struct err err;
@@ -38,10 +63,12 @@ int cmd_serve(const struct options *o)
 			snprintf(db, sizeof(db), "%s/control.db", path);
 			value = db;
 		}
-		if (value) {
+		if (value || options_has(o, i)) {
+			snprintf(flags[i], FLAG_SIZE, "--%s", serve_options[i].name);
 			args[count++] = flags[i];
-			args[count++] = value;
 		}
+		if (value)
+			args[count++] = value;
 	}
 	args[count] = NULL;
 	if (r == 0)

@@ -23,6 +23,7 @@ enum kind {
 	KIND_COUNT,
 	KIND_SIZE,
 	KIND_AGE,
+	KIND_SWITCH,
 	KIND_BLOCK,
 	KIND_IGNORED
 };
@@ -37,6 +38,7 @@ static const struct key {
 	{ "default_policy", "", KIND_POLICY, offsetof(struct config, policy) },
 	{ "approve", "", KIND_WORD, offsetof(struct config, approve) },
 	{ "notify_command", "", KIND_PROGRAM, offsetof(struct config, notify_command) },
+	{ "mask_upload", "", KIND_SWITCH, offsetof(struct config, mask_upload) },
 	{ "budgets", "", KIND_BLOCK, 0 },
 	{ "sessions", "budgets", KIND_COUNT, offsetof(struct config, sessions) },
 	{ "bytes", "budgets", KIND_SIZE, offsetof(struct config, bytes) },
@@ -94,6 +96,15 @@ static int take_amount(const struct reading *r, const struct json_line *at, stru
 	return 0;
 }
 
+static int take_switch(const struct reading *r, const struct json_line *at, struct json_object *o,
+		       enum config_switch *ret)
+{
+	if (!json_object_is_type(o, json_type_boolean))
+		return fail(r, at, "expected true or false");
+	*ret = json_object_get_boolean(o) ? CONFIG_ON : CONFIG_OFF;
+	return 0;
+}
+
 static int take_block(const struct reading *r, const struct json_line *at, struct json_object *o,
 		      const char *block);
 
@@ -113,6 +124,8 @@ static int take(const struct reading *r, const struct json_line *at, struct json
 	case KIND_PROGRAM:
 		rc = take_text(r, at, o, STATE_PATH_SIZE, field);
 		break;
+	case KIND_SWITCH:
+		return take_switch(r, at, o, field);
 	case KIND_COUNT:
 	case KIND_SIZE:
 	case KIND_AGE:

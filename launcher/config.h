@@ -11,10 +11,13 @@
 
 enum { CONFIG_WORD_SIZE = 256 };
 
+enum config_switch { CONFIG_UNSAID, CONFIG_OFF, CONFIG_ON };
+
 struct config {
 	char policy[STATE_PATH_SIZE];         /* "default_policy": name or absolute path; "" none */
 	char approve[CONFIG_WORD_SIZE];       /* "approve": who answers held actions; "" not said */
 	char notify_command[STATE_PATH_SIZE]; /* absolute path of a program; "" none */
+	enum config_switch mask_upload;       /* "mask_upload": true, false */
 	/* "budgets": what `prune` leaves; 0 no limit */
 	uint64_t sessions, bytes, age_seconds;
 };

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 enum { SERVER_URL_SIZE = 1024, SERVER_KEY_SIZE = 256, SERVER_CA_SIZE = 4096 };
@@ -13,6 +15,7 @@ struct server {
 	char url[SERVER_URL_SIZE]; /* without a slash at its end */
 	char key[SERVER_KEY_SIZE];
 	char ca[SERVER_CA_SIZE]; /* absolute path of a PEM file; "" the system's */
+	bool plain;              /* nothing is masked on its way there; of no file, see config.h */
 };
 
 /*

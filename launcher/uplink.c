@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/config.h"
 #include "launcher/eventfile.h"
 #include "launcher/sibling.h"
 
@@ -16,11 +17,19 @@ void uplink_state_path(const struct session *s, char path[static STATE_PATH_SIZE
 		*strrchr(path, '/') = '\0';
 }
 
+/* Said on the command line, since a sibling has no environment to find the configuration by. */
+static const char *masking(void)
+{
+	struct config c;
+	/* one that cannot be read says nothing against it */
+	return config_load(&c, NULL) == 0 && c.mask_upload == CONFIG_OFF ? "plain" : "masked";
+}
+
 int uplink_start(const struct session *s, int server_fd, struct err *err)
 {
 	char state[STATE_PATH_SIZE];
 	uplink_state_path(s, state);
-	const char *args[] = { "session", state, s->id, NULL };
+	const char *args[] = { "session", masking(), state, s->id, NULL };
 	int fds[] = { server_fd, -1 };
 	return sibling_spawn("uplink", args, fds, err);
 }
@@ -49,7 +58,7 @@ int uplink_check(const char *state_path, int server_fd, bool flush, unsigned *re
 		 struct err *err)
 {
 	struct answer a = { 0, err };
-	const char *args[] = { flush ? "flush" : "check", state_path, NULL };
+	const char *args[] = { flush ? "flush" : "check", masking(), state_path, NULL };
 	int fds[] = { server_fd, -1 };
 	int r = sibling_run("uplink", args, fds, on_line, &a, err);
 	if (ret_left)

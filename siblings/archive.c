@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 	/* Archives hold names as UTF-8; the environment is empty. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	umask(022);
-	int rc = confine(job->places, 2, job->overlay_marks, &landlock, &err);
+	int rc = archive_confine(job->places, 2, job->overlay_marks, &landlock, &err);
 	if (rc == 0)
 		rc = job->run(argv + 2, &clock, &err);
 	if (rc < 0) {

@@ -1,14 +1,7 @@
 /* What a program that reads foreign bytes takes from itself before it does. */
 #pragma once
 
-#include <stdbool.h>
-
-#include "base/err.h"
-
-struct confine_place {
-	int fd;     /* of a directory or file; -1 none */
-	bool write; /* else it is only read */
-};
+#include "base/confine.h"
 
 /*
  * For good, in this process: no_new_privs; root's capabilities but those to make files for others
@@ -16,5 +9,5 @@ struct confine_place {
  * execve, sockets, ptrace, mounts, namespaces or processes; a bound on memory. Each that cannot be had is
  * an error, but for Landlock on a kernel that has none: *ret_landlock says whether it holds.
  */
-int confine(const struct confine_place *places, unsigned count, bool overlay_marks,
-	    bool *ret_landlock, struct err *err);
+int archive_confine(const struct confine_place *places, unsigned count, bool overlay_marks,
+		    bool *ret_landlock, struct err *err);

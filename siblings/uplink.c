@@ -1,4 +1,7 @@
-/* vsandbox-uplink session STATE ID | flush STATE | check STATE; the server's JSON on descriptor 3. */
+/*
+ * vsandbox-uplink session MASKING STATE ID | flush MASKING STATE | check MASKING STATE; the server's JSON on
+ * descriptor 3. MASKING is masked or plain.
+ */
 #include "siblings/uplink.h"
 
 #include <errno.h>
@@ -108,9 +111,9 @@ int main(int argc, char **argv)
 {
 	static struct server server;
 	struct err err = { "" };
-	bool session = argc == 4 && !strcmp(argv[1], "session");
-	bool flush = argc == 3 && !strcmp(argv[1], "flush");
-	if (!session && !flush && (argc != 3 || strcmp(argv[1], "check") != 0)) {
+	bool session = argc == 5 && !strcmp(argv[1], "session");
+	bool flush = argc == 4 && !strcmp(argv[1], "flush");
+	if (!session && !flush && (argc != 4 || strcmp(argv[1], "check") != 0)) {
 		fputs("vsandbox-uplink is started by vsandbox\n", stderr);
 		return 125;
 	}
@@ -118,11 +121,12 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	int r = server_read(SERVER_FD, &server, &err);
 	close(SERVER_FD);
+	server.plain = strcmp(argv[2], "plain") == 0;
 	if (session)
-		return r < 0 ? 1 : run_session(&server, argv[2], argv[3]);
+		return r < 0 ? 1 : run_session(&server, argv[3], argv[4]);
 	if (r == 0)
 		r = run_check(&server, &err);
-	unsigned left = uplink_flush(flush && r == 0 ? &server : NULL, argv[2]);
+	unsigned left = uplink_flush(flush && r == 0 ? &server : NULL, argv[3]);
 	answer(r, err.text, left);
 	return 0;
 }

@@ -38,12 +38,13 @@ struct uplink_http {
 	CURLM *multi;               /* owned */
 	struct curl_slist *headers; /* owned; the key among them */
 	const struct server *server;
+	unsigned mask; /* bits of enum mask: what is masked in bodies that go out */
 };
 
 int uplink_http_init(struct uplink_http *h, const struct server *server, struct err *err);
 void uplink_http_finish(struct uplink_http *h);
 void exchange_finish(struct uplink_http *h, struct exchange *e);
-/* GET when there is no @body (taken over: one reference), else POST. */
+/* GET when there is no @body (taken over: one reference, and masked in place), else POST. */
 int exchange_begin(struct uplink_http *h, struct exchange *e, const char *path,
 		   struct json_object *body, long seconds);
 /* Sleeps until something comes on the network or on @fd (-1 none), or that time is over. */

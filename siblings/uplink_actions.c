@@ -66,7 +66,7 @@ static void copy(struct json_object *to, const char *as, const struct json_objec
 
 /*
  * Arguments of programs and texts of statements beyond the resource stay here: they hold passwords more often
- * than not, and nothing masks them yet.
+ * than not, and masking finds only those that have a form or a name.
  */
 static struct json_object *action_of(const struct session *s, const struct json_object *event)
 {

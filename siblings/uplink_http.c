@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scoring/mask.h"
 #include "siblings/uplink.h"
 
 enum { CONNECT_SECONDS = 10 };
@@ -9,7 +10,7 @@ enum { CONNECT_SECONDS = 10 };
 int uplink_http_init(struct uplink_http *h, const struct server *server, struct err *err)
 {
 	char line[SERVER_KEY_SIZE + 16];
-	*h = (struct uplink_http){ .server = server };
+	*h = (struct uplink_http){ .server = server, .mask = server->plain ? 0 : MASK_ALL };
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_set(err, ENOMEM, "libcurl does not start");
 	h->multi = curl_multi_init();
@@ -56,6 +57,35 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
+/* What of bodies may hold what a program was told or said. */
+static int mask_one(struct json_object *body, unsigned what)
+{
+	static const struct {
+		const char *member;
+		unsigned mask;
+	} rows[] = {
+		{ "payload", MASK_ALL },      { "flag_reason", MASK_ALL },
+		{ "resource", MASK_SECRETS }, { "command", MASK_SECRETS },
+		{ "info", MASK_SECRETS },     { "request", MASK_SECRETS },
+		{ "result", MASK_SECRETS },
+	};
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].mask & what)
+			r = mask_member(body, rows[i].member, rows[i].mask & what);
+	return r;
+}
+
+static int mask_body(struct json_object *body, unsigned what)
+{
+	if (!json_object_is_type(body, json_type_array))
+		return body ? mask_one(body, what) : 0;
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(body); i++)
+		r = mask_one(json_object_array_get_idx(body, i), what);
+	return r;
+}
+
 int exchange_begin(struct uplink_http *h, struct exchange *e, const char *path,
 		   struct json_object *body, long seconds)
 {
@@ -66,8 +96,10 @@ int exchange_begin(struct uplink_http *h, struct exchange *e, const char *path,
 	else
 		curl_easy_reset(e->easy);
 	free(e->body);
-	e->body =
-		body ? strdup(json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN)) : NULL;
+	bool masked = mask_body(body, h->mask) >= 0;
+	e->body = body && masked
+			  ? strdup(json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN))
+			  : NULL;
 	bool whole = e->easy && (!body || e->body);
 	json_object_put(body);
 	e->len = 0;

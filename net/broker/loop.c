@@ -200,7 +200,7 @@ static int set_up(struct broker *b)
 {
 	static struct broker_packet p;
 	bool ready = false;
-	scmp_filter_ctx rules;
+	struct confine_rules *rules;
 	/* while the box is built; the run waits for what comes after SETUP */
 	int r = confine_prepare(&rules);
 	if (r == 0)

@@ -8,12 +8,12 @@
  */
 #pragma once
 
-#include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/confine.h"
 #include "net/broker.h"
 #include "net/relay.h"
 
@@ -110,12 +110,9 @@ void resolver_permitted(struct broker *b, const struct broker_packet *p);
 int resolver_timeout(struct broker *b, int most);
 void resolver_tick(struct broker *b);
 
-/*
- * confine.c: the rules, compiled ahead into @ret, which confine_broker releases; from that call on sockets
- * only. 0, -errno.
- */
-int confine_prepare(scmp_filter_ctx *ret);
-int confine_broker(scmp_filter_ctx rules);
+/* confine.c: the rules, compiled ahead, which confine_broker takes; from that call on sockets only. 0, -errno. */
+int confine_prepare(struct confine_rules **ret);
+int confine_broker(struct confine_rules *rules);
 
 /* Ids of connections that come from outside have this bit; the monitor's never have. */
 #define BROKER_ID_PUBLISHED (UINT64_C(1) << 63)

@@ -27,10 +27,10 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# start_server DB: sets server, url and, at the first start of a store, key
+# start_server DB FLAG...: sets server, url and, at the first start of a store, key
 start_server() {
 	rm -f "$work/port"
-	"$SERVE" --db "$1" --listen 127.0.0.1:0 --port-file "$work/port" >"$work/out" 2>&1 &
+	"$SERVE" --db "$1" --listen 127.0.0.1:0 --port-file "$work/port" "${@:2}" >"$work/out" 2>&1 &
 	server=$!
 	for _ in $(seq 100); do
 		[ -s "$work/port" ] && break
@@ -65,6 +65,21 @@ suite() {
 	stop_server -TERM
 }
 
+# relay PART ARGUMENT...: a program's claims as those of this one
+relay() {
+	timeout 300 python3 "$here/$1.py" "${@:2}" >"$work/tap" 2>&1
+	local status=$?
+	while IFS= read -r line; do
+		case $line in
+		'not ok '*) tap_not_ok "${line#* - }" ;;
+		'ok '*) tap_ok "${line#* - }" ;;
+		1..*) ;;
+		*) tap_note "${line#\# }" ;;
+		esac
+	done <"$work/tap"
+	tap_is "$2: $1 was walked to its end" "$status $(grep -c '^1\.\.' "$work/tap")" '0 1'
+}
+
 # What was answered 200 is there after kill -9 in the middle of the stream.
 durability() {
 	python3 "$here/stream.py" "$url" "$key" >"$work/acknowledged" &
@@ -89,6 +104,13 @@ durability() {
 }
 
 suite sqlite "$work/store.db"
+relay limits sqlite "$SERVE" "$work/limits.db" "$work"
+if start_server "$work/loris.db" --request-timeout 5; then
+	relay loris sqlite "$url"
+	stop_server -TERM
+else
+	tap_not_ok "sqlite: the server starts with a time for requests"
+fi
 tap_is "sqlite: nobody else can read the file" "$(stat -c %a "$work/store.db")" 600
 
 if [ -z "$pg" ]; then
@@ -100,6 +122,12 @@ else
 		"${as[@]}" "$pg/pg_ctl" -w -D "$work/pg/data" -o "-k $work/pg -h ''" -l "$work/pg/log" start >/dev/null; then
 		postgres=1
 		suite postgresql "postgresql:///postgres?host=$work/pg&user=vs"
+		if "${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits; then
+			rm -f "$work"/limits.*
+			relay limits postgresql "$SERVE" "postgresql:///limits?host=$work/pg&user=vs" "$work"
+		else
+			tap_not_ok "postgresql: a second database"
+		fi
 		two_servers=1
 	else
 		tap_not_ok "postgresql starts"

@@ -111,6 +111,9 @@ esac
 timeout 120 python3 "$here/mcp.py" "$B/vsandbox-mcp" >"$work/mcp" 2>"$work/mcp.err"
 mcp=$?
 relay "" "$work/mcp" $mcp
+timeout 120 python3 "$here/mcp.py" http >"$work/mcp-http" 2>"$work/mcp-http.err"
+mcp=$?
+relay "" "$work/mcp-http" $mcp
 
 # What programs are built against.
 tap_is "c: the shared library exports what the header declares, no more" \

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 /* Of no floor: its program's own. */
+#include "base/scope.h"
 #include "siblings/archive_confine.c"
 
 static char dir[] = "/tmp/vsandbox-confine-XXXXXX";
@@ -47,7 +48,7 @@ static enum outcome attempt(int source, int target)
 	char *const argv[] = { name, NULL };
 	bool landlock;
 	const struct confine_place places[] = { { source, false }, { target, true } };
-	if (confine(places, 2, false, &landlock, NULL) < 0)
+	if (archive_confine(places, 2, false, &landlock, NULL) < 0)
 		return NOT_CONFINED;
 	if (landlock && !refused(open("/etc/passwd", O_RDONLY)))
 		return OPENED;

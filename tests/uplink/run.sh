@@ -53,10 +53,10 @@ claim() {
 	fi
 }
 
-# The first start chooses the port, the later ones have the same.
+# start_server FLAG...: the first start chooses the port, the later ones have the same.
 start_server() {
 	rm -f "$work/port"
-	"$VSANDBOX" serve --db "$work/store.db" --listen "127.0.0.1:$port" --port-file "$work/port" \
+	"$VSANDBOX" serve --db "$work/store.db" --listen "127.0.0.1:$port" --port-file "$work/port" "$@" \
 		>"$work/server" 2>&1 &
 	server=$!
 	within 10 test -s "$work/port" || return 1
@@ -82,7 +82,8 @@ sessions() {
 background() {
 	local before
 	before=$(sessions)
-	"$VSANDBOX" run "$@" >"$work/out" 2>&1 </dev/null &
+	: >"$work/out" # appended to: answers are written to it meanwhile
+	"$VSANDBOX" run "$@" >>"$work/out" 2>&1 </dev/null &
 	gateway=$!
 	within 5 new_session "$before"
 }
@@ -194,6 +195,35 @@ claim "the end is reported" state_is ended
 api GET "/api/sessions/$session" >"$work/out"
 claim "with what it changed" contains 'box/f299", "kind": "added"'
 
+# ---- what is masked on its way ----
+# The server of this part stores what it gets, so that what is seen there is what left the host.
+stop_server
+start_server --no-mask
+leave() {
+	background -p "$work/open.json" --name "$1" -- sh -c 'echo >"x?password=hunter2&y"'
+	within 30 ended
+	within 30 delivered
+	api GET "/api/actions?agent_id=$1&limit=100" >"$work/out"
+}
+leave masked
+claim "a secret in a name is masked before it leaves the host" contains 'x?password=.masked secret.&y'
+claim "and nothing of it is left there" lacks hunter2
+claim "the host's own log has it as it was" grep -q 'password=hunter2' \
+	"$XDG_STATE_HOME/vsandbox/sessions/$session/events.jsonl"
+mkdir -p "$XDG_CONFIG_HOME/vsandbox"
+echo '{ "mask_upload": false }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
+leave plain
+claim "mask_upload false sends it as it is" contains 'password=hunter2'
+echo '{ "mask_upload": "no" }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
+"$VSANDBOX" run -- true >"$work/out" 2>&1
+claim "a switch is true or false" contains 'config.json:1: /mask_upload: expected true or false'
+echo '{ "mask_upload": false }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
+stop_server
+start_server
+leave stored
+claim "and the server masks what a host sends plain" contains 'x?password=.masked secret.&y'
+rm "$XDG_CONFIG_HOME/vsandbox/config.json"
+
 # ---- commands ----
 background -p "$work/open.json" --name told -- sh -c \
 	'echo 1 >kept; echo 2 >gone; rm kept; while :; do date +%s%N >>beat; sleep 0.1; done'
@@ -230,8 +260,8 @@ claim "a command to an ended session is not said to be done" contains '^409'
 background -p "$work/open.json" --name undo -- sh -c 'echo 1 >undone; sleep 30'
 within 10 state_is running
 sleep 0.5
-api POST /api/rollback '{"agent_id":"undo","n_actions":1}' >"$work/out"
-claim "rollback is answered" contains '"rolled_back": 1'
+api POST /api/rollback '{"agent_id":"undo","n_actions":1}' >"$work/answer" # the run writes to out
+claim "rollback is answered" grep -q '"rolled_back": 1' "$work/answer"
 "$VSANDBOX" diff "$session" >"$work/out" 2>&1
 claim "rollback: it is undone" lacks undone
 control kill
