@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,24 @@ int options_parse_after_word(const struct options *o, struct options *ret, struc
 	ret->args += o->arg_count > 0;
 	ret->arg_count -= o->arg_count > 0;
 	return 0;
+}
+
+int options_words(const struct options *o, unsigned first, char names[][OPTION_WORD_SIZE],
+		  char **words, int room)
+{
+	int n = 0;
+	for (unsigned i = 0; i < o->count; i++) {
+		const struct option_given *g = &o->given[i];
+		if (g->id < first)
+			continue;
+		if (n + 2 > room)
+			return -E2BIG;
+		snprintf(names[i], OPTION_WORD_SIZE, "--%s", o->specs[g->id].name);
+		words[n++] = names[i];
+		if (g->value)
+			words[n++] = (char *)(uintptr_t)g->value;
+	}
+	return n;
 }
 
 bool options_has(const struct options *o, unsigned id)

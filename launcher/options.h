@@ -47,6 +47,14 @@ int options_parse(const struct option_spec *specs, char **argv, struct options *
  */
 int options_parse_after_word(const struct options *o, struct options *ret, struct err *err);
 
+/*
+ * The options of @o from id @first on, as words that options_parse takes: "--name", "value". At most @room
+ * words into @words; the names are kept in @names. Number of words, or -E2BIG.
+ */
+enum { OPTION_WORD_SIZE = 48 };
+int options_words(const struct options *o, unsigned first, char names[][OPTION_WORD_SIZE],
+		  char **words, int room);
+
 bool options_has(const struct options *o, unsigned id);
 /* The last value given; NULL when the flag was not. */
 const char *options_value(const struct options *o, unsigned id);
