@@ -60,7 +60,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive inspect mcp net patch serve uplink
+SIBLINGS := archive errands inspect mcp net patch serve uplink
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -73,6 +73,9 @@ sibling_libs_net := -lcares
 sibling_src_inspect := $(wildcard net/inspect/*.c)
 sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
+# The first program of a CI job's sandbox: it runs in images too, so nothing is to be found for it.
+sibling_floor_errands := base
+sibling_ld_errands := -static-pie
 # Tools over stdio, on the client library.
 SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
 sibling_src_mcp := siblings/mcp.c $(SDK_SRC)
@@ -112,7 +115,7 @@ sibling_src = $(sort $(or $(sibling_src_$(1)),$(wildcard siblings/$(1).c sibling
 define sibling_rule
 $(B)/vsandbox-$(1): $(call obj,$(call sibling_src,$(1))) $(call upto,$(sibling_floor_$(1)))
 	$$(call say,ld,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$(sibling_ld_$(1)) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
 endef
 $(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
 
