@@ -31,15 +31,20 @@ static int add(struct options *o, unsigned id, const char *value, struct err *er
 	return 0;
 }
 
+void options_variable(const struct option_spec *spec, char *ret, size_t size)
+{
+	size_t at = (size_t)snprintf(ret, size, "VSANDBOX_");
+	for (const char *c = spec->name; *c && at < size - 1; c++)
+		ret[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+	ret[at] = 0;
+}
+
 static int from_environment(struct options *o, struct err *err)
 {
 	for (unsigned id = 0; o->specs && o->specs[id].name; id++) {
 		const struct option_spec *spec = &o->specs[id];
-		char name[64] = "VSANDBOX_";
-		size_t at = strlen(name);
-		for (const char *c = spec->name; *c && at < sizeof(name) - 1; c++)
-			name[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-		name[at] = 0;
+		char name[64];
+		options_variable(spec, name, sizeof(name));
 		const char *value = getenv(name);
 		if (!value || !*value)
 			continue;
