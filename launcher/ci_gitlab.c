@@ -238,6 +238,8 @@ static int gitlab_prepare(const struct options *o)
 	    json_object_is_type(services, json_type_array) && json_object_array_length(services)) {
 		log_error("the job asks for services; this executor starts none");
 		code = build_failure(1);
+	} else if (r == 0 && chdir(ci_job_text(&job, "builds_dir")) < 0) {
+		r = err_sys(&err, errno, "%s", ci_job_text(&job, "builds_dir"));
 	} else if (r == 0) {
 		size_t n = recorded_words(&job, words, WORDS_MAX - 4);
 		words[n++] = quiet;
@@ -341,6 +343,11 @@ static int harvest(const struct session *s, struct json_object *response, const 
 	return r < 0 ? r : 0;
 }
 
+static bool is_settled(const struct ci_job *j)
+{
+	return json_object_get_boolean(ci_job_get(j, "settled"));
+}
+
 /*
  * Ends the job's sandbox, makes real what is to stay, tells, drops the rest. Once; @response NULL: nothing
  * is to stay. A failure to keep is one of ours: the artifacts would be missing.
@@ -349,7 +356,7 @@ static int settle(struct ci_job *j, struct json_object *response, struct err *er
 {
 	struct session s;
 	char project[PATH_MAX];
-	if (!ci_job_started(j) || json_object_get_boolean(ci_job_get(j, "settled")))
+	if (!ci_job_started(j) || is_settled(j))
 		return 0;
 	int r = ci_job_end(j, &s, err);
 	if (r < 0)
@@ -426,6 +433,8 @@ static int carry_script(struct ci_job *j, struct json_object *response, const ch
 	char *argv[] = { bash, script, NULL }, *none[] = { NULL }, **envp = NULL;
 	cleanup_free char *text = NULL;
 	size_t len = 0;
+	if (is_settled(j))
+		return err_set(err, EINVAL, "the job's sandbox is gone: its last script has run");
 	int r = project_dir(j, project, err);
 	if (r == 0)
 		r = read_script(path, &text, &len, err);
@@ -448,7 +457,7 @@ static int carry_script(struct ci_job *j, struct json_object *response, const ch
 /* One of the runner's own, beside the job's sandbox. */
 static int run_helper(struct ci_job *j, const char *path, int *ret_code, struct err *err)
 {
-	static char flags[][12] = { "--policy", "ci-helper", "--no-project", "--quiet",
+	static char flags[][16] = { "--policy", "ci-helper", "--no-project", "--quiet",
 				    "--direct" };
 	static char bash[] = "/bin/bash";
 	char *words[16], *argv[] = { bash, (char *)(uintptr_t)path, NULL };

@@ -138,6 +138,9 @@ static int listen_for_errands(const struct ci_job *j, struct err *err)
 {
 	struct sockaddr_un sun = address_of(j);
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* an earlier start that failed leaves its own */
+	if (unlinkat(j->dirfd, "socket", 0) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "cannot make the job's socket");
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 64) < 0)
 		return err_sys(err, errno, "cannot make the job's socket");
 	return take_fd(&fd);
