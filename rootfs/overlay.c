@@ -406,6 +406,9 @@ static int mount_layers(struct overlay *o, const struct overlay_request *req, co
 		const struct overlay_layer *l = &o->layers[i];
 		cleanup_fd int fd = make_overlay(
 			req, l, i == 0 && !req->rootfs ? template : l->lower, false, err);
+		/* somebody's temporary directory, removed since the plan was made: an empty one is shown */
+		if (fd == -ENOENT && i > 0 && access(l->lower, F_OK) < 0 && errno == ENOENT)
+			continue;
 		if (fd < 0)
 			return fd;
 		rc = attach(fd, newroot, l->mount, err);
