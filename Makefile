@@ -270,10 +270,12 @@ fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
 attach $(CHECK) tests/attach/run.sh $(6)
+ci $(CHECK) tests/ci/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)
+ci-user $(CHECK) tests/ci/run.sh --uid $(OTHER_UID)
 commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)

@@ -14,6 +14,8 @@ const struct option_spec ci_options[] = {
 	[CI_REPORT_DIR] = { "report-dir", 0, "DIR",
 			    "write each job's report here: text, JUnit, SARIF" },
 	[CI_FORMAT] = { "format", 0, "text|junit|sarif", "report: how (default text)" },
+	[CI_IMAGES_DIR] = { "images-dir", 0, "DIR",
+			    "github: images that jobs may name, one file or directory each" },
 	[CI_POLICY] = { "policy", 'p', "NAME|FILE", "the policy (default ci)" },
 	{ "allow", 0, "PATTERN", "allow a path as well; repeatable" },
 	{ "block", 0, "PATTERN", "block a path; always wins; repeatable" },

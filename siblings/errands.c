@@ -10,6 +10,7 @@
  * sends, or the connection's, upon which it kills the command's process group.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -168,22 +169,54 @@ static bool take(int sock)
 	return !last;
 }
 
+/*
+ * The directory of @path, with write permission for us when it is ours and lacks it, as `/` does for an ordinary
+ * user. @ret_mode gets what it had; 0: nothing was changed.
+ */
+static void open_up(const char *path, char parent[static PATH_MAX], mode_t *ret_mode)
+{
+	struct stat st;
+	snprintf(parent, PATH_MAX, "%.*s", (int)(strrchr(path, '/') - path), path);
+	if (!*parent)
+		strcpy(parent, "/");
+	*ret_mode = 0;
+	if (stat(parent, &st) == 0 && access(parent, W_OK) < 0 && st.st_uid == geteuid() &&
+	    chmod(parent, (st.st_mode & 07777) | 0200) == 0)
+		*ret_mode = st.st_mode & 07777;
+}
+
+/* @target NULL: a directory, which may be there; else a link. */
+static int make_name(const char *path, const char *target)
+{
+	char parent[PATH_MAX];
+	mode_t mode;
+	open_up(path, parent, &mode);
+	int r = target ? symlink(target, path) : mkdir(path, 0755);
+	int errnum = r < 0 ? errno : 0;
+	if (mode && chmod(parent, mode) < 0)
+		say("cannot close again", parent);
+	errno = errnum;
+	return errnum && (target || errnum != EEXIST) ? -errnum : 0;
+}
+
 static int make_links(char *const *argv)
 {
 	for (; argv[0] && argv[1]; argv += 2) {
-		char parent[4096];
-		snprintf(parent, sizeof(parent), "%s", argv[0]);
-		for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char part[PATH_MAX];
+		int r = *argv[0] == '/' && strlen(argv[0]) < sizeof(part) ? 0 : -EINVAL;
+		snprintf(part, sizeof(part), "%s", argv[0]);
+		for (char *slash = strchr(part + 1, '/'); r == 0 && slash;
+		     slash = strchr(slash + 1, '/')) {
 			*slash = '\0';
-			if (mkdir(parent, 0755) < 0 && errno != EEXIST) {
-				say("cannot make", parent);
-				return -errno;
-			}
+			r = make_name(part, NULL);
 			*slash = '/';
 		}
-		if (symlink(argv[1], argv[0]) < 0) {
+		if (r == 0)
+			r = make_name(argv[0], argv[1]);
+		if (r < 0) {
+			errno = -r;
 			say("cannot make the link", argv[0]);
-			return -errno;
+			return r;
 		}
 	}
 	return 0;
