@@ -290,10 +290,10 @@ CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 30 min)
 	packaging/install-packages build test lint
-	$(MAKE) --no-print-directory check-built
+	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-built
 check-long: ## the same with the long workloads for both users and more fuzzing
 	packaging/install-packages build test lint
-	$(MAKE) --no-print-directory check-long-built
+	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-long-built
 check-built: $(CHECK_NEEDS)
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
 check-long-built: $(CHECK_NEEDS)
