@@ -271,6 +271,7 @@ net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
 attach $(CHECK) tests/attach/run.sh $(6)
 ci $(CHECK) tests/ci/run.sh
+packaging $(CHECK) tests/packaging/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
@@ -298,6 +299,11 @@ check-built: $(CHECK_NEEDS)
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
 check-long-built: $(CHECK_NEEDS)
 	echo "$$SUITES_LONG" | tests/lib/suites.sh $(B)/tap
+
+.PHONY: check-ci-runners
+check-ci-runners: all ## real pipelines in the sandbox: gitlab-ci-local (from npm) and buildbot; manifests by schema
+	packaging/install-packages build test runners
+	$(CHECK) tests/ci/runners.sh
 
 .PHONY: lint lint-tap format analyze
 lint: ## formatting, shellcheck, include staircase, headers, man pages
@@ -351,9 +357,11 @@ install: all ## install below DESTDIR PREFIX
 	for m in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
+	packaging/install-deploy '$(DESTDIR)' '$(PREFIX)'
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBEXEC)
+	packaging/install-deploy --remove '$(DESTDIR)' '$(PREFIX)'
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean

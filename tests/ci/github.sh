@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # work and uid are run.sh's
+# shellcheck disable=SC2154,SC2016,SC2010,SC2012 # work and uid are run.sh's; scripts are quoted; names are this suite's own
 # The container hooks of GitHub's runner, played by their contract: one JSON line in, a response file out, the
 # state handed back unchanged. Sourced by run.sh.
 
@@ -60,12 +60,12 @@ tap_is 'github: what it hands over by files reaches the runner' \
 	"$(cat "$runner/_work/_temp/_runner_file_commands/env" "$runner/_work/_temp/_github_home/x" | tr '\n' ' ')" 'K=v home '
 tap_is 'github: what it wrote into the checkout does not' "$(ls "$runner/_work/repo/repo")" file
 step 'cat made; pgrep -c sleep; exit 42'
-tap_is 'github: a later step sees its files and processes; the code is the step’s' \
+tap_is 'github: a later step sees its files and processes; the code is that of the step' \
 	"$? $(tr '\n' ' ' <"$work/out/stdout")" '42 new 1 '
 step '' /__e/node20/bin/node /__w/_actions/a/index.js
-tap_is 'github: an action of the runner’s own node' "$? $(cat "$work/out/stdout")" '0 node /__w/_actions/a/index.js'
+tap_is 'github: an action in node, which the runner brings' "$? $(cat "$work/out/stdout")" '0 node /__w/_actions/a/index.js'
 step "cat '$runner/.credentials_rsaparams' $work/home/.ssh/id_ed25519 2>/dev/null || echo refused; ls /var/run/docker.sock 2>/dev/null"
-tap_is 'github: neither the runner’s registration nor a key nor an engine’s socket is there' "$(cat "$work/out/stdout")" refused
+tap_is 'github: no registration of the runner, no key, no socket of an engine is there' "$(cat "$work/out/stdout")" refused
 hook run_container_step '{"image":"alpine","entryPoint":"sh"}'
 tap_is 'github: a container step is refused' "$?" 1
 has 'github: … with the reason' "$work/out/stderr" 'container of its own'
@@ -87,7 +87,7 @@ tap_is 'github: SIGINT on a timeout reaches the step' "$(as_user env VSANDBOX="$
 hook cleanup_job '{}'
 tap_is 'github: cleanup_job ends it: no sandbox, no job, no change' \
 	"$? $(as_user "$VSANDBOX" ps | grep -c running) $(ls "$XDG_STATE_HOME/vsandbox/ci") $(ls "$runner/_work/repo/repo")" '0 0  file'
-has 'github: the job’s log has the report' "$work/out/stdout" 'denied file_read'
+has 'github: the report is in the log of the job' "$work/out/stdout" 'denied file_read'
 
 # Refusals: each a failed prepare_job that leaves nothing.
 refused() {
@@ -102,7 +102,7 @@ refused 'volumes that the job asks for' volumes
 prepare host '.container.systemMountVolumes += [{"sourceVolumePath": "/etc", "targetVolumePath": "/__w/_actions"}]'
 refused 'a mount that is not where its parent says' 'cannot be shown'
 options="--images-dir $work/images" prepare ../../etc
-refused 'an image’s name is no path' 'would be'
+refused 'the name of an image is no path' 'would be'
 options='--policy nosuch' prepare host
 refused 'a policy that is none' nosuch
 hook nosuch '{}'
@@ -129,7 +129,7 @@ if command -v busybox >/dev/null; then
 	tap_is 'github: a job in an image is prepared' "$? $(jq -r .isAlpine <"$work/out/response")" '0 true'
 	tap_note_file "$work/out/stderr"
 	step 'cat file; ls /bin' sh
-	tap_is 'github: its steps have the image’s programs and the checkout' "$? $(tr '\n' ' ' <"$work/out/stdout")" \
+	tap_is 'github: its steps have the programs of the image and the checkout' "$? $(tr '\n' ' ' <"$work/out/stdout")" \
 		'0 checkout busybox cat echo ls sh '
 	hook cleanup_job '{}'
 	tap_is 'github: … and leave nothing in the exchange directory' "$? $(ls "$runner/_work/_temp" | grep -c vsandbox)" '0 0'

@@ -1,18 +1,18 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # work and uid are run.sh's
+# shellcheck disable=SC2154,SC2016,SC2010,SC2012 # work and uid are run.sh's; scripts are quoted; names are this suite's own
 # bash's place: argv, stdin, exit code, signals, directory. Sourced by run.sh.
 
 cd_shell() {
 	(cd "$work/project" && as_user "$VSANDBOX" ci shell "$@" 2>"$work/out/err")
 }
 
-tap_is 'ci shell: arguments are bash’s' \
+tap_is 'ci shell: arguments are those of bash' \
 	"$(cd_shell -- -c 'printf "%s|" "$0" "$@"' name 'two words' '' '*')" 'name|two words||*|'
 echo 'read line; echo "$line"; exit 42
-from the script’s own stdin' | cd_shell -- >"$work/out/stdout"
+from the stdin of the script' | cd_shell -- >"$work/out/stdout"
 tap_is 'ci shell: a script on stdin, its exit code' "$? $(cat "$work/out/stdout")" \
-	'42 from the script’s own stdin'
-tap_is 'ci shell: the directory is the caller’s' "$(cd_shell -- -c pwd)" "$work/project"
+	'42 from the stdin of the script'
+tap_is 'ci shell: the directory is that of the caller' "$(cd_shell -- -c pwd)" "$work/project"
 cd_shell -- -c 'cat ~/.ssh/id_ed25519' >"$work/out/stdout"
 tap_is 'ci shell: a secret is denied' "$? $(cat "$work/out/stdout")" '1 '
 has 'ci shell: … and told' "$work/out/err" 'secrets.ssh'
@@ -53,12 +53,9 @@ cd_shell --report-dir "$work/reports" -- "$work/out/odd"
 tap_is 'a report is written as text, JUnit and SARIF' "$(ls "$work/reports" | sed 's/^[^.]*//' | sort | tr '\n' ' ')" \
 	'.junit.xml .sarif .txt '
 has 'the text names the denial' "$work/reports/"*.txt 'denied file_read'
-if sound "$work/reports"; then
-	tap_ok 'JUnit and SARIF hold what their formats demand, with names that are no XML and no UTF-8'
-else
-	tap_not_ok 'JUnit and SARIF hold what their formats demand, with names that are no XML and no UTF-8'
-	tap_note_file "$work/out/sound"
-fi
+sound "$work/reports"
+tap_is 'JUnit and SARIF hold what their formats demand, with names that are no XML and no UTF-8' \
+	"$? $(cat "$work/out/sound")" '0 '
 has 'the odd name is in it, made harmless' "$work/reports/"*.junit.xml 'a&quot;&lt;&amp;'
 has 'the denial is a test that failed' "$work/reports/"*.junit.xml '<failure message="denied file_read'
 has 'the denial is an error of its rule' "$work/reports/"*.sarif '"ruleId":"secrets.ssh"'
