@@ -4,6 +4,7 @@
 # state handed back unchanged. Sourced by run.sh.
 
 runner=$work/runner
+sed "s|/usr/bin/vsandbox|$VSANDBOX|" packaging/ci/vsandbox-gha-hook.sh >"$work/hook.sh"
 as_user mkdir -p "$runner/_work/_temp/_github_home" "$runner/_work/_temp/_runner_file_commands" \
 	"$runner/_work/repo/repo" "$runner/externals/node20/bin" "$work/images"
 as_user sh -c "echo registration >'$runner/.credentials_rsaparams'; echo checkout >'$runner/_work/repo/repo/file'
@@ -15,8 +16,7 @@ hook() {
 	[ "$uid" -eq "$(id -u)" ] || chown "$uid:$uid" "$work/out/response"
 	jq -nc --arg c "$1" --argjson a "$2" --argjson s "${state:-null}" --arg f "$work/out/response" \
 		'{command: $c, responseFile: $f, args: $a, state: $s}' |
-		as_user env VSANDBOX="$VSANDBOX" VSANDBOX_GHA_OPTIONS="${options:-}" \
-			bash packaging/ci/vsandbox-gha-hook.sh >"$work/out/stdout" 2>"$work/out/stderr"
+		as_user env VSANDBOX_GHA_OPTIONS="${options:-}" bash "$work/hook.sh" >"$work/out/stdout" 2>"$work/out/stderr"
 }
 
 # prepare IMAGE [JQ-EDIT]
@@ -82,8 +82,8 @@ while "ready" not in open(sys.argv[1]).read() and time.monotonic() < end and p.p
 p.send_signal(signal.SIGINT)
 print(p.wait(30))
 PY
-tap_is 'github: SIGINT on a timeout reaches the step' "$(as_user env VSANDBOX="$VSANDBOX" /usr/bin/python3 "$work/out/cancel.py" \
-	"$work/out/cancelled" "$work/out/request" bash packaging/ci/vsandbox-gha-hook.sh) $(tail -n 1 "$work/out/cancelled")" '9 int'
+tap_is 'github: SIGINT on a timeout reaches the step' "$(as_user /usr/bin/python3 "$work/out/cancel.py" \
+	"$work/out/cancelled" "$work/out/request" bash "$work/hook.sh") $(tail -n 1 "$work/out/cancelled")" '9 int'
 hook cleanup_job '{}'
 tap_is 'github: cleanup_job ends it: no sandbox, no job, no change' \
 	"$? $(as_user "$VSANDBOX" ps | grep -c running) $(ls "$XDG_STATE_HOME/vsandbox/ci") $(ls "$runner/_work/repo/repo")" '0 0  file'
