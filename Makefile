@@ -63,7 +63,7 @@ until = $(firstword $(2)) $(if $(filter $(1),$(firstword $(2))),,$(call until,$(
 .SUFFIXES:
 # Sibling programs that vsandbox starts when it needs them: what costs start-up time or reads foreign
 # bytes. siblings/NAME.c and NAME_*.c make vsandbox-NAME; with the highest floor and the libraries of each.
-SIBLINGS := archive inspect mcp net patch serve uplink
+SIBLINGS := archive errands inspect mcp net patch serve uplink
 sibling_floor_patch := rootfs
 sibling_libs_patch := -lgit2
 sibling_floor_archive := rootfs
@@ -76,6 +76,9 @@ sibling_libs_net := -lcares
 sibling_src_inspect := $(wildcard net/inspect/*.c)
 sibling_floor_inspect := net
 sibling_libs_inspect := -lpg_query
+# The first program of a CI job's sandbox: it runs in images too, so nothing is to be found for it.
+sibling_floor_errands := base
+sibling_ld_errands := -static-pie
 # Tools over stdio, on the client library.
 SDK_SRC := $(filter-out sdk/c/example.c,$(wildcard sdk/c/*.c))
 sibling_src_mcp := siblings/mcp.c control/tools.c control/json.c $(SDK_SRC)
@@ -115,7 +118,7 @@ sibling_src = $(sort $(or $(sibling_src_$(1)),$(wildcard siblings/$(1).c sibling
 define sibling_rule
 $(B)/vsandbox-$(1): $(call obj,$(call sibling_src,$(1))) $(call upto,$(sibling_floor_$(1)))
 	$$(call say,ld,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$(sibling_ld_$(1)) $$^ $$(sibling_libs_$(1)) $$(LIBS) -o $$@
 endef
 $(foreach s,$(SIBLINGS),$(eval $(call sibling_rule,$(s))))
 
@@ -286,11 +289,14 @@ net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
 net-leak-handover $(CHECK) tests/net/leak.sh --handover $(HANDOVER_ATTACKS)
 attach $(CHECK) tests/attach/run.sh $(6)
+ci $(CHECK) tests/ci/run.sh
+packaging $(CHECK) tests/packaging/run.sh
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 net-leak-handover-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID) --handover $(HANDOVER_ATTACKS)
 uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)
+ci-user $(CHECK) tests/ci/run.sh --uid $(OTHER_UID)
 commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
 attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)
@@ -305,14 +311,19 @@ CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED
 .PHONY: check check-long check-built check-long-built
 check: ## install test packages, build, run every suite in its short form (< 30 min)
 	packaging/install-packages build test lint
-	$(MAKE) --no-print-directory check-built
+	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-built
 check-long: ## the same with the long workloads for both users and more fuzzing
 	packaging/install-packages build test lint
-	$(MAKE) --no-print-directory check-long-built
+	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-long-built
 check-built: $(CHECK_NEEDS)
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
 check-long-built: $(CHECK_NEEDS)
 	echo "$$SUITES_LONG" | tests/lib/suites.sh $(B)/tap
+
+.PHONY: check-ci-runners
+check-ci-runners: all ## real pipelines in the sandbox: gitlab-ci-local (from npm) and buildbot; manifests by schema
+	packaging/install-packages build test runners
+	$(CHECK) tests/ci/runners.sh
 
 .PHONY: lint lint-tap format analyze
 lint: ## formatting, shellcheck, include staircase, headers, man pages
@@ -369,9 +380,11 @@ install: all ## install below DESTDIR PREFIX
 	for m in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
+	packaging/install-deploy '$(DESTDIR)' '$(PREFIX)'
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBEXEC)
+	packaging/install-deploy --remove '$(DESTDIR)' '$(PREFIX)'
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean

@@ -20,6 +20,8 @@ static const char *subverbs(const struct verb *v)
 		return policy_subverbs;
 	if (!strcmp(v->name, "audit"))
 		return "verify export";
+	if (!strcmp(v->name, "ci"))
+		return "shell gitlab github report";
 	return strcmp(v->name, "completion") == 0 ? "bash zsh fish" : "";
 }
 

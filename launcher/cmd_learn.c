@@ -58,19 +58,10 @@ struct learn {
 static int run_observed(const struct learn *l, const struct options *o, char *session)
 {
 	static struct options run;
-	static char name[OPTIONS_GIVEN_MAX][64];
+	static char names[OPTIONS_GIVEN_MAX][OPTION_WORD_SIZE];
 	char *argv[2 * OPTIONS_GIVEN_MAX + 8];
 	struct err err;
-	size_t n = 0;
-	for (unsigned i = 0; i < o->count; i++) {
-		const struct option_given *g = &o->given[i];
-		if (g->id < LEARN_FIRST_OF_RUN)
-			continue;
-		snprintf(name[i], sizeof(name[i]), "--%s", learn_options[g->id].name);
-		argv[n++] = name[i];
-		if (g->value)
-			argv[n++] = (char *)(uintptr_t)g->value;
-	}
+	int n = options_words(o, LEARN_FIRST_OF_RUN, names, argv, 2 * OPTIONS_GIVEN_MAX);
 	static char policy[] = "--policy", observe[] = "observe", mode[] = "--mode",
 		    alone[] = "--no-project", end[] = "--";
 	char *const fixed[] = { policy, observe, mode, observe, alone, end };

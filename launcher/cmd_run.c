@@ -61,6 +61,7 @@ enum {
 	RUN_RESOLVER,
 	RUN_APPROVAL_TIMEOUT,
 	RUN_NO_REPORT,
+	RUN_DIRECT,
 };
 
 enum { APPROVAL_SECONDS_MAX = 7 * 24 * 3600 };
@@ -128,6 +129,8 @@ const struct option_spec run_options[] = {
 				   "how long a held action waits before it is denied (default "
 				   "300)" },
 	[RUN_NO_REPORT] = { "no-report", 0, NULL, "tell the control plane nothing of this run" },
+	[RUN_DIRECT] = { "direct", 0, "DIR",
+			 "make changes below this directory real at once; repeatable" },
 	{ NULL },
 };
 
@@ -152,6 +155,7 @@ static const struct {
 	{ RUN_HOST_PORT, POLICY_FLAG_HOST_PORT },
 	{ RUN_PUBLISH, POLICY_FLAG_PUBLISH },
 	{ RUN_ALLOW_UNIX, POLICY_FLAG_ALLOW_UNIX },
+	{ RUN_DIRECT, POLICY_FLAG_DIRECT },
 };
 
 static int apply_policy_flags(struct run *run, const struct options *o, struct err *err)

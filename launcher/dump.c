@@ -67,6 +67,7 @@ static void dump_box(FILE *f, const struct policy *p)
 	json_member(f, true, "workspace", workspaces[p->workspace]);
 	dump_patterns(f, "hide", &p->hide);
 	dump_patterns(f, "read_only", &p->read_only);
+	dump_patterns(f, "direct", &p->direct);
 	dump_patterns(f, "ambient", &p->ambient);
 	fputs("},\"network\":{", f);
 	json_member(f, true, "mode", policy_net_name(p->net));

@@ -41,7 +41,7 @@ const struct verb verb_table[] = {
 	{"login", "URL", "let this host's sandboxes report to a control plane", cmd_login, login_options},
 	{"logout", "", "report to nobody any more", cmd_logout, NULL},
 	{"oci", "", "container runtime integration"},
-	{"ci", "", "CI integration"},
+	{"ci", "shell [--] [ARG…]|gitlab config|prepare|run|cleanup|github|report [SESSION]", "jobs of CI systems in a sandbox, by the contracts of their runners", cmd_ci, ci_options},
 	{"mcp", "", "the control plane as tools, over standard input and output", cmd_mcp, NULL},
 	{NULL},
 };

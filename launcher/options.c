@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +31,20 @@ static int add(struct options *o, unsigned id, const char *value, struct err *er
 	return 0;
 }
 
+void options_variable(const struct option_spec *spec, char *ret, size_t size)
+{
+	size_t at = (size_t)snprintf(ret, size, "VSANDBOX_");
+	for (const char *c = spec->name; *c && at < size - 1; c++)
+		ret[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+	ret[at] = 0;
+}
+
 static int from_environment(struct options *o, struct err *err)
 {
 	for (unsigned id = 0; o->specs && o->specs[id].name; id++) {
 		const struct option_spec *spec = &o->specs[id];
-		char name[64] = "VSANDBOX_";
-		size_t at = strlen(name);
-		for (const char *c = spec->name; *c && at < sizeof(name) - 1; c++)
-			name[at++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-		name[at] = 0;
+		char name[64];
+		options_variable(spec, name, sizeof(name));
 		const char *value = getenv(name);
 		if (!value || !*value)
 			continue;
@@ -154,6 +160,24 @@ int options_parse_after_word(const struct options *o, struct options *ret, struc
 	ret->args += o->arg_count > 0;
 	ret->arg_count -= o->arg_count > 0;
 	return 0;
+}
+
+int options_words(const struct options *o, unsigned first, char names[][OPTION_WORD_SIZE],
+		  char **words, int room)
+{
+	int n = 0;
+	for (unsigned i = 0; i < o->count; i++) {
+		const struct option_given *g = &o->given[i];
+		if (g->id < first)
+			continue;
+		if (n + 2 > room)
+			return -E2BIG;
+		snprintf(names[i], OPTION_WORD_SIZE, "--%s", o->specs[g->id].name);
+		words[n++] = names[i];
+		if (g->value)
+			words[n++] = (char *)(uintptr_t)g->value;
+	}
+	return n;
 }
 
 bool options_has(const struct options *o, unsigned id)

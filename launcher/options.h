@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
@@ -46,6 +47,17 @@ int options_parse(const struct option_spec *specs, char **argv, struct options *
  * @ret has what @o has and the options after that word; its positionals come after it.
  */
 int options_parse_after_word(const struct options *o, struct options *ret, struct err *err);
+
+/* The variable that stands for an option: VSANDBOX_SOME_NAME, cut to fit. */
+void options_variable(const struct option_spec *spec, char *ret, size_t size);
+
+/*
+ * The options of @o from id @first on, as words that options_parse takes: "--name", "value". At most @room
+ * words into @words; the names are kept in @names. Number of words, or -E2BIG.
+ */
+enum { OPTION_WORD_SIZE = 48 };
+int options_words(const struct options *o, unsigned first, char names[][OPTION_WORD_SIZE],
+		  char **words, int room);
 
 bool options_has(const struct options *o, unsigned id);
 /* The last value given; NULL when the flag was not. */

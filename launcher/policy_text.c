@@ -234,6 +234,7 @@ static void box(struct out *o, const struct policy *p)
 	text(o, "workspace", policy_workspace_name(p->workspace));
 	patterns(o, "hide", &p->hide);
 	patterns(o, "read_only", &p->read_only);
+	patterns(o, "direct", &p->direct);
 	patterns(o, "ambient", &p->ambient);
 	close_block(o);
 	/* To say "allowlist" without a list is to allow none; to say nothing of hosts, all. */
@@ -284,11 +285,11 @@ static void approved(FILE *f, const struct policy *p)
 /* The loader would expand it; there is no way to write it plainly. */
 static const struct policy_pattern *unwritable(const struct policy *p)
 {
-	const struct policy_patterns *const lists[] = { &p->allowed,        &p->allowed_read,
-							&p->allowed_write,  &p->blocked,
-							&p->blocked_except, &p->ambient,
-							&p->spawn_allowed,  &p->hide,
-							&p->read_only,      &p->allow_unix };
+	const struct policy_patterns *const lists[] = {
+		&p->allowed,        &p->allowed_read, &p->allowed_write, &p->blocked,
+		&p->blocked_except, &p->ambient,      &p->spawn_allowed, &p->hide,
+		&p->read_only,      &p->direct,       &p->allow_unix
+	};
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (unsigned k = 0; k < lists[i]->count; k++)
 			if (strstr(lists[i]->items[k].pattern.text, "${"))

@@ -12,7 +12,7 @@
 enum { ARGS_MAX = 64, FD_FIRST = 3 };
 
 /* Beside us, as in the build tree; else where `make install` puts it. */
-static int find(const char *name, char path[static PATH_MAX], struct err *err)
+int sibling_path(const char *name, char path[static PATH_MAX], struct err *err)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -93,7 +93,7 @@ static int command_init(struct command *c, const char *name, const char *const *
 			struct err *err)
 {
 	unsigned count = 0;
-	int rc = find(name, c->path, err);
+	int rc = sibling_path(name, c->path, err);
 	if (rc < 0)
 		return rc;
 	snprintf(c->title, sizeof(c->title), "vsandbox-%s", name);

@@ -4,9 +4,14 @@
  */
 #pragma once
 
+#include <limits.h>
+
 #include "base/err.h"
 
 enum { SIBLING_FDS_MAX = 4, SIBLING_LINE_MAX = 8 << 20 };
+
+/* Where vsandbox-NAME lies, to be named to somebody else. 0, -errno with the places looked at. */
+int sibling_path(const char *name, char ret[static PATH_MAX], struct err *err);
 
 /*
  * Runs vsandbox-NAME with @args (argv[1] on; NULL-terminated) and @fds as 3, 4, … (-1 ends the list),

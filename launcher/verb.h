@@ -22,6 +22,7 @@ const struct verb *verb_find(const char *name);
 int cmd_approve(const struct options *o);
 int cmd_attach(const struct options *o);
 int cmd_audit(const struct options *o);
+int cmd_ci(const struct options *o);
 int cmd_commit(const struct options *o);
 int cmd_completion(const struct options *o);
 int cmd_detach(const struct options *o);
@@ -53,7 +54,7 @@ int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
 extern const struct option_spec approve_options[], attach_options[], audit_options[],
-	commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
+	ci_options[], commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
 	learn_options[], login_options[], logs_options[], pause_options[], policy_options[],
 	prune_options[], ps_options[], resume_options[], rollback_options[], run_options[],
 	serve_options[], show_options[], snapshot_options[], status_options[], top_options[],

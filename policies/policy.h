@@ -112,6 +112,7 @@ struct policy {
 	/* the box */
 	enum policy_workspace workspace;
 	struct policy_patterns hide, read_only; /* filesystem.hide, .read_only */
+	struct policy_patterns direct; /* directories without an overlay, each by its path */
 	enum policy_net net;
 	enum policy_database_tls database_tls;
 	uint16_t *host_ports;
@@ -189,6 +190,7 @@ enum policy_flag {
 	POLICY_FLAG_HOST_PORT,
 	POLICY_FLAG_PUBLISH, /* P or P:Q */
 	POLICY_FLAG_ALLOW_UNIX,
+	POLICY_FLAG_DIRECT,
 	POLICY_FLAG_COUNT,
 };
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err);

@@ -24,6 +24,7 @@ static const char *const flag_names[] = {
 	[POLICY_FLAG_HOST_PORT] = "--host-port",
 	[POLICY_FLAG_PUBLISH] = "--publish",
 	[POLICY_FLAG_ALLOW_UNIX] = "--allow-unix",
+	[POLICY_FLAG_DIRECT] = "--direct",
 };
 _Static_assert(sizeof(flag_names) / sizeof(flag_names[0]) == POLICY_FLAG_COUNT, "a name each");
 
@@ -184,6 +185,9 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 		break;
 	case POLICY_FLAG_ALLOW_UNIX:
 		rc = list_append(&l, &p->allow_unix, LIST_PATHS, value, NULL, NULL);
+		break;
+	case POLICY_FLAG_DIRECT:
+		rc = list_append(&l, &p->direct, LIST_PATHS, value, NULL, NULL);
 		break;
 	case POLICY_FLAG_COUNT:
 		rc = loader_fail(&l, NULL, "no such flag");

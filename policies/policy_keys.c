@@ -359,6 +359,7 @@ static const struct key keys[] = {
 	{ "filesystem", "workspace", apply_word, P(workspace), .words = &workspace_words },
 	{ "filesystem", "hide", apply_paths, P(hide) },
 	{ "filesystem", "read_only", apply_paths, P(read_only) },
+	{ "filesystem", "direct", apply_paths, P(direct) },
 	{ "filesystem", "ambient", apply_paths, P(ambient) },
 	{ "network", "mode", apply_word, P(net), .words = &net_words },
 	{ "network", "database_tls", apply_word, P(database_tls), .words = &database_tls_words },

@@ -71,8 +71,9 @@ enum commit_problem_kind {
 
 struct commit_problem {
 	enum commit_problem_kind kind;
-	char *path; /* owned */
-	char *why;  /* owned */
+	char *path;   /* owned */
+	char *why;    /* owned */
+	bool follows; /* COMMIT_EXECUTES: a link that leads out, not a file that is run */
 };
 
 struct commit_plan {

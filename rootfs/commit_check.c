@@ -198,8 +198,11 @@ static void check_executes(struct planner *p, const struct seen *s)
 		ssize_t n = upper < 0 ? -1 : readlinkat(upper, leaf, target, sizeof(target) - 1);
 		target[n > 0 ? n : 0] = '\0';
 		why = hostexec_link(s->path, target, p->req->workspace);
-		if (why)
+		if (why) {
 			commit_problem(p, COMMIT_EXECUTES, s->path, "%s: %s", why, target);
+			if (!p->failed)
+				p->plan->problems[p->plan->problem_count - 1].follows = true;
+		}
 	}
 }
 

@@ -39,6 +39,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "rootfs/overlay_plan.h"
 #include "sandbox/box_private.h"
 #include "sandbox/reads.h"
 
@@ -134,13 +135,50 @@ static int map_root(pid_t pid, int gate, struct err *err)
 	return 0;
 }
 
+/*
+ * Host directories without an overlay into @ret, each entry owned. A link in the name of one is followed
+ * before anything inside could move it.
+ */
+static int fill_direct(const struct box_plan *plan, const char **ret, struct err *err)
+{
+	const struct policy_patterns *list = &plan->policy->direct;
+	unsigned n = 0;
+	for (unsigned i = 0; i < list->count; i++) {
+		char path[PATH_MAX];
+		struct stat st;
+		const char *text = list->items[i].pattern.text;
+		if (!pattern_as_mount(&list->items[i].pattern, path, sizeof(path)))
+			return err_set(
+				err, EINVAL,
+				"filesystem.direct: \"%s\" is a pattern: each directory is named "
+				"by its path",
+				text);
+		char *real = realpath(path, NULL);
+		if (!real || stat(real, &st) < 0)
+			return err_sys(err, errno, "filesystem.direct: %s", path);
+		ret[n++] = real;
+		if (!S_ISDIR(st.st_mode))
+			return err_set(err, ENOTDIR, "filesystem.direct: %s is no directory", path);
+		if (plan->rootfs && !path_is_within(real, plan->workspace))
+			return err_set(
+				err, EINVAL,
+				"filesystem.direct: %s is outside of the workspace, all that an "
+				"image sees of the host",
+				path);
+	}
+	if (plan->policy->workspace != WORKSPACE_DIRECT)
+		return 0;
+	ret[n] = strdup(plan->workspace);
+	return ret[n] ? 0 : err_sys(err, ENOMEM, "box");
+}
+
 /* Directories for the overlay: those the policy names, as far as a mount can say it. */
 static int fill_request(const struct box_plan *plan, struct overlay_request *r, struct err *err)
 {
 	const struct policy *p = plan->policy;
 	unsigned room = p->read_only.count + 2;
 	const char **read_only = calloc(room, sizeof(*read_only));
-	const char **direct = calloc(2, sizeof(*direct));
+	const char **direct = calloc(p->direct.count + 2, sizeof(*direct));
 	const char **writable = calloc(5, sizeof(*writable));
 	*r = (struct overlay_request){
 		.rootfs = plan->rootfs,
@@ -169,8 +207,9 @@ static int fill_request(const struct box_plan *plan, struct overlay_request *r, 
 		if (!read_only[n])
 			return err_sys(err, ENOMEM, "box");
 	}
-	if (p->workspace == WORKSPACE_DIRECT)
-		direct[0] = plan->workspace;
+	int rc = fill_direct(plan, direct, err);
+	if (rc < 0)
+		return rc;
 	n = 0;
 	writable[n++] = plan->workspace;
 	writable[n++] = plan->cwd;
@@ -185,13 +224,15 @@ static int fill_request(const struct box_plan *plan, struct overlay_request *r, 
 
 static void finish_request(struct overlay_request *r)
 {
-	for (unsigned i = 0; r->read_only && r->read_only[i]; i++) {
-		union {
-			const char *in;
-			char *out;
-		} item = { .in = r->read_only[i] };
-		free(item.out);
-	}
+	const char *const *const owned[] = { r->read_only, r->direct };
+	for (unsigned i = 0; i < 2; i++)
+		for (const char *const *entry = owned[i]; entry && *entry; entry++) {
+			union {
+				const char *in;
+				char *out;
+			} item = { .in = *entry };
+			free(item.out);
+		}
 	union {
 		const char *const *in;
 		void *out;

@@ -78,6 +78,9 @@ struct box {
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err);
 int box_await(struct box *b, struct err *err);
 
+/* -EPERM: stdin, stdout or stderr is what mustn't be handed to the agent, a socket of the host's network. */
+int box_net_inherited(struct err *err);
+
 /* The caller (the monitor) moves itself into the sandbox's user and mount namespaces, then
  * drops all powers but CAP_SYS_PTRACE and those the agent itself has there. */
 int box_enter(const struct box_plan *plan, struct box *b, struct err *err);

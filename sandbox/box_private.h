@@ -51,8 +51,6 @@ int box_mounts_build(struct box_setup *s, struct err *err);
 
 /* box_net.c: the loopback device of a new network namespace; with an allowlist every address is its. */
 int box_net_up(const struct box_plan *plan, struct err *err);
-/* Mustn't be handed to the agent: sockets of the host's network on stdin, stdout or stderr. */
-int box_net_inherited(struct err *err);
 
 /* box_limits.c */
 int box_limits_create(const struct box_plan *plan, struct box *b, struct err *err);

@@ -213,7 +213,7 @@ static void every_value_arrives(void **state)
 		"\"monitors\": { \"network\": false, \"cpu\": { \"percent\": 50, \"seconds\": 2.5 "
 		"},\n"
 		"  \"memory\": false }, \"filesystem\": { \"workspace\": \"read-only\",\n"
-		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"ambient\": [ \"/usr/**\" ] "
+		"  \"hide\": [ \"/h\" ], \"read_only\": [ \"/r\" ], \"direct\": [ \"/d\" ], \"ambient\": [ \"/usr/**\" ] "
 		"},\n"
 		"\"network\": { \"mode\": \"host\", \"database_tls\": \"whole\", \"host_ports\": [ "
 		"80, 80, 443 ], \"publish\": "
