@@ -507,7 +507,9 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 /* The monitor's death is the tree's, here as well: no pid namespace ends it, so we do. */
 static void end_attached(const struct gateway *g)
 {
-	struct tree tree = { 0 };
+	struct tree tree;
+	cleanup_fd int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	tree_init(&tree, proc);
 	if (tree_add(&tree, g->run->attach->pid) == 0 && tree_kill(&tree, KILL_PATIENCE_MS) > 0)
 		log_error("%u processes do not end; what they ask for fails with ENOSYS",
 			  tree.count);

@@ -157,20 +157,53 @@ static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_
 	return 2;
 }
 
-static int emit_row(struct prelude *p, const struct box_plan *plan, uint32_t nr,
-		    const struct syscall_row *row, const struct arg_rule *extra, unsigned extras)
+bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret)
+{
+	const struct syscall_row *row = syscall_find(nr);
+	if (!row)
+		return false;
+	ret->how = effective(plan, nr, row, row->how);
+	ret->deny_errno = row->deny_errno;
+	ret->count = plan_rules(plan, nr, ret->rules);
+	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
+		struct arg_rule *r = &ret->rules[ret->count++];
+		*r = row->rules[i];
+		r->how = (uint8_t)effective(plan, nr, row, r->how);
+	}
+	return true;
+}
+
+enum how filter_how(const struct box_plan *plan, uint32_t nr,
+		    const uint64_t args[static SYSCALL_ARGS], int *ret_errno)
+{
+	struct filter_row row;
+	*ret_errno = 0;
+	if (!filter_row(plan, nr, &row))
+		return HOW_UNKNOWN;
+	enum how how = row.how;
+	int deny = row.deny_errno;
+	for (unsigned i = 0; i < row.count; i++) {
+		const struct arg_rule *r = &row.rules[i];
+		uint64_t value = r->wide ? args[r->arg] : (uint32_t)args[r->arg];
+		if (((value & r->mask) == r->datum) != r->negate) {
+			how = r->how;
+			deny = r->deny_errno;
+			break;
+		}
+	}
+	if (how == HOW_ERRNO)
+		*ret_errno = deny;
+	return how;
+}
+
+static int emit_row(struct prelude *p, uint32_t nr, const struct filter_row *row)
 {
 	unsigned start = p->len;
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, nr); /* jf patched below */
-	for (unsigned i = 0; i < extras; i++)
-		emit_rule(p, &extra[i], action_value(extra[i].how, extra[i].deny_errno));
-	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
-		const struct arg_rule *r = &row->rules[i];
-		enum how how = effective(plan, nr, row, r->how);
-		emit_rule(p, r, action_value(how, r->deny_errno));
-	}
-	emit(p, BPF_RET | BPF_K, 0, 0,
-	     action_value(effective(plan, nr, row, row->how), row->deny_errno));
+	for (unsigned i = 0; i < row->count; i++)
+		emit_rule(p, &row->rules[i],
+			  action_value(row->rules[i].how, row->rules[i].deny_errno));
+	emit(p, BPF_RET | BPF_K, 0, 0, action_value(row->how, row->deny_errno));
 	unsigned block = p->len - start - 1;
 	if (p->overflow || block > BLOCK_MAX)
 		return -E2BIG;
@@ -212,25 +245,22 @@ static int add_plain_rows(scmp_filter_ctx ctx, const struct box_plan *plan, stru
 			  struct err *err)
 {
 	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
-		const struct syscall_row *row = syscall_find(nr);
-		if (!row)
+		struct filter_row row;
+		if (!filter_row(plan, nr, &row))
 			continue; /* falls to the default: ENOSYS */
-		struct arg_rule extra[2];
-		unsigned extras = plan_rules(plan, nr, extra);
-		if (row->rules[0].set || extras) {
-			int r = emit_row(p, plan, nr, row, extra, extras);
+		if (row.count) {
+			int r = emit_row(p, nr, &row);
 			if (r < 0)
 				return err_set(err, -r, "filter: too many conditions in row %s",
-					       row->name);
+					       syscall_find(nr)->name);
 			continue;
 		}
-		enum how how = effective(plan, nr, row, row->how);
-		uint32_t action = scmp_action(action_value(how, row->deny_errno));
+		uint32_t action = scmp_action(action_value(row.how, row.deny_errno));
 		if (action == SCMP_ACT_ERRNO(ENOSYS))
 			continue; /* libseccomp refuses a rule equal to its default */
 		int r = seccomp_rule_add_exact(ctx, action, (int)nr, 0);
 		if (r < 0)
-			return err_sys(err, -r, "filter: row %s", row->name);
+			return err_sys(err, -r, "filter: row %s", syscall_find(nr)->name);
 	}
 	return 0;
 }
