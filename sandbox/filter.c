@@ -34,6 +34,7 @@ enum { NATIVE_ARCH = (int)AUDIT_ARCH_AARCH64 };
 #else
 #error "no syscall table for this architecture"
 #endif
+const uint32_t filter_arch = (uint32_t)NATIVE_ARCH;
 
 enum {
 	PRELUDE_MAX = 2048, /* instructions; BPF_MAXINSNS is 4096 */
@@ -184,9 +185,8 @@ enum how filter_how(const struct box_plan *plan, uint32_t nr,
 	int deny = row.deny_errno;
 	for (unsigned i = 0; i < row.count; i++) {
 		const struct arg_rule *r = &row.rules[i];
-		uint64_t value = r->wide ? args[r->arg] : (uint32_t)args[r->arg];
-		if (((value & r->mask) == r->datum) != r->negate) {
-			how = r->how;
+		if (syscall_rule_holds(r, args)) {
+			how = (enum how)r->how;
 			deny = r->deny_errno;
 			break;
 		}

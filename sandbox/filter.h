@@ -9,6 +9,9 @@
 
 struct box_plan;
 
+/* The one architecture whose numbers the table has: AUDIT_ARCH_* of this build. */
+extern const uint32_t filter_arch;
+
 /* A row as a plan has it: what the plan adds stands before the row's own rules. */
 struct filter_row {
 	enum how how; /* when no rule holds */

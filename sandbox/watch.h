@@ -37,6 +37,7 @@ struct watch {
 	const struct monitor_plan *plan;
 	const struct policy *policy;
 	struct listeners listeners;
+	struct slate *slate; /* a container's; NULL none */
 	struct place_env env;
 	struct tracees *tracees;
 	struct created created;
@@ -77,7 +78,7 @@ struct watch {
 struct worker {
 	struct watch *watch;
 	union notification n;
-	const struct listener *listener; /* it came from */
+	struct listener *listener; /* it came from */
 	const struct syscall_row *row;
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */
