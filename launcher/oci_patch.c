@@ -113,6 +113,24 @@ static int set_metadata(struct json_object *section, const struct oci_patch *p, 
 	return 0;
 }
 
+/*
+ * With it a signal does not end the wait for an answer, so that a call is not made twice. crun knows it; runc
+ * before 1.5 refuses to start a container whose section has flags.
+ */
+static void set_flags(struct json_object *section, const char *runtime)
+{
+	static const char flag[] = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+	const char *slash = runtime ? strrchr(runtime, '/') : NULL;
+	struct json_object *flags;
+	if (!runtime || strcmp(slash ? slash + 1 : runtime, "crun") != 0)
+		return;
+	if (!json_object_object_get_ex(section, "flags", &flags)) {
+		flags = json_object_new_array();
+		json_object_object_add(section, "flags", flags);
+	}
+	json_object_array_add(flags, json_object_new_string(flag));
+}
+
 int oci_patch_config(struct json_object *config, const struct oci_patch *p, struct err *err)
 {
 	int r = p->runtime ? oci_patch_runtime(p->runtime, err) : 0;
@@ -151,6 +169,7 @@ int oci_patch_config(struct json_object *config, const struct oci_patch *p, stru
 	r = oci_profile_make(old, &new, err);
 	if (r < 0)
 		return r;
+	set_flags(new, p->runtime);
 	json_object_object_add(new, "listenerPath", json_object_new_string(p->socket));
 	json_object_object_add(linux_part, "seccomp", new);
 	r = set_metadata(new, p, err);
