@@ -81,6 +81,7 @@ static int patch_file(const struct options *o, const struct oci_patch *p, const 
 	if (r >= 0 && options_has(o, OCI_CHECK)) {
 		log_info("%s: %s", path,
 			 r == OCI_PATCH_ALREADY ? "it asks the agent" : "it can be patched");
+		r = 0;
 	} else if (r >= 0 && options_has(o, OCI_IN_PLACE)) {
 		r = r == OCI_PATCH_ALREADY ? 0 : jsonfile_replace(path, config, err);
 	} else if (r >= 0) {
