@@ -78,7 +78,8 @@ int main(int argc, char **argv)
 		return 2;
 	strcpy(at.sun_path, argv[1]);
 	const char *way = argv[2], *p = strstr(argv[3], "%p");
-	snprintf(json, sizeof(json), "%.*s", (int)(p ? p - argv[3] : (long)strlen(argv[3])), argv[3]);
+	snprintf(json, sizeof(json), "%.*s", (int)(p ? p - argv[3] : (long)strlen(argv[3])),
+		 argv[3]);
 	if (p)
 		snprintf(json + strlen(json), 1000, "%d%s", getpid(), p + 2);
 	if (!strcmp(way, "long")) { /* a text that never ends */

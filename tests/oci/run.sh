@@ -342,6 +342,151 @@ level_3() {
 	runtime_claims crun timeout 60 "$work/cgfix" crun --root "$work/crun"
 }
 
+# A runtime for engines that take a path and no options.  wrapper FILE RUNTIME POLICY [REAL]
+wrapper() {
+	ln -sf "$VSANDBOX" "$work/vsandbox-$2"
+	cat >"$1" <<X
+#!/bin/sh
+exec "$work/vsandbox-$2" --vsandbox-policy "$3" --vsandbox-socket "$sock" --vsandbox-real "${4:-$2}" "\$@"
+X
+	chmod +x "$1"
+}
+
+# podman with nothing of this machine's: own storage, no network, limits that may be set here.
+podman_here() {
+	CONTAINERS_CONF=$work/cc.conf timeout 90 "$work/cgfix" podman --root "$work/podman" \
+		--runroot "$work/podman-run" "$@" </dev/null
+}
+
+# The three things that a container in an engine must show.  engine_claims NAME COMMAND...  before the command inside
+engine_claims() {
+	local name=$1 id
+	shift
+	tap_is "$name: a denied read" "$("$@" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
+	tap_is "$name: which its session has" "$("$VSANDBOX" logs --decision block "$(latest)" | grep -c canary.secret)" 1
+}
+
+level_4() {
+	local runtime job id
+	cat >cc.conf <<X
+[containers]
+default_ulimits = ["nofile=1024:1024","nproc=1024:1024"]
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+X
+	mkdir -p hooks.d
+	cat >hooks.d/vsandbox.json <<X
+{"version":"1.0.0","hook":{"path":"$VSANDBOX","args":["vsandbox","oci","hook","--socket","$sock","precreate"],
+"env":[],"timeout":10},"when":{"annotations":{"^io\\\\.vsandbox\\\\.policy$":".*"}},"stages":["precreate"]}
+X
+	start_agent
+	for runtime in runc crun; do
+		have "$runtime" || { tap_skip "podman with $runtime" "there is no $runtime" && continue; }
+		wrapper "wrap-$runtime" "$runtime" "$work/open.json"
+		engine_claims "podman, wrapper, $runtime" podman_here --runtime "$work/wrap-$runtime" run --rm \
+			--network=none --rootfs "$rootfs"
+		engine_claims "podman, precreate hook, $runtime" podman_here --runtime "$runtime" --hooks-dir hooks.d \
+			run --rm --annotation "io.vsandbox.policy=$work/open.json" --network=none --rootfs "$rootfs"
+		bundle b "$runtime" "$work/open.json" /bin/true
+		python3 -c 'import json; json.dump(json.load(open("b/config.json"))["linux"]["seccomp"], open("profile.json", "w"))'
+		engine_claims "podman, profile, $runtime" podman_here --runtime "$runtime" run --rm --network=none \
+			--security-opt seccomp=profile.json --security-opt no-new-privileges --rootfs "$rootfs"
+		tap_is "podman, $runtime: a policy that is not there stops it" "$(podman_here --runtime "$runtime" \
+			--hooks-dir hooks.d run --rm --annotation io.vsandbox.policy=no-such --network=none \
+			--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+	done
+
+	wrapper wrap-ask runc "$work/ask.json"
+	podman_here --runtime "$work/wrap-ask" run --rm --network=none --rootfs "$rootfs" /root/tool.ask >held.out 2>&1 &
+	job=$!
+	ours+=("$job")
+	answer_held 1
+	tap_is "podman: an exec waits for a person" "$(cat held.out) $held" " code_execution"
+	wait "$job"
+	tap_is "podman: and goes on when it is allowed" "$? $(cat held.out)" "0 ran"
+
+	podman_here --runtime "$work/wrap-runc" run -d --name back --network=none --rootfs "$rootfs" \
+		/bin/sh -c 'rm /root/data; echo other >/root/data; echo done; while :; do sleep 0.2; done' >run.out 2>&1
+	within 20 grep -q other "$rootfs/root/data"
+	id=$(latest)
+	"$VSANDBOX" rollback --yes --last 2 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
+	tap_is "podman: rollback in the container" "$(cat "$rootfs/root/data")" data
+	tap_is "podman: exec in it is decided on" \
+		"$(podman_here --runtime "$work/wrap-runc" exec back /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
+	podman_here --runtime "$work/wrap-runc" rm -f -t 0 back >rm.out 2>&1 || tap_note_file rm.out
+	stop_agent
+	tap_is "podman: no agent, no container" "$(podman_here --runtime "$work/wrap-runc" run --rm --network=none \
+		--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+}
+
+level_5() {
+	local pid
+	have ctr || { tap_skip "level 5" "there is no ctr" && return; }
+	cat >c.toml <<X
+version = 2
+root = "$work/containerd"
+state = "$work/containerd-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$work/c.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$work/opt"
+X
+	containerd -c c.toml >containerd.log 2>&1 &
+	pid=$!
+	ours+=("$pid")
+	within 20 listens "$work/c.sock" || tap_note_file containerd.log
+	wrapper wrap-ctr runc "$work/open.json"
+	start_agent
+	engine_claims "ctr" timeout 60 ctr -a "$work/c.sock" run --rm --runc-binary "$work/wrap-ctr" --rootfs "$rootfs" k1
+	wrapper wrap-gvisor runc "$work/open.json" runsc
+	tap_is "containerd shows why a container is refused" "$(timeout 60 ctr -a "$work/c.sock" run --rm \
+		--runc-binary "$work/wrap-gvisor" --rootfs "$rootfs" k2 /bin/echo LEAK 2>&1 | grep -c 'gVisor. ignores')" 1
+	stop_agent
+	tap_is "containerd: no agent, no container" "$(timeout 60 ctr -a "$work/c.sock" run --rm --runc-binary \
+		"$work/wrap-ctr" --rootfs "$rootfs" k3 /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+}
+
+level_6() {
+	start_agent
+	wrapper wrap-build runc "$work/open.json"
+	cat >Containerfile <<'X'
+FROM scratch
+ADD root.tar /
+RUN cat /root/data; cat /root/canary.secret; echo built >/built
+X
+	tar -C "$rootfs" -cf root.tar .
+	timeout 120 buildah --root "$work/buildah" --runroot "$work/buildah-run" bud --storage-driver vfs --network=none \
+		--ulimit nofile=1024:1024 --runtime "$work/wrap-build" -t localhost/x:1 -f Containerfile . >build.out 2>&1 </dev/null
+	tap_is "a build step is decided on" "$? $(grep -c '^data' build.out) $(grep -c 'canary.secret.*Permission denied' build.out) $(grep -c '^kept' build.out)" "0 1 1 0" ||
+		tap_note_file build.out
+	"$VSANDBOX" oci runtime --vsandbox-real runsc run -b b g 2>refused
+	tap_is "gVisor as the real runtime is refused" "$? $(grep -c 'runsc (gVisor) ignores' refused)" "1 1"
+	if have dockerd; then docker_claims; else tap_skip "Docker" "there is no dockerd"; fi
+	stop_agent
+}
+
+docker_claims() {
+	local pid
+	cat >d.json <<X
+{"runtimes":{"vsandbox":{"path":"$VSANDBOX","runtimeArgs":["oci","runtime","--vsandbox-policy","$work/open.json","--vsandbox-socket","$sock"]}},
+"storage-driver":"vfs"}
+X
+	timeout 120 dockerd --config-file d.json -H "unix://$work/d.sock" --data-root "$work/dr" --exec-root "$work/de" \
+		--pidfile "$work/d.pid" --bridge=none --iptables=false --ip6tables=false --ip-forward=false >dockerd.log 2>&1 &
+	pid=$!
+	ours+=("$pid")
+	within 30 listens "$work/d.sock" || tap_note_file dockerd.log
+	docker -H "unix://$work/d.sock" import root.tar bb >/dev/null 2>&1
+	engine_claims "docker" timeout 60 docker -H "unix://$work/d.sock" run --rm --network none --runtime vsandbox bb
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+}
+
 have() { command -v "$1" >/dev/null; }
 
 tap_note "the kernel is $(uname -r)"
