@@ -58,14 +58,12 @@ const struct option_spec oci_options[] = {
 
 enum { CONFIG_MAX = 16 << 20 };
 
-static const char default_socket[] = "/run/vsandbox/seccomp.sock";
-
 static struct oci_patch patch_of(const struct options *o)
 {
 	const char *socket = options_value(o, OCI_SOCKET);
 	return (struct oci_patch){
 		.policy = options_value(o, OCI_POLICY),
-		.socket = socket ? socket : default_socket,
+		.socket = socket ? socket : oci_default_socket,
 		.runtime = options_value(o, OCI_RUNTIME),
 		.flags = options_has(o, OCI_REGISTER) ? OCI_PATCH_REGISTER : OCI_PATCH_NONE,
 	};

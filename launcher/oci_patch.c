@@ -8,6 +8,7 @@
 
 #include "launcher/oci_profile.h"
 
+const char oci_default_socket[] = "/run/vsandbox/seccomp.sock";
 const char oci_policy_annotation[] = "io.vsandbox.policy";
 
 enum { METADATA_SIZE = 256, HOOK_SECONDS = 10 };

@@ -30,5 +30,7 @@ int oci_patch_config(struct json_object *config, const struct oci_patch *p, stru
 /* -ENOTSUP: this runtime would start the container and ask nobody. */
 int oci_patch_runtime(const char *runtime, struct err *err);
 
+/* Where the agent listens when nothing is said. */
+extern const char oci_default_socket[];
 /* The annotation that names a container's policy. */
 extern const char oci_policy_annotation[];

@@ -19,7 +19,6 @@
 
 enum { CONFIG_MAX = 16 << 20, NAME_SIZE = 64, FAILED = 1 };
 
-static const char default_socket[] = "/run/vsandbox/seccomp.sock";
 static const char link_prefix[] = "vsandbox-";
 
 /* What of the command line is ours, and what of the runtime's we must know. */
@@ -182,7 +181,7 @@ int oci_runtime_main(char **argv)
 		count++;
 	char runtime[NAME_SIZE] = "runc";
 	cleanup_free char **words = calloc(count + 1, sizeof(*words));
-	struct call c = { .argv = words, .real = runtime, .socket = default_socket };
+	struct call c = { .argv = words, .real = runtime, .socket = oci_default_socket };
 	struct err err;
 	const char *name = oci_runtime_name(argv[0]);
 	if (!words)
