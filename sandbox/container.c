@@ -107,17 +107,25 @@ int container_enter(const struct container_entry *e, ino_t *ret_mount_ns, struct
 			       "process %d has the host's mounts: it is in no container, or in one "
 			       "without a mount namespace",
 			       e->pid);
+	/* Its runtime has changed its user and can no longer be read from inside, and outside we may do too much. */
+	if (own_users && e->peer == 0)
+		return err_set(err, ENOSYS,
+			       "a container of root's with a user namespace of its own is not decided "
+			       "on yet: let its user start it");
 	int r = check_owner(e, dir, own_users, err);
 	if (r == 0 && own_users)
 		r = give_session(e, dir, err);
 	if (r < 0)
 		return r;
+	/* From outside as long as we are root; a user has the power to look only inside. */
+	cleanup_fd int seen = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (setns(pidfd, CLONE_NEWNS | (own_users ? CLONE_NEWUSER : 0)) < 0)
 		return err_sys(err, errno, "monitor: cannot enter the container's namespaces");
 	if (own_users && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
 		return err_sys(err, errno, "monitor: cannot become the container's root");
-	cleanup_fd int root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
+	if (seen < 0)
+		seen = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (seen < 0)
 		return err_sys(err, errno, "monitor: the container's root cannot be opened");
-	return enter_root(root, err);
+	return enter_root(seen, err);
 }
