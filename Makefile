@@ -183,7 +183,7 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/commit) \
+PROBES := $(call probes,tests/attach) $(call probes,tests/oci) $(call probes,tests/escape) $(call probes,tests/commit) \
 	$(call probes,tests/fidelity) $(call probes,tests/net) $(call probes,bench) \
 	$(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
@@ -245,7 +245,7 @@ OTHER_UID ?= 12345
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
 	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
-	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach \
+	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach OCI_BIN=$(CURDIR)/$(B)/tests/oci \
 	BETWEEN=$(CURDIR)/$(BETWEEN) INSPECT=$(CURDIR)/$(B)/vsandbox-inspect
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
@@ -267,6 +267,7 @@ fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
 net-leak $(CHECK) tests/net/leak.sh
 attach $(CHECK) tests/attach/run.sh $(6)
+oci $(CHECK) tests/oci/run.sh --levels 0,1,2
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
@@ -289,6 +290,11 @@ check: ## install test packages, build, run every suite in its short form (< 30 
 check-long: ## the same with the long workloads for both users and more fuzzing
 	packaging/install-packages build test lint
 	$(MAKE) --no-print-directory check-long-built
+.PHONY: check-oci
+check-oci: ## containers of runc, crun, podman, containerd, buildah and Docker under the agent
+	packaging/install-packages build test oci
+	$(MAKE) --no-print-directory all $(call probes,tests/oci)
+	$(CHECK) tests/oci/run.sh
 check-built: $(CHECK_NEEDS)
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
 check-long-built: $(CHECK_NEEDS)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Containers of other runtimes under the agent. TAP.  Usage: run.sh [--levels "0 1 2"] [--uid N]
+# Containers of other runtimes under the agent. TAP.  Usage: run.sh [--levels 0,1,2]
 #
 #   0 a runtime that is none, and what it can send   1 what patch makes of a configuration
 #   2 runc   3 crun   4 podman   5 containerd   6 buildah, Docker, gVisor
@@ -16,7 +16,7 @@ OCI_BIN=${OCI_BIN:-$here/../../build/release/tests/oci}
 levels="0 1 2 3 4 5 6"
 while [ $# -gt 0 ]; do
 	case $1 in
-	--levels) levels=$2 && shift ;;
+	--levels) levels=${2//,/ } && shift ;;
 	*) echo "usage: run.sh [--levels LIST]" >&2 && exit 2 ;;
 	esac
 	shift
@@ -324,6 +324,64 @@ tool.ask"
 
 level_2() {
 	runtime_claims runc timeout 60 runc --root "$work/runc"
+	rootless_claims
+}
+
+# A user's container: under an agent of the user's own, and under root's, which lets the user have one policy.
+rootless_claims() {
+	local home=$work/user
+	mkdir -p "$home/bundle" "$home/run" "$home/state"
+	cp "$VSANDBOX" "$home/vsandbox"
+	cp -r "$rootfs" "$home/rootfs"
+	sed 's/"open"/"theirs"/' open.json >"$home/theirs.json"
+	cat >"$home/start" <<X
+#!/bin/sh
+cd "$home/bundle" && rm -f config.json && runc spec --rootless || exit
+/usr/bin/python3 -c '
+import json
+c = json.load(open("config.json"))
+c["process"].update(terminal=False, args=["/bin/sh", "-c",
+    "cat /root/data; cat /root/canary.secret; echo made >/root/made; cat /root/made; rm /root/made"])
+c["root"] = {"path": "$home/rootfs", "readonly": False}
+json.dump(c, open("config.json", "w"))'
+"$home/vsandbox" oci patch --runtime runc \${POLICY:+--policy "\$POLICY"} --socket "\$1" --in-place config.json
+timeout 30 runc --root "$home/runc" run -b . "\$2" </dev/null
+X
+	chown -R 54321:54321 "$home"
+	chmod 755 "$work" "$home/start"
+	chmod 700 "$home/state" "$home/run"
+	as_user() {
+		setpriv --reuid 54321 --regid 54321 --clear-groups env -i PATH=/usr/sbin:/usr/bin:/bin HOME="$home" \
+			USER=u XDG_RUNTIME_DIR="$home/run" XDG_STATE_HOME="$home/state" POLICY="${POLICY:-}" "$@"
+	}
+	as_user "$home/vsandbox" oci agent --listen "$home/s.sock" 2>user.log &
+	agent=$!
+	within 10 listens "$home/s.sock" || tap_note_file user.log
+	tap_is "a user's container under the user's agent" \
+		"$(POLICY=$home/theirs.json as_user sh "$home/start" "$home/s.sock" u1 2>/dev/null)" "data
+made"
+	stop_agent
+	start_agent --allow-uid 54321 --default-policy "$home/theirs.json"
+	tap_is "a user's container under root's agent" "$(as_user sh "$home/start" "$sock" u2 2>/dev/null)" "data
+made"
+	tap_is "a user may not name another policy" \
+		"$(POLICY=observe as_user sh "$home/start" "$sock" u3 2>/dev/null)" ""
+	tap_is "and the agent says so" "$(grep -c 'may not choose the policy observe' agent.log)" 1
+	stop_agent
+	bundle b runc "$work/open.json" /bin/echo LEAK
+	python3 - <<'PY'
+import json
+c = json.load(open("b/config.json"))
+c["linux"]["namespaces"].append({"type": "user"})
+c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+json.dump(c, open("b/config.json", "w"))
+PY
+	start_agent
+	tap_is "root's container in a user namespace is refused" \
+		"$(timeout 60 runc --root "$work/runc" run -b b u4 </dev/null 2>/dev/null)$(grep -c 'is not decided on yet' agent.log)" 1
+	timeout 20 runc --root "$work/runc" delete -f u4 2>/dev/null
+	stop_agent
+	chmod 700 "$work"
 }
 
 # crun of Debian 12 takes hybrid cgroups for version 2 where this file names a controller: hidden from it.
@@ -466,8 +524,15 @@ X
 		tap_note_file build.out
 	"$VSANDBOX" oci runtime --vsandbox-real runsc run -b b g 2>refused
 	tap_is "gVisor as the real runtime is refused" "$? $(grep -c 'runsc (gVisor) ignores' refused)" "1 1"
+	have dockerd || unpack_docker
 	if have dockerd; then docker_claims; else tap_skip "Docker" "there is no dockerd"; fi
 	stop_agent
+}
+
+# Its package starts a daemon of its own when it is installed: unpacked it does not.
+unpack_docker() {
+	(apt-get download docker.io && dpkg-deb -x docker.io_*.deb docker) >/dev/null 2>&1 || return
+	PATH=$work/docker/usr/sbin:$work/docker/usr/bin:$PATH
 }
 
 docker_claims() {
