@@ -54,10 +54,11 @@ struct old_rule {
 };
 
 struct profile {
-	struct json_object *old;   /* NULL none; borrowed */
-	struct json_object *rules; /* of the new one; borrowed */
-	const char *otherwise;     /* action of the old one for what it does not name */
-	struct clause fallback;    /* what the new one does with what it does not name */
+	struct json_object *old;     /* NULL none; borrowed */
+	struct json_object *by_name; /* call -> its rules in the old one, in order; owned */
+	struct json_object *rules;   /* of the new one; borrowed */
+	const char *otherwise;       /* action of the old one for what it does not name */
+	struct clause fallback;      /* what the new one does with what it does not name */
 	struct err *err;
 };
 
@@ -76,6 +77,17 @@ static int64_t number_of(struct json_object *o, const char *name, int64_t otherw
 	return o && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_int)
 		       ? json_object_get_int64(v)
 		       : otherwise;
+}
+
+/* The conditions of a rule; NULL: it has none. */
+static struct json_object *args_of(struct json_object *rule)
+{
+	struct json_object *args;
+	return json_object_object_get_ex(rule, "args", &args) &&
+			       json_object_is_type(args, json_type_array) &&
+			       json_object_array_length(args)
+		       ? args
+		       : NULL;
 }
 
 static bool permits(const char *action)
@@ -225,13 +237,12 @@ static struct json_object *json_of_cond(const struct cond *c)
 
 static bool same_clause(struct json_object *rule, const struct clause *c)
 {
-	struct json_object *args;
+	struct json_object *args = args_of(rule);
 	const char *action = text_of(rule, "action");
 	if (!action || strcmp(action, c->action) != 0 ||
 	    number_of(rule, "errnoRet", NO_ERRNO) != c->errnum)
 		return false;
-	size_t n =
-		json_object_object_get_ex(rule, "args", &args) ? json_object_array_length(args) : 0;
+	size_t n = args ? json_object_array_length(args) : 0;
 	if (n != c->count)
 		return false;
 	for (unsigned i = 0; i < n; i++) {
@@ -319,6 +330,8 @@ static int read_rule(struct profile *p, struct json_object *rule, const char *na
 	if (!json_object_object_get_ex(rule, "args", &args) ||
 	    json_object_is_type(args, json_type_null))
 		return 0;
+	if (!json_object_is_type(args, json_type_array))
+		return err_set(p->err, EINVAL, "the conditions of a rule for %s are no list", name);
 	size_t n = json_object_array_length(args);
 	if (n > CONDS_MAX)
 		return err_set(p->err, EINVAL, "a seccomp rule for %s has %zu conditions", name, n);
@@ -343,14 +356,11 @@ static int look_up(struct profile *p, const char *name, struct old_view *ret)
 	ret->count = 0;
 	ret->named = false;
 	ret->otherwise = (struct clause){ .action = p->otherwise, .errnum = NO_ERRNO };
-	if (!p->old || !json_object_object_get_ex(p->old, "syscalls", &rules) ||
-	    !json_object_is_type(rules, json_type_array))
+	if (!json_object_object_get_ex(p->by_name, name, &rules))
 		return 0;
 	for (size_t i = 0; i < json_object_array_length(rules); i++) {
 		struct json_object *rule = json_object_array_get_idx(rules, i);
 		struct clause c;
-		if (!names_call(rule, name))
-			continue;
 		int r = read_rule(p, rule, name, &c);
 		if (r < 0)
 			return r;
@@ -471,25 +481,48 @@ static int combine(struct profile *p, uint32_t nr)
 	return 0;
 }
 
-/* Refusals of calls that the table does not know. What it does not know and is allowed is refused. */
-static int keep_refusals(struct profile *p)
+/* Fills by_name. */
+static int index_rules(struct profile *p)
 {
-	struct json_object *rules, *names;
-	if (!p->old || !json_object_object_get_ex(p->old, "syscalls", &rules))
+	struct json_object *rules, *names, *list;
+	p->by_name = json_object_new_object();
+	if (!p->old || !json_object_object_get_ex(p->old, "syscalls", &rules) ||
+	    json_object_is_type(rules, json_type_null))
 		return 0;
+	if (!json_object_is_type(rules, json_type_array))
+		return err_set(p->err, EINVAL, "linux.seccomp.syscalls is no list");
 	for (size_t i = 0; i < json_object_array_length(rules); i++) {
 		struct json_object *rule = json_object_array_get_idx(rules, i);
-		struct clause c;
 		if (!json_object_object_get_ex(rule, "names", &names) ||
 		    !json_object_is_type(names, json_type_array))
 			return err_set(p->err, EINVAL, "a seccomp rule has no names");
 		for (size_t k = 0; k < json_object_array_length(names); k++) {
 			const char *name =
 				json_object_get_string(json_object_array_get_idx(names, k));
-			int r = name ? read_rule(p, rule, name, &c) : -EINVAL;
+			if (!name)
+				return err_set(p->err, EINVAL, "a seccomp rule has no names");
+			if (!json_object_object_get_ex(p->by_name, name, &list)) {
+				list = json_object_new_array();
+				json_object_object_add(p->by_name, name, list);
+			}
+			json_object_array_add(list, json_object_get(rule));
+		}
+	}
+	return 0;
+}
+
+/* Refusals of calls that the table does not know. What it does not know and is allowed is refused. */
+static int keep_refusals(struct profile *p)
+{
+	json_object_object_foreach(p->by_name, name, rules)
+	{
+		for (size_t i = 0; syscall_number(name) < 0 && i < json_object_array_length(rules);
+		     i++) {
+			struct clause c;
+			int r = read_rule(p, json_object_array_get_idx(rules, i), name, &c);
 			if (r < 0)
 				return r;
-			if (syscall_number(name) < 0 && !permits(c.action))
+			if (!permits(c.action))
 				emit(p, name, &c);
 		}
 	}
@@ -499,11 +532,8 @@ static int keep_refusals(struct profile *p)
 /* Could the call pass unseen by this rule? */
 static bool lets_pass(struct json_object *rule, const char *name)
 {
-	struct json_object *args;
 	const char *action = text_of(rule, "action");
-	return names_call(rule, name) && (!action || permits(action)) &&
-	       (!json_object_object_get_ex(rule, "args", &args) ||
-		json_object_array_length(args) == 0);
+	return names_call(rule, name) && (!action || permits(action)) && !args_of(rule);
 }
 
 int oci_profile_check(struct json_object *section, struct err *err)
@@ -551,11 +581,14 @@ int oci_profile_make(struct json_object *old, struct json_object **ret, struct e
 		r = err_set(
 			err, ENOTSUP,
 			"the profile sends every call to another agent already: there can be one");
+	if (r == 0)
+		r = index_rules(&p);
 	for (uint32_t nr = 0; r == 0 && nr < syscall_count(); nr++)
 		if (syscall_find(nr))
 			r = combine(&p, nr);
 	if (r == 0)
 		r = keep_refusals(&p);
+	json_object_put(p.by_name);
 	if (r < 0) {
 		json_object_put(p.rules);
 		json_object_put(new);
@@ -570,7 +603,8 @@ int oci_profile_make(struct json_object *old, struct json_object **ret, struct e
 	json_object_array_add(archs, json_object_new_string(arch_name));
 	json_object_object_add(new, "architectures", archs);
 	json_object_object_add(new, "syscalls", p.rules);
-	if (json_object_object_get_ex(new, "flags", &flags) && json_object_array_length(flags) == 0)
+	if (json_object_object_get_ex(new, "flags", &flags) &&
+	    (!json_object_is_type(flags, json_type_array) || json_object_array_length(flags) == 0))
 		json_object_object_del(new, "flags");
 	*ret = new;
 	return 0;
