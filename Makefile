@@ -314,11 +314,15 @@ analyze: ## gcc -fanalyzer, proved first on a seeded defect
 		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
 		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
 
-.PHONY: bench demo
+.PHONY: bench bench-oci demo
 bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	packaging/install-packages build test
 	$(MAKE) --no-print-directory all probes
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/bench.sh $(BENCH)
+bench-oci: ## what the agent costs the start of a container
+	packaging/install-packages build test oci
+	$(MAKE) --no-print-directory all
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox bench/oci.sh
 demo: ## build, then the main job on the example agent under strict
 	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all
@@ -352,8 +356,10 @@ install: all ## install below DESTDIR PREFIX
 	for m in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
+	for r in runc crun; do ln -sf vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox-$$r; done
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
+	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox-runc \
+		$(DESTDIR)$(PREFIX)/bin/vsandbox-crun
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBEXEC)
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 compile_commands: ## write compile_commands.json through bear

@@ -42,16 +42,19 @@ static void read_bundle(const struct oci_guest *g, struct bundle *b, char cwd[st
 	}
 	if (!b->config || !json_object_object_get_ex(b->config, "process", &process))
 		return;
-	if (json_object_object_get_ex(process, "cwd", &v) && *json_object_get_string(v) == '/')
-		snprintf(cwd, 4096, "%s", json_object_get_string(v));
+	const char *dir = json_object_get_string(json_object_object_get(process, "cwd"));
+	if (dir && *dir == '/')
+		snprintf(cwd, 4096, "%s", dir);
 	size_t n = json_object_object_get_ex(process, "args", &v) &&
 				   json_object_is_type(v, json_type_array)
 			   ? json_object_array_length(v)
 			   : 0;
-	for (size_t i = 0; i < n && i < ARGS_MAX;
-	     i++) /* the library has no form that is not const */
-		b->args[i] =
-			(char *)(uintptr_t)json_object_get_string(json_object_array_get_idx(v, i));
+	for (size_t i = 0; i < n && i < ARGS_MAX; i++) {
+		const char *word = json_object_get_string(json_object_array_get_idx(v, i));
+		if (!word)
+			break;
+		b->args[i] = (char *)(uintptr_t)word; /* argv has the historical prototype */
+	}
 	n = json_object_object_get_ex(process, "env", &v) && json_object_is_type(v, json_type_array)
 		    ? json_object_array_length(v)
 		    : 0;
