@@ -178,7 +178,7 @@ $(B)/docs/gen-syscalls: $(B)/docs/gen-syscalls.o $(call upto,base)
 
 # The seccomp programs are compiled here, so that no start waits for it.
 FILTER_GEN := $(B)/sandbox/gen/filters
-$(FILTER_GEN): $(FILTER_GEN).o $(B)/sandbox/filter_compile.o $(B)/sandbox/filter_handover.o $(call archive,base)
+$(FILTER_GEN): $(FILTER_GEN).o $(B)/sandbox/filter_compile.o $(B)/sandbox/filter_rows.o $(B)/sandbox/filter_handover.o $(call archive,base)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 $(B)/sandbox/filter_programs.c: $(FILTER_GEN)
 	$(call say,gen,$@)
@@ -200,7 +200,7 @@ unit: $(UNIT_BIN) docs-check ## build and run the unit tests
 # Programs that attack, compare and measure: small, each one file, built without the floors.
 PROBE_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -pthread
 probes = $(patsubst %.c,$(B)/%,$(sort $(wildcard $(1)/*.c)))
-PROBES := $(call probes,tests/attach) $(call probes,tests/escape) $(call probes,tests/commit) \
+PROBES := $(call probes,tests/attach) $(call probes,tests/oci) $(call probes,tests/escape) $(call probes,tests/commit) \
 	$(call probes,tests/fidelity) $(call probes,tests/net) $(call probes,bench) \
 	$(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
@@ -266,7 +266,7 @@ HANDOVER_ATTACKS := dissolved fast_open flip_tcp swap_fd swap_connected
 CHECK := VSANDBOX=$(CURDIR)/$(B)/vsandbox ATTACK_BIN=$(CURDIR)/$(B)/tests/escape \
 	COMMIT_BIN=$(CURDIR)/$(B)/tests/commit \
 	FIDELITY_BIN=$(CURDIR)/$(B)/tests/fidelity ROLLBACK_BIN=$(CURDIR)/$(B)/tests/rollback \
-	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach \
+	NET_BIN=$(CURDIR)/$(B)/tests/net ATTACH_BIN=$(CURDIR)/$(B)/tests/attach OCI_BIN=$(CURDIR)/$(B)/tests/oci \
 	BETWEEN=$(CURDIR)/$(BETWEEN) INSPECT=$(CURDIR)/$(B)/vsandbox-inspect
 define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
@@ -291,6 +291,7 @@ net-leak-handover $(CHECK) tests/net/leak.sh --handover $(HANDOVER_ATTACKS)
 attach $(CHECK) tests/attach/run.sh $(6)
 ci $(CHECK) tests/ci/run.sh
 packaging $(CHECK) tests/packaging/run.sh
+oci $(CHECK) tests/oci/run.sh --levels 0,1,2
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
@@ -315,6 +316,11 @@ check: ## install test packages, build, run every suite in its short form (< 30 
 check-long: ## the same with the long workloads for both users and more fuzzing
 	packaging/install-packages build test lint
 	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-long-built
+.PHONY: check-oci
+check-oci: ## containers of runc, crun, podman, containerd, buildah and Docker under the agent
+	packaging/install-packages build test oci
+	$(MAKE) --no-print-directory all $(call probes,tests/oci)
+	$(CHECK) tests/oci/run.sh
 check-built: $(CHECK_NEEDS)
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
 check-long-built: $(CHECK_NEEDS)
@@ -339,7 +345,7 @@ analyze: ## gcc -fanalyzer, proved first on a seeded defect
 		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
 		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
 
-.PHONY: bench bench-undo demo
+.PHONY: bench bench-undo bench-oci demo
 bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	packaging/install-packages build test
 	$(MAKE) --no-print-directory all probes
@@ -347,6 +353,10 @@ bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	$(if $(BENCH),,VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/undo.sh)
 bench-undo: all probes ## what the journal, a rollback and a commit cost
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/undo.sh $(BENCH)
+bench-oci: ## what the agent costs the start of a container
+	packaging/install-packages build test oci
+	$(MAKE) --no-print-directory all
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox bench/oci.sh
 demo: ## build, then the main job on the example agent under strict
 	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all
@@ -381,8 +391,10 @@ install: all ## install below DESTDIR PREFIX
 		install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; \
 	done
 	packaging/install-deploy '$(DESTDIR)' '$(PREFIX)'
+	for r in runc crun; do ln -sf vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox-$$r; done
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox
+	rm -f $(DESTDIR)$(PREFIX)/bin/vsandbox $(DESTDIR)$(PREFIX)/bin/vsandbox-runc \
+		$(DESTDIR)$(PREFIX)/bin/vsandbox-crun
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(LIBEXEC)
 	packaging/install-deploy --remove '$(DESTDIR)' '$(PREFIX)'
 	for m in $(wildcard man/*.[1-8]); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done

@@ -1169,6 +1169,12 @@ uint32_t syscall_count(void)
 	return sizeof(rows) / sizeof(rows[0]);
 }
 
+bool syscall_rule_holds(const struct arg_rule *rule, const uint64_t args[static SYSCALL_ARGS])
+{
+	uint64_t value = rule->wide ? args[rule->arg] : args[rule->arg] & UINT32_MAX;
+	return ((value & rule->mask) == rule->datum) != (rule->negate != 0);
+}
+
 enum how syscall_how(const struct syscall_row *row, const uint64_t args[static SYSCALL_ARGS],
 		     int *ret_errno)
 {
@@ -1177,9 +1183,7 @@ enum how syscall_how(const struct syscall_row *row, const uint64_t args[static S
 
 	for (size_t i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
 		const struct arg_rule *rule = &row->rules[i];
-		uint64_t value = rule->wide ? args[rule->arg] : args[rule->arg] & UINT32_MAX;
-		bool equal = (value & rule->mask) == rule->datum;
-		if (equal != (rule->negate != 0)) {
+		if (syscall_rule_holds(rule, args)) {
 			how = (enum how)rule->how;
 			deny_errno = rule->deny_errno;
 			break;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -109,6 +110,8 @@ int syscall_number(const char *name);
  */
 enum how syscall_how(const struct syscall_row *row, const uint64_t args[static SYSCALL_ARGS],
 		     int *ret_errno);
+/* Does the condition hold for these register values? */
+bool syscall_rule_holds(const struct arg_rule *rule, const uint64_t args[static SYSCALL_ARGS]);
 /* One more than the largest number with a row. */
 uint32_t syscall_count(void);
 

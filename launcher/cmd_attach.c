@@ -13,11 +13,11 @@
 #include "launcher/exit.h"
 #include "launcher/kept.h"
 #include "launcher/log.h"
-#include "launcher/ours.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 #include "launcher/state.h"
 #include "launcher/term.h"
+#include "launcher/unboxed.h"
 #include "launcher/verb.h"
 #include "sandbox/attachable.h"
 #include "sandbox/proc.h"
@@ -116,48 +116,6 @@ static int read_target(const char *text, struct target *t, char cwd[static 4096]
 	return 0;
 }
 
-/* What the box enforces for a run has no box here: made a verdict of, or refused. */
-static int refuse_boxed(const struct policy *p, struct err *err)
-{
-	if (p->workspace == WORKSPACE_READ_ONLY || p->read_only.count)
-		return err_set(
-			err, ENOSYS,
-			"%s: a read-only workspace and filesystem.read_only are mounts, which "
-			"a running process cannot be given; use allowed_write or --block",
-			p->origin.file);
-	const struct policy_limits *l = &p->limits;
-	if (l->memory_bytes || l->cpus > 0 || l->pids || l->open_files || l->wall_seconds)
-		return err_set(err, ENOSYS,
-			       "%s: limits are set when a program "
-			       "is started, not when it runs",
-			       p->origin.file);
-	return 0;
-}
-
-static int guard(struct policy *p, const char *dir, struct err *err)
-{
-	char below[STATE_PATH_SIZE + 16];
-	snprintf(below, sizeof(below), "%s/**", dir);
-	int r = policy_apply_flag(p, POLICY_FLAG_BLOCK, dir, err);
-	return r < 0 ? r : policy_apply_flag(p, POLICY_FLAG_BLOCK, below, err);
-}
-
-/*
- * Our own files would be the first to be changed by somebody who wants to go unseen, and our control
- * socket the first to be asked.
- */
-static int guard_ours(struct policy *p, struct err *err)
-{
-	struct fence fence;
-	int r = ours_fence(&fence, err);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; r == 0 && i < fence.dir_count; i++)
-		r = guard(p, fence.dirs[i], err);
-	fence_finish(&fence);
-	return r;
-}
-
 static int load_policy(struct run *run, const struct target *t, const struct options *o,
 		       struct err *err)
 {
@@ -181,17 +139,11 @@ static int load_policy(struct run *run, const struct target *t, const struct opt
 			if (policy_flags[f].id == o->given[i].id)
 				r = policy_apply_flag(run->policy, policy_flags[f].flag,
 						      o->given[i].value, err);
-	for (unsigned i = 0; r == 0 && i < run->policy->hide.count; i++)
-		r = policy_apply_flag(run->policy, POLICY_FLAG_BLOCK,
-				      run->policy->hide.items[i].pattern.text, err);
 	if (r == 0)
-		r = refuse_boxed(run->policy, err);
-	if (r == 0)
-		r = guard_ours(run->policy, err);
+		r = unboxed_policy(run->policy, err);
 	if (r < 0)
 		return r;
-	run->policy->on_exit = ON_EXIT_KEEP; /* there is no overlay to discard */
-	run->net = NET_HOST;                 /* as carried out: the verdicts are the policy's */
+	run->net = NET_HOST; /* as carried out: the verdicts are the policy's */
 	return 0;
 }
 

@@ -5,18 +5,24 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "launcher/doctor_oci.h"
 #include "launcher/doctor_pid.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/oci_patch.h"
 #include "launcher/state.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
 #include "sandbox/probe.h"
 
-enum { DOCTOR_JSON, DOCTOR_PID };
+enum { DOCTOR_JSON, DOCTOR_PID, DOCTOR_OCI, DOCTOR_SOCKET };
 const struct option_spec doctor_options[] = {
 	[DOCTOR_JSON] = { "json", 0, NULL, "as JSON" },
 	[DOCTOR_PID] = { "pid", 0, "PID", "say instead whether attach would take this process" },
+	[DOCTOR_OCI] = { "oci", 0, NULL,
+			 "say instead whether this host's containers can be decided on" },
+	[DOCTOR_SOCKET] = { "socket", 0, "PATH",
+			    "--oci: the agent's (default /run/vsandbox/seccomp.sock)" },
 	{ NULL },
 };
 
@@ -89,6 +95,10 @@ int cmd_doctor(const struct options *o)
 	if (r < 0) {
 		log_error("%s", err.text);
 		return EXIT_USAGE;
+	}
+	if (options_has(o, DOCTOR_OCI)) {
+		const char *socket = options_value(o, DOCTOR_SOCKET);
+		return doctor_oci(socket ? socket : oci_default_socket, t.json);
 	}
 	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct passwd *pw = getpwuid(geteuid());

@@ -147,7 +147,8 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		return;
 	}
 	if (g->run->attach && g->started) {
-		on_attached_signal(g, info);
+		if (!g->run->container) /* of a container's the agent has been told, and ends us */
+			on_attached_signal(g, info);
 		return;
 	}
 	if (!g->started) {
@@ -497,6 +498,11 @@ static int fork_monitor(struct gateway *g, const sigset_t *mask, struct monitor_
 	if (g->monitor_pid == 0)
 		_exit(monitor_child(g, mask, plan));
 	close(pair[1]);
+	if (plan->attach && plan->attach->container) {
+		/* the monitor's alone: its end must be theirs */
+		close(plan->attach->container->channel_fd);
+		close(plan->attach->container->slate_fd);
+	}
 	/* No glibc wrapper in every release we build on; the child cannot be reaped before us. */
 	g->pidfd = (int)syscall(SYS_pidfd_open, g->monitor_pid, 0);
 	return g->pidfd < 0 ? err_sys(err, errno, "cannot watch the monitor (pidfd_open)") : 0;
@@ -524,7 +530,9 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 /* The monitor's death is the tree's, here as well: no pid namespace ends it, so we do. */
 static void end_attached(const struct gateway *g)
 {
-	struct tree tree = { 0 };
+	struct tree tree;
+	cleanup_fd int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	tree_init(&tree, proc);
 	if (tree_add(&tree, g->run->attach->pid) == 0 && tree_kill(&tree, KILL_PATIENCE_MS) > 0)
 		log_error("%u processes do not end; what they ask for fails with ENOSYS",
 			  tree.count);
@@ -547,7 +555,7 @@ static int finish(struct gateway *g)
 		g->exit_code = EXIT_SIGNAL + WTERMSIG(end);
 		reason = "signal";
 	}
-	if (g->started && !g->exited && g->run->attach)
+	if (g->started && !g->exited && g->run->attach && !g->run->container)
 		end_attached(g);
 	bool crashed = !g->exited && g->exit_code < 0 && !reason;
 	if (g->exited && g->exit_code < 0) {
@@ -790,6 +798,7 @@ int gateway_run(struct run *run)
 		.gateway_pid = getpid(),
 		.degraded = "",
 		.attached_pid = run->attach ? run->attach->pid : 0,
+		.container = run->container,
 	};
 	report_init(&g.report, run, &g.session);
 	if (start(&g, envp, &mask, &err) == 0) {

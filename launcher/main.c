@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/oci_runtime.h"
 #include "launcher/verb.h"
 
 /* clang-format off */
@@ -40,7 +41,7 @@ const struct verb verb_table[] = {
 	{"serve", "", "the control plane: an HTTP server for the sandboxes of all hosts", cmd_serve, serve_options},
 	{"login", "URL", "let this host's sandboxes report to a control plane", cmd_login, login_options},
 	{"logout", "", "report to nobody any more", cmd_logout, NULL},
-	{"oci", "", "container runtime integration"},
+	{"oci", "patch FILE|agent|hook STAGE|runtime [ARG…]", "decide on containers that runc or crun make", cmd_oci, oci_options},
 	{"ci", "shell [--] [ARG…]|gitlab config|prepare|run|cleanup|github|report [SESSION]", "jobs of CI systems in a sandbox, by the contracts of their runners", cmd_ci, ci_options},
 	{"mcp", "", "the control plane as tools, over standard input and output", cmd_mcp, NULL},
 	{NULL},
@@ -91,6 +92,8 @@ int main(int argc, char **argv)
 	 * on the heap, where a calloc writes all of a table of which a run touches a few pages.
 	 */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	if (argc > 0 && oci_runtime_name(argv[0]))
+		return oci_runtime_main(argv);
 	if (argc < 2) {
 		log_error("what is to be done? Try: vsandbox doctor, vsandbox run -- COMMAND, "
 			  "vsandbox help");

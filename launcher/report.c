@@ -104,7 +104,11 @@ void report_started(struct report *r, pid_t agent_pid, const char *degraded)
 		if (fclose(f) == 0)
 			status_line(r, line, len, true);
 	}
-	if (run->attach && !run->json)
+	if (run->container && !run->json)
+		log_info("session %s decides on container %s, pid %d, policy %s, mode %s",
+			 r->session->id, run->container, agent_pid, run->policy->name,
+			 policy_mode_name(run->policy->mode));
+	else if (run->attach && !run->json)
 		log_info("session %s supervises pid %d and what descends from it, policy %s, mode "
 			 "%s; "
 			 "there is no box around it: what is allowed is done to the real files",

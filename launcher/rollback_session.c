@@ -69,6 +69,12 @@ static void log_ended(const struct session *s, const struct undo_result *result)
 static int run_ended(const struct session *s, const struct rollback_request *request,
 		     struct undo_result *ret, struct err *err)
 {
+	if (*session_text(s, "container"))
+		return err_set(
+			err, ENOTSUP,
+			"session %s was the container %s, whose files went with it: it can be "
+			"rolled back while it runs",
+			s->id, session_text(s, "container"));
 	/* who else works on the session waits for its end, or says that it is in use */
 	cleanup_fd int lock = openat(s->dirfd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)

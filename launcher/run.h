@@ -40,6 +40,8 @@ struct run {
 	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
 	const struct attach_plan
 		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
+	const char *
+		container; /* attach: the id of the container it is, as its runtime calls it; NULL none */
 	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
 		       * terminal. -1: it stays there */
 	enum approve_by approve;

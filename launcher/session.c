@@ -136,6 +136,8 @@ int session_write_start(const struct session *s, const struct session_start *sta
 	json_process(f, "agent_process", start->agent_pid);
 	if (start->attached_pid)
 		fprintf(f, ",\"attached_pid\":%d", start->attached_pid);
+	if (start->container)
+		json_member(f, false, "container", start->container);
 	fputs(",\"degraded\":[", f);
 	for (const char *at = start->degraded; at && *at;) {
 		size_t n = strcspn(at, ",");

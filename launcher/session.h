@@ -53,6 +53,7 @@ struct session_start {
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
 	const char *degraded;                      /* comma separated; "" none */
 	pid_t attached_pid;                        /* it ran before; 0: started by us */
+	const char *container;                     /* it is one of that id; NULL none */
 	const char *control;                       /* path of the control socket */
 };
 

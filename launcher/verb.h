@@ -38,6 +38,7 @@ int cmd_logs(const struct options *o);
 int cmd_pause(const struct options *o);
 int cmd_resume(const struct options *o);
 int cmd_mcp(const struct options *o);
+int cmd_oci(const struct options *o);
 int cmd_policy(const struct options *o);
 int cmd_prune(const struct options *o);
 int cmd_ps(const struct options *o);
@@ -53,12 +54,12 @@ int cmd_undo(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec approve_options[], attach_options[], audit_options[],
-	ci_options[], commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
-	learn_options[], login_options[], logs_options[], pause_options[], policy_options[],
-	prune_options[], ps_options[], resume_options[], rollback_options[], run_options[],
-	serve_options[], show_options[], snapshot_options[], status_options[], top_options[],
-	undo_options[], why_options[];
+extern const struct option_spec approve_options[], attach_options[], audit_options[], ci_options[],
+	commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
+	learn_options[], login_options[], logs_options[], oci_options[], pause_options[],
+	policy_options[], prune_options[], ps_options[], resume_options[], rollback_options[],
+	run_options[], serve_options[], show_options[], snapshot_options[], status_options[],
+	top_options[], undo_options[], why_options[];
 
 /* Prints the help of one verb, or with NULL of the program, on stdout. */
 void help_print(const struct verb *v);

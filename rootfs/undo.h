@@ -36,9 +36,10 @@ struct undo_layers {
 int undo_layers_open(const struct overlay *o, struct undo_layers *ret, struct err *err);
 /*
  * The mounts of this namespace as they are now, without an overlay: what is replaced there is kept
- * always. Kernel file systems and those mounted later are not among them.
+ * always. Kernel file systems and those mounted later are not among them. @proc_fd: a /proc that knows the
+ * caller, which that of a container it has entered does not.
  */
-int undo_layers_real(struct undo_layers *ret, struct err *err);
+int undo_layers_real(int proc_fd, struct undo_layers *ret, struct err *err);
 /* Where the layers are mounted below @root_fd: fills in mnt_id. Layers that are not there go. */
 int undo_layers_find(struct undo_layers *l, int root_fd, struct err *err);
 void undo_layers_close(struct undo_layers *l);

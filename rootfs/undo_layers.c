@@ -104,14 +104,16 @@ static int add_real(struct undo_layers *ret, unsigned long long id, const char *
 	return 0;
 }
 
-int undo_layers_real(struct undo_layers *ret, struct err *err)
+int undo_layers_real(int proc_fd, struct undo_layers *ret, struct err *err)
 {
 	*ret = (struct undo_layers){ 0 };
-	cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
+	cleanup_fd int fd = openat(proc_fd, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	cleanup_file FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	cleanup_free char *line = NULL;
 	size_t size = 0;
 	if (!f)
 		return err_sys(err, errno, "undo: the mounts cannot be seen");
+	fd = -1; /* the stream owns it */
 	while (getline(&line, &size, f) > 0) {
 		/* proc(5): id parent major:minor root mount options [tags] - type source options */
 		unsigned long long id;

@@ -28,16 +28,18 @@ void capture_free(struct capture *c)
 	free(c);
 }
 
-static int open_with(const struct overlay *o, int session_dirfd,
+/* @layers is taken over, whatever comes of it. */
+static int open_with(struct undo_layers *layers, int session_dirfd,
 		     const struct journal_options *options, struct capture **ret, struct err *err)
 {
 	struct capture *c = calloc(1, sizeof(*c));
-	if (!c)
+	if (!c) {
+		undo_layers_close(layers);
 		return err_sys(err, ENOMEM, "journal");
+	}
 	c->sync = options->sync;
-	int r = o ? undo_layers_open(o, &c->layers, err) : undo_layers_real(&c->layers, err);
-	if (r == 0)
-		r = journal_open(session_dirfd, options, &c->journal, err);
+	c->layers = *layers;
+	int r = journal_open(session_dirfd, options, &c->journal, err);
 	if (r < 0)
 		capture_free(c);
 	else
@@ -48,13 +50,17 @@ static int open_with(const struct overlay *o, int session_dirfd,
 int capture_open(const struct overlay *o, int session_dirfd, const struct journal_options *options,
 		 struct capture **ret, struct err *err)
 {
-	return open_with(o, session_dirfd, options, ret, err);
+	struct undo_layers layers;
+	int r = undo_layers_open(o, &layers, err);
+	return r < 0 ? r : open_with(&layers, session_dirfd, options, ret, err);
 }
 
-int capture_open_real(int session_dirfd, const struct journal_options *options,
+int capture_open_real(int proc_fd, int session_dirfd, const struct journal_options *options,
 		      struct capture **ret, struct err *err)
 {
-	return open_with(NULL, session_dirfd, options, ret, err);
+	struct undo_layers layers;
+	int r = undo_layers_real(proc_fd, &layers, err);
+	return r < 0 ? r : open_with(&layers, session_dirfd, options, ret, err);
 }
 
 int capture_enter(struct capture *c, struct err *err)

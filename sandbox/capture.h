@@ -45,8 +45,11 @@ struct capture {
  */
 int capture_open(const struct overlay *o, int session_dirfd, const struct journal_options *options,
 		 struct capture **ret, struct err *err);
-/* Without an overlay, for an attached tree: on the real mounts. Needs no capture_enter. */
-int capture_open_real(int session_dirfd, const struct journal_options *options,
+/*
+ * Without an overlay, for an attached tree: on the real mounts of this namespace, by a /proc that knows the
+ * caller. Needs no capture_enter.
+ */
+int capture_open_real(int proc_fd, int session_dirfd, const struct journal_options *options,
 		      struct capture **ret, struct err *err);
 /* After it: which mount inside is which layer. */
 int capture_enter(struct capture *c, struct err *err);

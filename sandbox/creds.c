@@ -35,6 +35,17 @@ static int caps_effective(uint64_t wanted)
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+/* A user namespace may deny setgroups; the groups of all in it are then those they had, and ours. */
+static int assume_groups(const struct tracee_creds *c)
+{
+	gid_t have[64];
+	int count = getgroups(64, have);
+	if (count == (int)c->group_count &&
+	    memcmp(have, c->groups, c->group_count * sizeof(have[0])) == 0)
+		return 0;
+	return syscall(SYS_setgroups, c->group_count, c->groups) < 0 ? -errno : 0;
+}
+
 int creds_assume(struct worker *w)
 {
 	if (!w->watch->creds_vary)
@@ -47,8 +58,10 @@ int creds_assume(struct worker *w)
 	 * Raw calls again: glibc would change every thread. The effective ids, with which those for files
 	 * go: a UNIX server is told who connects by them (SO_PEERCRED). Order: a user that is not root drops powers.
 	 */
-	if (syscall(SYS_setgroups, c.group_count, c.groups) < 0 ||
-	    syscall(SYS_setresgid, -1, c.fsgid, -1) < 0 ||
+	r = assume_groups(&c);
+	if (r < 0)
+		return r;
+	if (syscall(SYS_setresgid, -1, c.fsgid, -1) < 0 ||
 	    syscall(SYS_setresuid, -1, c.fsuid, -1) < 0)
 		return -errno;
 	return caps_effective(c.effective | PTRACE_BIT);

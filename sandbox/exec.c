@@ -346,10 +346,18 @@ static void run_guarded(struct worker *w, const struct expected *x)
 				     path);
 		return;
 	}
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	/*
+	 * A filter that a runtime made lets signals end the wait for our answer, and the interrupt would: there
+	 * the answer comes first. Nobody receives another call of the task before it is interrupted: we lead.
+	 */
+	bool interruptible = watch->plan->attach && watch->plan->attach->container;
+	if (!interruptible)
+		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	watch_done(w, EVENT_RESULT_PENDING);
 	tracee_execing(watch->tracees, w->task->tgid);
 	int r = listener_continue(w->listener, id);
+	if (interruptible)
+		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
 	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE); /* traced now, and answered */

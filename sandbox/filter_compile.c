@@ -28,14 +28,7 @@
 #include "base/syscalls.h"
 #include "sandbox/box.h"
 #include "sandbox/filter_handover.h"
-
-#if defined(__x86_64__)
-enum { NATIVE_ARCH = (int)AUDIT_ARCH_X86_64 };
-#elif defined(__aarch64__)
-enum { NATIVE_ARCH = (int)AUDIT_ARCH_AARCH64 };
-#else
-#error "no syscall table for this architecture"
-#endif
+#include "sandbox/filter_rows.h"
 
 enum {
 	PRELUDE_MAX = 2048, /* instructions; BPF_MAXINSNS is 4096 */
@@ -60,22 +53,6 @@ static void emit(struct prelude *p, uint16_t code, uint8_t jt, uint8_t jf, uint3
 static void emit_load(struct prelude *p, size_t offset)
 {
 	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
-}
-
-/* What a `how` means to this plan: policies that need no notification for a family get none. */
-static enum how effective(const struct box_plan *plan, uint32_t nr, const struct syscall_row *row,
-			  enum how how)
-{
-	if (how == HOW_SEND && plan->net == NET_NONE)
-		return HOW_ALLOW; /* nothing outside to address, nothing to open */
-	/* Ports of a namespace of its own; listen(2) names none. */
-	if (how == HOW_CONNECT && row->op == OP_BIND && !box_hands_over(plan) &&
-	    (plan->net != NET_HOST || nr == __NR_listen))
-		return HOW_ALLOW;
-	if (how == HOW_ERRNO && plan->allow_ptrace &&
-	    (nr == __NR_ptrace || nr == __NR_process_vm_readv || nr == __NR_process_vm_writev))
-		return HOW_ALLOW;
-	return how;
 }
 
 static uint32_t action_value(enum how how, unsigned deny_errno)
@@ -131,72 +108,14 @@ static void emit_rule(struct prelude *p, const struct arg_rule *r, uint32_t ret)
 	emit(p, BPF_RET | BPF_K, 0, 0, ret);
 }
 
-/* Requests on devices and sockets, of which a socket of the host's network would tell the host's. */
-static unsigned handover_requests(struct arg_rule *rules)
-{
-	enum { LOW16 = 0xffff, TYPE = 0xff00, SOCKET = 0x8900, WIRELESS = 0x8b00, LAST_OWN = 7 };
-	const struct arg_rule all[] = {
-		/* FIOSETOWN to SIOCGSTAMPNS: of the socket itself */
-		{ .how = HOW_ALLOW, .mask = LOW16 & ~LAST_OWN, .datum = SOCKET },
-		{ .how = HOW_ALLOW, .mask = LOW16, .datum = SIOCOUTQNSD },
-		{ .how = HOW_ERRNO, .deny_errno = EPERM, .mask = TYPE, .datum = SOCKET },
-		{ .how = HOW_ERRNO, .deny_errno = EPERM, .mask = TYPE, .datum = WIRELESS },
-	};
-	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		rules[i] = all[i];
-		rules[i].arg = rules[i].set = 1;
-	}
-	return sizeof(all) / sizeof(all[0]);
-}
-
-enum { PLAN_RULES_MAX = 4 };
-
-/* Plan-dependent rules that stand before a row's own. Returns how many. */
-static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_rule *rules)
-{
-	unsigned flags_arg = nr == __NR_openat ? 2 : 1;
-#ifdef __NR_open
-	bool flags_in_register = nr == __NR_openat || nr == __NR_open;
-#else
-	bool flags_in_register = nr == __NR_openat;
-#endif
-	if (nr == __NR_ioctl && box_hands_over(plan))
-		return handover_requests(rules);
-	if (!flags_in_register)
-		return 0;
-	/*
-	 * O_PATH cannot be injected (ADDFD: EBADF) and gives no content; using such a
-	 * descriptor is another, notified call. The flag is a register: nothing to race.
-	 */
-	rules[0] = (struct arg_rule){ .arg = (uint8_t)flags_arg,
-				      .set = 1,
-				      .how = HOW_ALLOW,
-				      .mask = O_PATH,
-				      .datum = O_PATH };
-	if (plan->read_events)
-		return 1;
-	/* __O_TMPFILE alone, O_DIRECTORY is a plain read */
-	uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-	rules[1] = (struct arg_rule){
-		.arg = (uint8_t)flags_arg, .set = 1, .how = HOW_ALLOW, .mask = writes, .datum = 0
-	};
-	return 2;
-}
-
-static int emit_row(struct prelude *p, const struct box_plan *plan, uint32_t nr,
-		    const struct syscall_row *row, const struct arg_rule *extra, unsigned extras)
+static int emit_row(struct prelude *p, uint32_t nr, const struct filter_row *row)
 {
 	unsigned start = p->len;
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, nr); /* jf patched below */
-	for (unsigned i = 0; i < extras; i++)
-		emit_rule(p, &extra[i], action_value(extra[i].how, extra[i].deny_errno));
-	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
-		const struct arg_rule *r = &row->rules[i];
-		enum how how = effective(plan, nr, row, r->how);
-		emit_rule(p, r, action_value(how, r->deny_errno));
-	}
-	emit(p, BPF_RET | BPF_K, 0, 0,
-	     action_value(effective(plan, nr, row, row->how), row->deny_errno));
+	for (unsigned i = 0; i < row->count; i++)
+		emit_rule(p, &row->rules[i],
+			  action_value(row->rules[i].how, row->rules[i].deny_errno));
+	emit(p, BPF_RET | BPF_K, 0, 0, action_value(row->how, row->deny_errno));
 	unsigned block = p->len - start - 1;
 	if (p->overflow || block > BLOCK_MAX)
 		return -E2BIG;
@@ -273,30 +192,27 @@ static int add_plain_rows(scmp_filter_ctx ctx, const struct box_plan *plan, stru
 			  struct err *err)
 {
 	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
-		const struct syscall_row *row = syscall_find(nr);
-		if (!row)
+		struct filter_row row;
+		if (!filter_row(plan, nr, &row))
 			continue; /* falls to the default: ENOSYS */
 		if (nr == __NR_setsockopt && box_hands_over(plan)) {
 			if (emit_options(p) < 0)
 				return err_set(err, E2BIG, "filter: too many socket options");
 			continue;
 		}
-		struct arg_rule extra[PLAN_RULES_MAX];
-		unsigned extras = plan_rules(plan, nr, extra);
-		if (row->rules[0].set || extras) {
-			int r = emit_row(p, plan, nr, row, extra, extras);
+		if (row.count) {
+			int r = emit_row(p, nr, &row);
 			if (r < 0)
 				return err_set(err, -r, "filter: too many conditions in row %s",
-					       row->name);
+					       syscall_find(nr)->name);
 			continue;
 		}
-		enum how how = effective(plan, nr, row, row->how);
-		uint32_t action = scmp_action(action_value(how, row->deny_errno));
+		uint32_t action = scmp_action(action_value(row.how, row.deny_errno));
 		if (action == SCMP_ACT_ERRNO(ENOSYS))
 			continue; /* libseccomp refuses a rule equal to its default */
 		int r = seccomp_rule_add_exact(ctx, action, (int)nr, 0);
 		if (r < 0)
-			return err_sys(err, -r, "filter: row %s", row->name);
+			return err_sys(err, -r, "filter: row %s", syscall_find(nr)->name);
 	}
 	return 0;
 }
@@ -333,7 +249,7 @@ int filter_compile(const struct box_plan *plan, struct sock_filter **ret, size_t
 
 	/* Another ABI has other numbers: the prelude must not read them, the program kills them. */
 	emit_load(p, offsetof(struct seccomp_data, arch));
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)NATIVE_ARCH);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, filter_arch);
 	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS);
 	emit_load(p, offsetof(struct seccomp_data, nr));
 	int r = add_plain_rows(ctx, plan, p, err);

@@ -186,6 +186,19 @@ static void hold_the_rest(struct watch *watch)
 	(void)!write(watch->hold.wake_fd, &one, sizeof(one)); /* full: it is awake already */
 }
 
+/* A task is in one call at a time: what it asked before was interrupted, and is asked again now. */
+static void drop_former(struct hold *h, struct hold_question *q, pid_t tid)
+{
+	for (unsigned i = 0; q->calls && i < h->call_end; i++) {
+		struct hold_call *c = &h->calls[i];
+		if (c->state != CALL_WAITING || c->question != q->id || (pid_t)c->notif.pid != tid)
+			continue;
+		c->state = CALL_FREE;
+		h->waiting--;
+		q->calls--;
+	}
+}
+
 int hold_call(struct worker *w)
 {
 	struct hold *h = &w->watch->hold;
@@ -202,6 +215,8 @@ int hold_call(struct worker *w)
 		e.action = w->action;
 		e.result = EVENT_RESULT_PENDING;
 		struct hold_question *q = question_for(w->watch, &key, &e);
+		if (q)
+			drop_former(h, q, (pid_t)w->n.notif.pid);
 		struct hold_call *c = q ? call_for(h) : NULL;
 		r = c ? HOLD_KEPT : -w->event.decision.deny_errno;
 		if (c) {
@@ -265,6 +280,13 @@ bool hold_take(struct hold *h, struct worker *w)
 		struct hold_call *c = &h->calls[i];
 		if (c->state != CALL_READY)
 			continue;
+		/* Interrupted since: where signals may end a wait (a container's filter) it comes back. */
+		if (listener_valid(c->listener, c->notif.id) < 0) {
+			grant(h, &c->pass.keys[c->pass.count - 1], now_ms() + LONELY_MS);
+			c->state = CALL_FREE;
+			__atomic_sub_fetch(&h->ready, 1, __ATOMIC_RELEASE);
+			continue;
+		}
 		w->n.notif = c->notif;
 		w->listener = c->listener;
 		w->pass = c->pass;

@@ -56,7 +56,7 @@ struct hold_call {
 	uint32_t question;
 	int refuse_errno;
 	struct seccomp_notif notif;
-	const struct listener *listener; /* that it came from */
+	struct listener *listener; /* that it came from */
 	struct hold_pass pass;
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/kernel.h"
+#include "sandbox/slate.h"
 
 static int measure(struct listener *l)
 {
@@ -38,7 +39,10 @@ static int start(struct listener *l, int fd)
 int listener_receive(const struct listener *l, union notification *ret)
 {
 	memset(ret, 0, l->notif_size); /* the kernel insists */
-	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_RECV, &ret->notif) < 0 ? -errno : 0;
+	if (ioctl(l->fd, SECCOMP_IOCTL_NOTIF_RECV, &ret->notif) < 0)
+		return -errno;
+	slate_put(l->slate, l->number, ret->notif.id);
+	return 0;
 }
 
 int listener_valid(const struct listener *l, uint64_t id)
@@ -54,7 +58,9 @@ static int send_response(const struct listener *l, const struct seccomp_notif_re
 	} full;
 	memset(&full, 0, l->resp_size);
 	full.resp = *resp;
-	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_SEND, &full.resp) < 0 ? -errno : 0;
+	int r = ioctl(l->fd, SECCOMP_IOCTL_NOTIF_SEND, &full.resp) < 0 ? -errno : 0;
+	slate_wipe(l->slate, l->number, resp->id);
+	return r;
 }
 
 int listener_answer(const struct listener *l, uint64_t id, int64_t value)
@@ -82,7 +88,10 @@ int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_f
 		.srcfd = (uint32_t)fd,
 		.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0,
 	};
-	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0 ? -errno : 0;
+	if (ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0)
+		return -errno;
+	slate_wipe(l->slate, l->number, id);
+	return 0;
 }
 
 int listener_place(const struct listener *l, uint64_t id, int fd, int number,
@@ -106,6 +115,11 @@ int listeners_init(struct listeners *l)
 
 int listeners_add(struct listeners *l, int fd)
 {
+	return listeners_add_as(l, fd, &l->sizes);
+}
+
+int listeners_add_as(struct listeners *l, int fd, const struct listener *how)
+{
 	struct listener **more = reallocarray(l->all, l->count + 1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
@@ -114,16 +128,20 @@ int listeners_add(struct listeners *l, int fd)
 	if (!one)
 		return -ENOMEM;
 	*one = l->sizes;
+	one->runtime = how->runtime;
+	one->slate = how->slate;
+	one->number = how->number;
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = one };
 	int r = start(one, fd);
+	__atomic_add_fetch(&l->left, 1, __ATOMIC_RELAXED); /* before it can be received from */
 	if (r == 0 && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
 		r = -errno;
 	if (r < 0) {
+		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 		free(one);
 		return r;
 	}
 	l->all[l->count++] = one;
-	l->left++;
 	return 0;
 }
 
@@ -136,25 +154,24 @@ static int receive_only(struct listeners *l, union notification *ret)
 	return r == -ENOENT && poll(&p, 1, 0) == 1 && p.revents & POLLHUP ? -EPIPE : r;
 }
 
-int listeners_receive(struct listeners *l, union notification *ret,
-		      const struct listener **ret_from)
+int listeners_receive(struct listeners *l, union notification *ret, struct listener **ret_from)
 {
-	if (l->count == 1) {
+	if (l->count == 1 && !l->growing) {
 		*ret_from = l->all[0];
 		return receive_only(l, ret);
 	}
-	while (l->left > 0) {
+	while (__atomic_load_n(&l->left, __ATOMIC_RELAXED) > 0) {
 		struct epoll_event e;
 		int n = epoll_wait(l->epoll_fd, &e, 1, -1);
 		if (n < 0)
 			return -errno;
-		const struct listener *one = e.data.ptr;
+		struct listener *one = e.data.ptr;
 		*ret_from = one;
 		/* A receive would wait for ever if nothing were there; with one receiver something is. */
 		if (e.events & EPOLLIN)
 			return listener_receive(one, ret);
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, one->fd, NULL);
-		l->left--;
+		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 	}
 	return -EPIPE;
 }

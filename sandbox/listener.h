@@ -2,12 +2,25 @@
 #pragma once
 
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+struct slate;
 
 struct listener {
 	int fd;                         /* owned by the box, or by struct listeners */
 	uint16_t notif_size, resp_size; /* what this kernel wants; our buffers are at least that */
+	/*
+	 * A container's: the process of the runtime that still prepares it, whose calls until its execve are the
+	 * runtime's own. LISTENER_FIRST_CALLER: not known yet, it will be the first to call; 0 none.
+	 */
+	pid_t runtime;
+	struct slate *slate; /* where received calls are put down; borrowed, NULL nowhere */
+	uint32_t number;     /* its name there */
 };
+
+enum { LISTENER_FIRST_CALLER = -1 };
 
 enum { LISTENER_BUFFER = 512 };
 
@@ -44,7 +57,9 @@ int listener_place(const struct listener *l, uint64_t id, int fd, int number,
  */
 struct listeners {
 	struct listener **all; /* owned, as are those that were added by number */
-	unsigned count, left;  /* left: not yet hung up */
+	unsigned count;
+	unsigned left;         /* not yet hung up; atomic */
+	bool growing;          /* more may be added, by one thread, while another receives */
 	int epoll_fd;          /* owned */
 	struct listener sizes; /* what each new one starts from */
 };
@@ -60,7 +75,8 @@ int listeners_init(struct listeners *l);
  * worker becomes another's.
  */
 int listeners_add(struct listeners *l, int fd);
+/* The same, with what else is known of it: @how's runtime, slate and number. */
+int listeners_add_as(struct listeners *l, int fd, const struct listener *how);
 /* As listener_receive; -EPIPE: no task is left behind any of them. */
-int listeners_receive(struct listeners *l, union notification *ret,
-		      const struct listener **ret_from);
+int listeners_receive(struct listeners *l, union notification *ret, struct listener **ret_from);
 void listeners_finish(struct listeners *l);

@@ -22,10 +22,12 @@
 
 #include "base/priority.h"
 #include "base/scope.h"
+#include "sandbox/filter_rows.h"
 #include "sandbox/network.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
+#include "sandbox/slate.h"
 #include "sandbox/watch.h"
 
 enum { RESTART = -512 /* ERESTARTSYS */ };
@@ -129,6 +131,52 @@ static void clear(struct worker *w)
 	w->record = NULL;
 }
 
+/*
+ * Is it the runtime that still prepares the process behind this listener? Nothing of the container has run
+ * there before its execve, which is decided.
+ */
+static bool runtime_calls(struct worker *w)
+{
+	struct listener *l = w->listener;
+	long nr = w->n.notif.data.nr;
+	if (l->runtime == 0)
+		return false;
+	if (l->runtime == LISTENER_FIRST_CALLER)
+		l->runtime = w->task->tgid;
+	if (l->runtime != w->task->tgid)
+		return false;
+	if (nr != __NR_execve && nr != __NR_execveat)
+		return true;
+	l->runtime = 0;
+	slate_begin(l->slate, l->number);
+	return false;
+}
+
+/*
+ * The table's answer. A filter of ours has given those that rest on registers itself; one that a runtime made
+ * of rules asks about them where its rules cannot say them. Another architecture's numbers mean other calls.
+ */
+static void carry(struct worker *w)
+{
+	const struct seccomp_data *data = &w->n.notif.data;
+	uint64_t args[SYSCALL_ARGS];
+	int deny_errno;
+	memcpy(args, data->args, sizeof(args));
+	enum how how = data->arch == filter_arch ? filter_how(w->watch->plan->box,
+							      (uint32_t)data->nr, args, &deny_errno)
+						 : HOW_UNKNOWN;
+	if (how == HOW_ALLOW)
+		listener_continue(w->listener, w->n.notif.id);
+	else if (how == HOW_ERRNO)
+		worker_answer(w, -deny_errno);
+	else if (how == HOW_KILL)
+		kill((pid_t)w->n.notif.pid, SIGKILL);
+	else if (carriers[how])
+		carriers[how](w);
+	else
+		worker_answer(w, -ENOSYS);
+}
+
 /* One notification, by the leader, within the gate. */
 static void step(struct worker *w)
 {
@@ -145,11 +193,12 @@ static void step(struct worker *w)
 	w->row = syscall_find((uint32_t)data->nr);
 	w->task = tracee_get(watch->tracees, (pid_t)w->n.notif.pid);
 	clear(w);
-	if (!w->task || !w->row || !carriers[w->row->how])
-		worker_answer(w, w->task ? -ENOSYS
-					 : -ESRCH); /* a filter that asks more than we know */
+	if (!w->task)
+		worker_answer(w, -ESRCH);
+	else if (runtime_calls(w))
+		listener_continue(w->listener, w->n.notif.id);
 	else
-		carriers[w->row->how](w);
+		carry(w);
 	if (w->record) /* a carrier that forgot: never leave an event begun */
 		watch_done(w, EVENT_RESULT_PENDING);
 	if (w->leading)
@@ -511,7 +560,8 @@ static int open_journal(const struct monitor_plan *plan, const struct box *box,
 int monitor_main(const struct monitor_plan *plan)
 {
 	if (plan->attach)
-		return monitor_attach_main(plan);
+		return plan->attach->container ? monitor_container_main(plan)
+					       : monitor_attach_main(plan);
 	struct err err = { 0 };
 	struct box box;
 	struct watch *watch = calloc(1, sizeof(*watch));

@@ -41,12 +41,30 @@ struct monitor_plan {
 	const struct attach_plan *attach;   /* NULL: a box of our own making */
 };
 
+/*
+ * A container that somebody else's runtime makes, with a filter that it loads and a listener that it sends.
+ * Descriptors are owned by the monitor.
+ */
+struct container_plan {
+	int channel_fd; /* SEQPACKET: container_packet with a listener each; its end is the agent's */
+	int slate_fd;   /* sandbox/slate.h */
+	uid_t peer;     /* whose runtime it is */
+};
+
+/* What comes with a listener on the channel. */
+struct container_packet {
+	uint32_t number; /* of the listener, in the slate */
+	int32_t pid;     /* that loaded the filter, as we number it; 0 not known */
+	int32_t adopted; /* 1: a monitor before this one has served it */
+};
+
 enum attach_flags { ATTACH_NONE = 0, ATTACH_CUT_CONNECTIONS = 1 };
 /* A process that runs already. */
 struct attach_plan {
 	pid_t pid;
 	const pid_t *skip; /* 0-terminated: processes of ours among its descendants */
 	enum attach_flags flags;
+	const struct container_plan *container; /* pid is its init; NULL: a process of this host */
 };
 
 /*
@@ -56,3 +74,5 @@ struct attach_plan {
 int monitor_main(const struct monitor_plan *plan);
 /* The same for plan->attach: until nothing is left of the tree; there is no box to enter. */
 int monitor_attach_main(const struct monitor_plan *plan);
+/* The same for plan->attach->container: until no task is left behind its filters. */
+int monitor_container_main(const struct monitor_plan *plan);

@@ -21,27 +21,17 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "sandbox/attach.h"
+#include "sandbox/attached.h"
 #include "sandbox/filter.h"
 #include "sandbox/inventory.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
-#include "sandbox/tree.h"
-#include "sandbox/watch.h"
 
 enum {
 	LOOK_MS = 500, /* how often new members are looked for */
 	KILL_MS = 2000,
 	SLOW_MS = 20, /* after a kill: until the last has gone */
-};
-
-struct attached_watch {
-	const struct monitor_plan *plan;
-	struct watch *watch;
-	struct attachment attachment;
-	struct tree tree;
-	bool killed;
 };
 
 /* Who is watched, and how long it stood still; what it had open before. */
@@ -93,9 +83,9 @@ static bool on_message(struct attached_watch *w)
 	return true;
 }
 
-/* Until nobody is left behind the listeners. */
-static void supervise(struct attached_watch *w, bool gateway)
+void attached_supervise(struct attached_watch *w, bool gateway)
 {
+	bool container = w->plan->attach->container != NULL;
 	struct sampler sampler;
 	sampler_init(&sampler, w->plan->box->policy, &w->tree);
 	for (;;) {
@@ -103,18 +93,23 @@ static void supervise(struct attached_watch *w, bool gateway)
 				      { .fd = gateway ? w->plan->gateway_fd : -1,
 					.events = POLLIN },
 				      { .fd = w->watch->undo_fd, .events = POLLIN },
-				      { .fd = w->watch->hold.wake_fd, .events = POLLIN } };
+				      { .fd = w->watch->hold.wake_fd, .events = POLLIN },
+				      { .fd = w->channel_fd, .events = POLLIN } };
 		bool leaving = freeze_tend(&w->watch->freeze);
 		int held = hold_interval_ms(&w->watch->hold);
 		int timeout = w->killed ? SLOW_MS : LOOK_MS;
 		if (held >= 0 && held < timeout)
 			timeout = held;
-		int ready = poll(p, 4, leaving ? 1 : timeout);
+		int ready = poll(p, sizeof(p) / sizeof(p[0]), leaving ? 1 : timeout);
 		hold_tick(w->watch);
 		if (ready > 0 && p[0].revents)
 			break;
+		if (ready > 0 && p[4].revents && !w->on_channel(w))
+			break;
 		if (ready > 0 && p[1].revents && !on_message(w)) {
 			gateway = false;
+			if (container)
+				break;
 			kill_all(w); /* nobody is left to answer to */
 		}
 		if (ready > 0 && p[2].revents)
@@ -127,23 +122,19 @@ static void supervise(struct attached_watch *w, bool gateway)
 	}
 }
 
-/* The part that can fail, before any process is touched. */
-static int prepare(struct attached_watch *w, struct err *err)
+int attached_prepare(struct attached_watch *w, int proc_fd, struct err *err)
 {
 	const struct monitor_plan *plan = w->plan;
-	int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc_fd < 0)
-		return err_sys(err, errno, "monitor: cannot open /proc");
 	if (chdir("/") < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, errno, "monitor: cannot hide its memory");
-	monitor_settle();
 	int r = watch_prepare(plan, proc_fd, w->watch, err);
 	const struct journal_options options = {
 		.bytes = plan->box->policy->journal_bytes,
 		.sync = plan->box->policy->journal == POLICY_JOURNAL_SYNC,
 	};
 	if (r == 0)
-		r = capture_open_real(plan->box->session_dirfd, &options, &w->watch->capture, err);
+		r = capture_open_real(proc_fd, plan->box->session_dirfd, &options,
+				      &w->watch->capture, err);
 	if (r == 0 &&
 	    freeze_init_tree(&w->watch->freeze, proc_fd, &w->tree, watch_in_hand, w->watch) < 0)
 		r = err_set(err, ENOMEM, "monitor: out of memory");
@@ -158,6 +149,17 @@ static int prepare(struct attached_watch *w, struct err *err)
 	if (r == 0 && watch_start_worker(w->watch) < 0)
 		r = err_set(err, EAGAIN, "monitor: no thread");
 	return r;
+}
+
+/* The part that can fail, before any process is touched. */
+static int prepare(struct attached_watch *w, struct err *err)
+{
+	int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return err_sys(err, errno, "monitor: cannot open /proc");
+	tree_init(&w->tree, proc_fd);
+	monitor_settle();
+	return attached_prepare(w, proc_fd, err);
 }
 
 /*
@@ -180,7 +182,7 @@ int monitor_attach_main(const struct monitor_plan *plan)
 {
 	struct err err = { 0 };
 	struct watch *watch = calloc(1, sizeof(*watch));
-	struct attached_watch w = { .plan = plan, .watch = watch };
+	struct attached_watch w = { .plan = plan, .watch = watch, .channel_fd = -1 };
 	if (!watch)
 		return 1;
 	int r = prepare(&w, &err);
@@ -204,7 +206,7 @@ int monitor_attach_main(const struct monitor_plan *plan)
 		monitor_tell(plan, MONITOR_STARTED, plan->attach->pid, "box");
 	}
 	pthread_mutex_unlock(&watch->leader);
-	supervise(&w, !partly);
+	attached_supervise(&w, !partly);
 	if (partly)
 		return 0;
 	monitor_tell(plan, MONITOR_EXIT, 0, "");

@@ -167,9 +167,10 @@ int rollback_real(int session_dirfd, const struct journal_options *options,
 	struct undo_layers layers;
 	struct journal *journal = NULL;
 	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, errno, "rollback: cannot open /");
-	int r = undo_layers_real(&layers, err);
+	int r = undo_layers_real(proc, &layers, err);
 	if (r == 0 && !request->dry_run)
 		r = journal_open(session_dirfd, options, &journal, err);
 	if (r == 0)

@@ -31,7 +31,8 @@ void sampler_init(struct sampler *s, const struct policy *policy, const struct t
 	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1, .only = only };
 	if (s->monitors->cpu || s->monitors->memory ||
 	    (s->monitors->process_count && s->monitors->processes_max))
-		s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		s->proc_fd = only ? openat(only->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+				  : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	s->last_ns = now_ns();
 }
 

@@ -15,7 +15,7 @@ struct watch;
 
 struct sampler {
 	const struct policy_monitors *monitors;
-	int proc_fd; /* the sandbox's own /proc; owned, -1 nothing to watch */
+	int proc_fd; /* the sandbox's own /proc, or that of @only; owned, -1 nothing to watch */
 	const struct tree
 		*only; /* attached: whose use counts; NULL: all that /proc shows. Borrowed */
 	uint64_t last_ns;

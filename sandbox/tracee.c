@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -27,6 +28,7 @@ static const uint64_t FRESH_NS = 10 * 1000 * 1000;
 
 struct tracees {
 	int proc_fd;
+	ino_t mount_ns; /* the only one; 0 any */
 	struct tracee slots[CACHE_SIZE];
 	char *programs[INTERN_SIZE];
 	pid_t changing[CHANGING_MAX]; /* 0: free */
@@ -49,6 +51,11 @@ struct tracees *tracees_new(int proc_fd)
 	for (unsigned i = 0; i < CACHE_SIZE; i++)
 		t->slots[i].dir_fd = -1;
 	return t;
+}
+
+void tracees_confine(struct tracees *t, ino_t mount_ns)
+{
+	t->mount_ns = mount_ns;
 }
 
 static void slot_clear(struct tracee *s)
@@ -132,7 +139,10 @@ static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 	task.dir_fd = openat(t->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (task.dir_fd < 0)
 		return NULL;
-	if (proc_read(task.dir_fd, "status", status, sizeof(status)) < 0) {
+	struct stat ns;
+	bool ours = !t->mount_ns ||
+		    (fstatat(task.dir_fd, "ns/mnt", &ns, 0) == 0 && ns.st_ino == t->mount_ns);
+	if (!ours || proc_read(task.dir_fd, "status", status, sizeof(status)) < 0) {
 		close(task.dir_fd);
 		return NULL;
 	}

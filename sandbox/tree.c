@@ -20,11 +20,16 @@ struct seen {
 	uint64_t start_ticks;
 };
 
-static int open_process(pid_t pid)
+static int open_process(const struct tree *t, pid_t pid)
 {
-	char path[24];
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[16];
+	snprintf(name, sizeof(name), "%d", pid);
+	return openat(t->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+void tree_init(struct tree *t, int proc_fd)
+{
+	*t = (struct tree){ .proc_fd = proc_fd };
 }
 
 static int append(struct tree *t, pid_t pid, uint64_t start_ticks)
@@ -43,7 +48,7 @@ static int append(struct tree *t, pid_t pid, uint64_t start_ticks)
 
 int tree_add(struct tree *t, pid_t pid)
 {
-	cleanup_fd int dir = open_process(pid);
+	cleanup_fd int dir = open_process(t, pid);
 	if (dir < 0)
 		return -ESRCH;
 	return append(t, pid, proc_stat_number(dir, FIELD_START));
@@ -58,11 +63,14 @@ bool tree_has(const struct tree *t, pid_t pid)
 }
 
 /* All processes there are. Number; *ret is to be freed. */
-static unsigned look(struct seen **ret)
+static unsigned look(const struct tree *t, struct seen **ret)
 {
 	struct seen *all = NULL;
 	unsigned count = 0, room = 0;
-	cleanup_dir DIR *dir = opendir("/proc");
+	cleanup_fd int list = openat(t->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_dir DIR *dir = list < 0 ? NULL : fdopendir(list);
+	if (dir)
+		list = -1; /* the stream owns it */
 	for (const struct dirent *e; dir && (e = readdir(dir));) {
 		if (*e->d_name < '1' || *e->d_name > '9')
 			continue;
@@ -95,7 +103,7 @@ static const struct seen *find(const struct seen *all, unsigned count, pid_t pid
 void tree_refresh(struct tree *t)
 {
 	cleanup_free struct seen *all = NULL;
-	unsigned count = look(&all), kept = 0;
+	unsigned count = look(t, &all), kept = 0;
 	for (unsigned i = 0; i < t->count; i++) {
 		const struct seen *s = find(all, count, t->members[i].pid);
 		if (s && s->start_ticks == t->members[i].start_ticks)
@@ -115,10 +123,10 @@ void tree_refresh(struct tree *t)
 }
 
 /* The number is checked once the process is held: a later owner of it is not met. */
-static void kill_member(const struct tree_member *m)
+static void kill_member(const struct tree *t, const struct tree_member *m)
 {
 	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
-	cleanup_fd int dir = open_process(m->pid);
+	cleanup_fd int dir = open_process(t, m->pid);
 	if (pidfd >= 0 && dir >= 0 && proc_stat_number(dir, FIELD_START) == m->start_ticks)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
@@ -128,7 +136,7 @@ unsigned tree_kill(struct tree *t, unsigned patience_ms)
 	for (unsigned waited = 0;; waited += KILL_PAUSE_MS) {
 		tree_refresh(t);
 		for (unsigned i = 0; i < t->count; i++)
-			kill_member(&t->members[i]);
+			kill_member(t, &t->members[i]);
 		if (t->count == 0 || waited >= patience_ms)
 			return t->count;
 		struct timespec pause = { .tv_nsec = KILL_PAUSE_MS * 1000000 };
@@ -139,5 +147,5 @@ unsigned tree_kill(struct tree *t, unsigned patience_ms)
 void tree_finish(struct tree *t)
 {
 	free(t->members);
-	*t = (struct tree){ 0 };
+	tree_init(t, -1);
 }

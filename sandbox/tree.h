@@ -14,10 +14,13 @@ struct tree_member {
 };
 
 struct tree {
+	int proc_fd;                 /* whose numbers are meant; borrowed */
 	struct tree_member *members; /* owned */
 	unsigned count, room;
 };
 
+/* An empty one. @proc_fd: of the /proc that is looked at, borrowed. */
+void tree_init(struct tree *t, int proc_fd);
 /* 0; -ESRCH, -ENOMEM. */
 int tree_add(struct tree *t, pid_t pid);
 /* Takes in new descendants, drops who has ended. */

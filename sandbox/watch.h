@@ -37,6 +37,7 @@ struct watch {
 	const struct monitor_plan *plan;
 	const struct policy *policy;
 	struct listeners listeners;
+	struct slate *slate; /* a container's; NULL none */
 	struct place_env env;
 	uint64_t mount_inside; /* found to be the sandbox's own last; 0 none */
 	struct tracees *tracees;
@@ -78,7 +79,7 @@ struct watch {
 struct worker {
 	struct watch *watch;
 	union notification n;
-	const struct listener *listener; /* it came from */
+	struct listener *listener; /* it came from */
 	const struct syscall_row *row;
 	struct tracee *task; /* in the cache while leading, &held afterwards */
 	struct tracee held;  /* a copy with a handle of its own */

@@ -21,6 +21,7 @@ examples() {
 	chmod +x agent
 	printf 'all check:\n\techo made >out\n' >Makefile
 	echo '{}' >.vsandbox.json
+	echo '{"ociVersion":"1.0.2","process":{},"linux":{}}' >config.json
 	tiny_root root && tar -C root -cf image.tar . && rm -r root
 	# what the examples that look at a session find
 	vsandbox run -q -- sh -c 'cat ~/.ssh/id_*; touch fresh' 2>/dev/null || true

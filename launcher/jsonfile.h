@@ -1,0 +1,17 @@
+/* A JSON object in a file that somebody else wrote. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct json_object;
+
+/* Reads @fd to its end, at most @most bytes. NULL with the reason in @err, which calls it @name. */
+struct json_object *jsonfile_read(int fd, const char *name, size_t most, struct err *err);
+
+/* Opens and reads a regular file, never waiting for a FIFO's other end. */
+struct json_object *jsonfile_open(int dirfd, const char *path, size_t most, struct err *err);
+
+/* Puts @o in the place of the file @path, whole or not at all, with its mode and owner. */
+int jsonfile_replace(const char *path, struct json_object *o, struct err *err);
