@@ -51,6 +51,13 @@ static void request_detach(struct control *c, struct control_client *client,
 	control_ask(c, client, REQUEST_DETACH, "");
 }
 
+static void request_orders(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_ORDERS, "");
+}
+
 static void request_list(struct control *c, struct control_client *client,
 			 struct json_object *request)
 {
@@ -113,6 +120,7 @@ static const struct {
 	{ "resume", request_resume },     { "kill", request_kill },
 	{ "rollback", request_rollback }, { "detach", request_detach },
 	{ "list", request_list },         { "answer", request_answer },
+	{ "orders", request_orders },
 };
 
 control_request_fn *control_request_find(const char *name)

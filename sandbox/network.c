@@ -303,19 +303,24 @@ static bool looks_into(const struct policy *p, uint32_t set)
 	return wanted;
 }
 
-/* What is to be looked into follows from what the policy says of statements and requests. */
-static uint32_t inspection(const struct watch *watch)
+/* What is to be looked into follows from what a policy says of statements and requests. */
+static uint32_t inspection(const struct policy *p)
 {
 	const uint32_t database =
 		UINT32_C(1) << ACTION_DATABASE_QUERY | UINT32_C(1) << ACTION_DATABASE_WRITE;
 	uint32_t inspect = BROKER_INSPECT_NONE;
-	for (const struct policy *p = watch->policy; p; p = p->also) {
+	for (; p; p = p->also) {
 		if (looks_into(p, database))
 			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
 		if (looks_into(p, UINT32_C(1) << ACTION_API_CALL) || names_url(p))
 			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_API;
 	}
 	return inspect;
+}
+
+bool network_shows(const struct network *n, const struct policy *p)
+{
+	return !(inspection(p) & ~inspection(n->watch->policy));
 }
 
 static const char *host_of(const struct action *a, char *text, size_t size)
@@ -359,7 +364,9 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 				    .id = c->id,
 				    .listener = o->id,
 				    .transport = (uint32_t)transport,
-				    .inspect = transport == BROKER_TCP ? inspection(n->watch) : 0,
+				    .inspect = transport == BROKER_TCP
+						       ? inspection(n->watch->policy)
+						       : 0,
 				    .address = *to };
 	int r = tell(n, &m, host_of(&w->action, name, sizeof(name)), &fd, fd >= 0);
 	if (r < 0) {
@@ -901,7 +908,7 @@ static int set_up_broker(struct network *n, const struct network_plan *plan, str
 	const struct policy *policy = n->watch->policy;
 	struct broker_message m = { .type = BROKER_SETUP,
 				    .address_count = plan->resolver_count,
-				    .inspect = inspection(n->watch) };
+				    .inspect = inspection(n->watch->policy) };
 	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
 	int fds[BROKER_DNS_COUNT] = { -1, -1, -1, -1 }, r = 0;
 	unsigned fd_count = 0;
