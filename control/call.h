@@ -83,7 +83,7 @@ struct route {
 
 extern const struct route routes[]; /* ended by a NULL method */
 
-/* Finds, checks, runs: fills the answer whatever happens. @body: text of the body, not terminated. */
+/* Finds, checks, runs: fills the answer whatever happens. @path: as it was sent, escapes and all. @body: text of the body, not terminated. */
 void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
 		   const char *body, size_t len);
 

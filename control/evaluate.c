@@ -243,17 +243,25 @@ int evaluate_check_rule(struct json_object *rule, struct err *err)
 	return r;
 }
 
-static int load_policy(struct db *db, const struct agent *a, struct policy **ret, struct err *err)
+int evaluate_policy(struct db *db, const struct agent *a, struct json_object **ret, struct err *err)
 {
 	struct json_object *rows = json_object_new_array(), *rules = json_object_new_array();
-	struct json_object *o = profile_json(a);
 	int64_t n = rule_list(db, true, RULES_MAX, rows, err);
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		json_object_array_add(rules, rule_json(json_object_array_get_idx(rows, i)));
-	json_put(o, "rules", rules);
-	int r = n < 0 ? (int)n : parse(o, ret, err);
-	json_object_put(o);
+	*ret = profile_json(a);
+	json_put(*ret, "rules", rules);
 	json_object_put(rows);
+	return n < 0 ? (int)n : 0;
+}
+
+static int load_policy(struct db *db, const struct agent *a, struct policy **ret, struct err *err)
+{
+	struct json_object *o;
+	int r = evaluate_policy(db, a, &o, err);
+	if (r == 0)
+		r = parse(o, ret, err);
+	json_object_put(o);
 	return r;
 }
 

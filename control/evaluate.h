@@ -41,6 +41,11 @@ void evaluator_free(struct evaluator *e);
 int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const struct inquiry *q,
 	     bool note, struct evaluation *ret, struct err *err);
 
+/* The agent's profile and all rules as the policy that is judged by, in the words of a policy file. @ret is the
+ * caller's, also when the store failed. */
+int evaluate_policy(struct db *db, const struct agent *a, struct json_object **ret,
+		    struct err *err);
+
 /* Whether a profile or a rule makes a policy at all: 0, or -EINVAL with what is wrong with it. */
 int evaluate_check_profile(const struct agent *a, struct err *err);
 int evaluate_check_rule(struct json_object *rule, struct err *err);

@@ -43,6 +43,8 @@ static const char login_cookie[] = "vsandbox_login";
 
 /* One request while its body comes in. */
 struct incoming {
+	char *path; /* as it was sent, without the query; owned */
+	bool begun;
 	char *body;
 	size_t len, size;
 	bool too_large;
@@ -93,8 +95,8 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, const struct
 	return result;
 }
 
-static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *url,
-			      const char *method, struct incoming *in)
+static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *method,
+			      struct incoming *in)
 {
 	if (!in->first_us)
 		in->first_us = ids_now_us();
@@ -113,7 +115,7 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 		c.status = 413;
 		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
 	} else {
-		call_dispatch(&c, method, url, key, in->body ? in->body : "", in->len);
+		call_dispatch(&c, method, in->path, key, in->body ? in->body : "", in->len);
 	}
 	in->memo = c.memo;
 	if (c.wait_us) {
@@ -163,23 +165,36 @@ static void take_body(struct incoming *in, const char *data, size_t len)
 	in->len += len;
 }
 
+/* The request's state begins here: of an unescaped path nobody could say which slashes separate. */
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+	(void)arg;
+	(void)connection;
+	struct incoming *in = calloc(1, sizeof(*in));
+	if (in)
+		in->path = strndup(uri, strcspn(uri, "?"));
+	return in;
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **state)
 {
+	(void)url;
 	(void)version;
 	struct incoming *in = *state;
-	if (!in) {
-		in = calloc(1, sizeof(*in));
-		*state = in;
-		return in ? MHD_YES : MHD_NO;
+	if (!in || !in->path)
+		return MHD_NO;
+	if (!in->begun) {
+		in->begun = true;
+		return MHD_YES;
 	}
 	if (*len) {
 		take_body(in, data, *len);
 		*len = 0;
 		return MHD_YES;
 	}
-	return answer(arg, connection, url, method, in);
+	return answer(arg, connection, method, in);
 }
 
 static void on_done(void *arg, struct MHD_Connection *connection, void **state,
@@ -190,6 +205,7 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	(void)code;
 	struct incoming *in = *state;
 	if (in) {
+		free(in->path);
 		free(in->body);
 		json_object_put(in->memo);
 	}
@@ -261,13 +277,14 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
 			 (plan->cert ? MHD_USE_TLS : 0u);
 	h->daemon = MHD_start_daemon(flags, plan->port, NULL, NULL, on_request, h,
-				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
-				     on_done, NULL, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				     (size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE,
-				     (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				     MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
+				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK,
+				     on_uri, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+				     MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+				     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+				     plan->cert ? tls : tls + 2, MHD_OPTION_END);
 	if (!h->daemon) {
 		int errnum = errno ? errno : EIO;
 		close(fd);

@@ -230,7 +230,9 @@ const struct route routes[] = {
 	  control_fields,
 	  .summary = "pause, resume, kill, commit or discard; answers what came of it" },
 	{ "GET", "/api/sessions/{session_id}/commands", POSTERS, api_sessions_commands,
-	  .summary = "For gateways: what people want, waiting up to ?wait= seconds" },
+	  .summary = "For gateways: what people want, waiting up to ?wait= seconds; with "
+		     "?orders=VERSION also "
+		     "profile and rules, when they are others than those" },
 	{ "POST", "/api/sessions/{session_id}/commands/{command_id}", POSTERS, api_sessions_done,
 	  done_fields, .summary = "For gateways: what came of a command" },
 	{ "POST", "/api/sessions/{session_id}/approvals", POSTERS, api_approvals_report,

@@ -20,6 +20,7 @@ enum kind {
 	KIND_POLICY,
 	KIND_WORD,
 	KIND_PROGRAM,
+	KIND_SWITCH,
 	KIND_COUNT,
 	KIND_SIZE,
 	KIND_AGE,
@@ -37,6 +38,7 @@ static const struct key {
 	{ "default_policy", "", KIND_POLICY, offsetof(struct config, policy) },
 	{ "approve", "", KIND_WORD, offsetof(struct config, approve) },
 	{ "notify_command", "", KIND_PROGRAM, offsetof(struct config, notify_command) },
+	{ "server_always", "", KIND_SWITCH, offsetof(struct config, server_always) },
 	{ "budgets", "", KIND_BLOCK, 0 },
 	{ "sessions", "budgets", KIND_COUNT, offsetof(struct config, sessions) },
 	{ "bytes", "budgets", KIND_SIZE, offsetof(struct config, bytes) },
@@ -107,6 +109,11 @@ static int take(const struct reading *r, const struct json_line *at, struct json
 		return 0;
 	case KIND_BLOCK:
 		return take_block(r, at, o, key->name);
+	case KIND_SWITCH:
+		if (!json_object_is_type(o, json_type_boolean))
+			return fail(r, at, "expected true or false");
+		*(bool *)field = json_object_get_boolean(o);
+		return 0;
 	case KIND_WORD:
 		return take_text(r, at, o, CONFIG_WORD_SIZE, field);
 	case KIND_POLICY:
@@ -177,7 +184,7 @@ static int parse(const struct reading *r, char *text, size_t len)
 int config_load(struct config *ret, struct err *err)
 {
 	char path[STATE_PATH_SIZE + 16];
-	*ret = (struct config){ 0 };
+	*ret = (struct config){ .server_always = true };
 	int rc = state_config_path(path, err);
 	if (rc < 0)
 		return rc;

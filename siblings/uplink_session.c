@@ -54,9 +54,9 @@ struct uplink {
 	char host[256];
 	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
 	struct question questions[QUESTIONS];
-	unsigned asked;     /* index of the question under way */
-	int64_t profile_at; /* version of the profile last logged, as a hash of its text */
-	int watch_fd;       /* owned; inotify of the session's directory */
+	unsigned asked; /* index of the question under way */
+	struct orders orders;
+	int watch_fd; /* owned; inotify of the session's directory */
 	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
 	unsigned backoff_ms, poll_backoff_ms;
 	bool frozen;
@@ -153,6 +153,8 @@ static struct json_object *session_body(const struct uplink *u)
 	add_copy(info, "cwd", s->start, "cwd");
 	add_copy(info, "net", s->start, "net");
 	add_copy(info, "degraded", s->start, "degraded");
+	if (u->orders.told)
+		json_object_object_add(info, "orders", json_object_get(u->orders.told));
 	if (s->end) {
 		add_time(o, "ended_at", event_number(s->end, "ended_ns"));
 		add_copy(o, "exit_code", s->end, "exit_code");
@@ -313,30 +315,6 @@ static bool tell_next(struct uplink *u, int64_t now)
 	return true;
 }
 
-/* The profile that people gave the agent at the server; a running monitor does not take it up yet. */
-static void look_at_profile(struct uplink *u)
-{
-	static const char *const members[] = { "allowed_action_types", "allowed_resources",
-					       "blocked_resources", "max_actions_per_minute",
-					       "max_risk_score" };
-	struct json_object *o = json_tokener_parse(u->post.reply ? u->post.reply : "");
-	struct json_object *profile = json_object_new_object();
-	int64_t hash = 1469598103;
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		add_copy(profile, members[i], o, members[i]);
-	const char *text = json_object_to_json_string_ext(profile, JSON_C_TO_STRING_PLAIN);
-	for (const char *p = text; *p; p++)
-		hash = (hash * 31 + *p) & INT64_C(0xffffffffffff);
-	if (hash != u->profile_at && json_object_object_length(profile))
-		note(u,
-		     "the server's profile of this agent is not applied to a running session: "
-		     "%.300s",
-		     text);
-	u->profile_at = hash;
-	json_object_put(profile);
-	json_object_put(o);
-}
-
 static void on_told(struct uplink *u, int64_t now)
 {
 	struct err err;
@@ -349,7 +327,6 @@ static void on_told(struct uplink *u, int64_t now)
 				  : NULL; /* it changed meanwhile */
 		json_object_put(o);
 		u->alive_at = now + ALIVE_MS;
-		look_at_profile(u);
 		break;
 	}
 	case TELL_OUTCOME:
@@ -418,8 +395,13 @@ static void on_commands(struct uplink *u)
 		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *command = json_object_array_get_idx(list, i);
-		struct json_object *o = json_object_new_object();
+		struct json_object *o;
 		note(u, "command %s", event_text(command, "kind"));
+		if (!strcmp(event_text(command, "kind"), "orders")) {
+			orders_receive(&u->orders, json_object_object_get(command, "body"));
+			continue;
+		}
+		o = json_object_new_object();
 		add_copy(o, "id", command, "id");
 		json_object_object_add(o, "outcome", command_carry_out(u->session, command));
 		json_object_array_add(u->outcomes, o);
@@ -431,7 +413,7 @@ static void on_commands(struct uplink *u)
 
 static void listen_next(struct uplink *u, int64_t now)
 {
-	char path[128];
+	char path[320];
 	struct err err;
 	if (exchange_ended(&u->poll)) {
 		int r = exchange_result(&u->poll, &err);
@@ -444,8 +426,8 @@ static void listen_next(struct uplink *u, int64_t now)
 	}
 	if (u->poll.busy || !u->told || u->ended_at || now < u->poll_at)
 		return;
-	snprintf(path, sizeof(path), "/api/sessions/%s/commands?wait=%d", u->session->id,
-		 POLL_SECONDS);
+	snprintf(path, sizeof(path), "/api/sessions/%s/commands?wait=%d&orders=%s", u->session->id,
+		 POLL_SECONDS, u->orders.version);
 	if (exchange_begin(&u->http, &u->poll, path, NULL, POLL_SECONDS + 10) < 0)
 		u->poll_at = now + BACKOFF_MAX_MS;
 }
@@ -513,6 +495,7 @@ static void finish(struct uplink *u)
 	spool_close(&u->spool);
 	scope_close(&u->watch_fd);
 	json_object_put(u->outcomes);
+	orders_finish(&u->orders);
 	for (unsigned i = 0; i < QUESTIONS; i++)
 		json_object_put(u->questions[i].action);
 }
@@ -536,6 +519,11 @@ int uplink_follow(const struct server *server, struct session *s, unsigned patie
 		if (exchange_ended(&u.post))
 			on_post(&u, now);
 		listen_next(&u, now);
+		if (orders_carry_out(&u.orders, s)) {
+			note(&u, "the server's profile: %s",
+			     json_object_to_json_string_ext(u.orders.told, JSON_C_TO_STRING_PLAIN));
+			u.alive_at = now; /* the server is told how that went */
+		}
 		waits = tell_next(&u, now);
 		if (u.ended_at && (!waits || now - u.ended_at > patience_ms))
 			break;
