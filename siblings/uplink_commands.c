@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "launcher/config.h"
 #include "launcher/control.h"
 #include "siblings/uplink.h"
 
@@ -56,14 +55,6 @@ static int do_answer(struct session *s, struct json_object *body, const char *ki
 {
 	const char *scope = event_text(body, "scope"), *reason = event_text(body, "reason");
 	char why[512];
-	struct config config;
-	int r = strcmp(scope, "always") == 0 ? config_load(&config, err) : 0;
-	if (r == 0 && !strcmp(scope, "always") && !config.server_always)
-		r = err_set(err, EPERM,
-			    "this host keeps no answer for good that is given at the control plane "
-			    "(server_always in its config.json); answer once or for the session");
-	if (r < 0)
-		return r;
 	snprintf(why, sizeof(why), "at the control plane%s%.400s", *reason ? ": " : "", reason);
 	struct json_object *o = json_object_new_object();
 	json_object_object_add(
@@ -73,6 +64,7 @@ static int do_answer(struct session *s, struct json_object *body, const char *ki
 		json_object_new_boolean(!strcmp(event_text(body, "decision"), "allow")));
 	json_object_object_add(o, "scope", json_object_new_string(*scope ? scope : "once"));
 	json_object_object_add(o, "reason", json_object_new_string(why));
+	json_object_object_add(o, "server", json_object_new_boolean(1));
 	return ask(s, kind, o, CONTROL_MS, ret, err);
 }
 
