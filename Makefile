@@ -313,6 +313,11 @@ bench: ## ratios to native and to other launchers; BENCH=start picks rows
 	packaging/install-packages build test
 	$(MAKE) --no-print-directory all probes
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox BENCH_BIN=$(CURDIR)/$(B)/bench bench/bench.sh $(BENCH)
+.PHONY: bench-control
+bench-control: ## the control plane under load, SQLite beside PostgreSQL; ACTIONS=1000000 for the long form
+	packaging/install-packages build test
+	$(MAKE) --no-print-directory all
+	SERVE=$(CURDIR)/$(B)/vsandbox-serve bench/control.sh
 demo: ## build, then the main job on the example agent under strict
 	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all

@@ -163,12 +163,12 @@ static int append(const struct db_row *row, void *arg)
 	json_put(o, "action_id", json_text(text_or_null(row, 3)));
 	json_put(o, "action_type", json_text(db_text(row, 4)));
 	json_put(o, "resource", json_text(db_text(row, 5)));
-	json_put(o, "payload", json_stored(text_or_null(row, 6)));
-	json_put(o, "snapshot", json_stored(text_or_null(row, 7)));
-	json_put(o, "metadata", json_stored(text_or_null(row, 8)));
+	json_put(o, "payload", json_verbatim(text_or_null(row, 6)));
+	json_put(o, "snapshot", json_verbatim(text_or_null(row, 7)));
+	json_put(o, "metadata", json_verbatim(text_or_null(row, 8)));
 	json_put(o, "source", json_text(text_or_null(row, 9)));
 	json_put(o, "risk_score", json_score(db_real(row, 10)));
-	json_put(o, "risk_breakdown", json_stored(text_or_null(row, 11)));
+	json_put(o, "risk_breakdown", json_verbatim(text_or_null(row, 11)));
 	json_put(o, "decision", json_text(db_text(row, 12)));
 	json_put(o, "flagged", json_object_new_boolean((json_bool)db_int(row, 13)));
 	json_put(o, "flag_reason", json_text(text_or_null(row, 14)));

@@ -337,12 +337,9 @@ static struct seen *find(struct evaluator *e, const char *id)
 }
 
 /* What is known of the agent, brought up to date with the store. */
-static int refresh(struct evaluator *e, struct db *db, const struct agent *a, struct seen **ret,
-		   struct err *err)
+static int refresh(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+		   struct seen **ret, struct err *err)
 {
-	int64_t rules = rule_version(db, err);
-	if (rules < 0)
-		return (int)rules;
 	struct seen *s = find(e, a->id);
 	s->used = ++e->tick;
 	*ret = s;
@@ -442,8 +439,8 @@ static void put_breakdown(const struct score *score, char out[static BREAKDOWN_S
 	snprintf(out + len, BREAKDOWN_SIZE - len, "}");
 }
 
-int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const struct inquiry *q,
-	     bool note, struct evaluation *ret, struct err *err)
+int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+	     const struct inquiry *q, bool note, struct evaluation *ret, struct err *err)
 {
 	char argv[ARGV_SIZE];
 	struct action action;
@@ -453,7 +450,7 @@ int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const st
 	if (make_action(q, &action, argv) < 0)
 		return err_set(err, EINVAL, "unknown action type \"%.60s\"", q->type);
 	pthread_mutex_lock(&e->lock);
-	int r = refresh(e, db, a, &s, err);
+	int r = refresh(e, db, a, rules, &s, err);
 	if (r == 0) {
 		enum agent_state state = a->terminated ? AGENT_TERMINATED
 					 : a->paused   ? AGENT_PAUSED

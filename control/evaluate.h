@@ -37,9 +37,12 @@ struct evaluation {
 struct evaluator *evaluator_new(void);
 void evaluator_free(struct evaluator *e);
 
-/* @note: the action is being logged: from now on it is part of the history. */
-int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const struct inquiry *q,
-	     bool note, struct evaluation *ret, struct err *err);
+/*
+ * @rules: rule_version() of this moment, which a batch asks once. @note: the action is being logged: from now on
+ * it is part of the history.
+ */
+int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+	     const struct inquiry *q, bool note, struct evaluation *ret, struct err *err);
 
 /* The agent's profile and all rules as the policy that is judged by, in the words of a policy file. @ret is the
  * caller's, also when the store failed. */
