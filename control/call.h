@@ -129,6 +129,7 @@ int api_agents_patch(struct call *c, struct err *err);
 int api_agents_profile(struct call *c, struct err *err);
 int api_agents_delete(struct call *c, struct err *err);
 int api_policies_create(struct call *c, struct err *err);
+int api_policies_trial(struct call *c, struct err *err);
 int api_policies_list(struct call *c, struct err *err);
 int api_policies_patch(struct call *c, struct err *err);
 int api_policies_delete(struct call *c, struct err *err);

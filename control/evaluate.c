@@ -229,15 +229,33 @@ int evaluate_check_profile(const struct agent *a, struct err *err)
 	return r;
 }
 
-int evaluate_check_rule(struct json_object *rule, struct err *err)
+int evaluate_rule(struct json_object *rule, struct policy **ret, struct err *err)
 {
-	struct policy *policy;
 	struct json_object *o = json_object_new_object(), *rules = json_object_new_array();
 	json_put(o, "name", json_object_new_string("rule"));
 	json_object_array_add(rules, rule_json(rule));
 	json_put(o, "rules", rules);
-	int r = parse(o, &policy, err);
+	int r = parse(o, ret, err);
 	json_object_put(o);
+	return r;
+}
+
+bool evaluate_rule_bites(const struct policy *rule, const struct inquiry *q, double risk)
+{
+	char argv[ARGV_SIZE];
+	struct action action;
+	struct policy_match match;
+	if (make_action(q, &action, argv) < 0 || action.type == ACTION_NONE)
+		return false;
+	policy_match(rule, &action, &match);
+	return match.rule_count &&
+	       (!match.rules[0]->has_max_risk || risk > (double)match.rules[0]->max_risk);
+}
+
+int evaluate_check_rule(struct json_object *rule, struct err *err)
+{
+	struct policy *policy;
+	int r = evaluate_rule(rule, &policy, err);
 	if (r == 0)
 		policy_free(policy);
 	return r;

@@ -53,6 +53,10 @@ int evaluate_policy(struct db *db, const struct agent *a, struct json_object **r
 int evaluate_check_profile(const struct agent *a, struct err *err);
 int evaluate_check_rule(struct json_object *rule, struct err *err);
 
+/* A policy of that rule alone (policy_free), and whether it answers an action that scored @risk. */
+int evaluate_rule(struct json_object *rule, struct policy **ret, struct err *err);
+bool evaluate_rule_bites(const struct policy *rule, const struct inquiry *q, double risk);
+
 /* The word of the API for a type: its own eight and those of older clients. ACTION_NONE: no action of
  * a policy (session_start …). -EINVAL: unknown. */
 int evaluate_type(const char *word, enum action_type *ret);

@@ -198,6 +198,8 @@ const struct route routes[] = {
 	  .summary = "Forgets an agent" },
 	{ "POST", "/api/policies", ROLE_ADMIN, api_policies_create, policy_create_fields,
 	  .summary = "Makes a rule for all agents" },
+	{ "POST", "/api/policies/test", READERS, api_policies_trial, policy_create_fields,
+	  .summary = "What a rule would have done to the last 1000 actions; makes none" },
 	{ "GET", "/api/policies", READERS, api_policies_list,
 	  .summary = "Rules, highest priority first" },
 	{ "PATCH", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_patch, policy_patch_fields,

@@ -108,11 +108,16 @@ void orders_finish(struct orders *o);
 
 /* ---- uplink_session.c ---- */
 
+enum uplink_flags {
+	UPLINK_NONE = 0,
+	UPLINK_STAYS = 1, /* for a quarter of an hour after the end, so that its changes can be
+			     committed or discarded from the server */
+};
 /*
  * Reports a session until it has ended and all is delivered; gives up @patience_ms after its end while the
  * server does not answer. 1 all delivered, 0 something is left, -EBUSY another process delivers it.
  */
-int uplink_follow(const struct server *server, struct session *s, unsigned patience_ms,
-		  struct err *err);
+int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
+		  unsigned patience_ms, struct err *err);
 /* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
 unsigned uplink_flush(const struct server *server, const char *state_path);

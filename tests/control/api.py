@@ -319,6 +319,14 @@ for what, raw, want in (
     ok(f"{what}: {want}", status == want and "detail" in row, (status, row))
 same("422 says where", call("POST", "/api/check", {"action_type": "file_read"})[1]["detail"][0]["loc"],
      ["body", "agent_id"])
+call("POST", "/api/actions", {"agent_id": "tried", "action_type": "file_delete", "resource": "/w/tried.db"})
+rules = call("GET", "/api/policies")[1]
+status, row, _ = call("POST", "/api/policies/test", {"name": "x", "effect": "block", "resource_pattern": "*tried.db"})
+ok("a rule is tried on recorded actions", status == 200 and (row["matched"], row["changed"]) == (1, 1) and
+   row["actions"][0]["agent_id"] == "tried" and row["tried"] > 100, row)
+same("above a risk that none had", call("POST", "/api/policies/test", {
+    "name": "x", "effect": "block", "resource_pattern": "*tried.db", "max_risk_score": 1})[1]["matched"], 0)
+same("and is not made", call("GET", "/api/policies")[1], rules)
 same("an effect that is none", call("POST", "/api/policies", {"name": "x", "effect": "explode"})[0], 422)
 same("a pattern that is none", call("POST", "/api/policies", {
     "name": "x", "effect": "block", "resource_pattern": "[a-"})[0], 422)

@@ -237,6 +237,25 @@ claim "rollback: it is undone" lacks undone
 control kill
 within 10 ended
 
+# ---- after the end: what becomes of the changes ----
+background -p "$work/open.json" --name settled -- sh -c 'echo new >settled.txt'
+within 10 ended
+settling() { api GET "/api/sessions/$session" | grep -q settle_until; }
+claim "an ended session with changes waits for a decision" within 10 settling
+claim "though all is delivered" delivered
+control commit
+claim "commit at the server is answered" contains '^200'
+tap_is "and done on the host" "$(cat settled.txt 2>&1)" new
+gone() { ! settling; }
+claim "then nothing waits any more" within 10 gone
+background -p "$work/open.json" --name settled -- sh -c 'echo newer >settled.txt'
+within 10 ended
+within 10 settling
+control discard
+claim "discard at the server is answered" contains '^200'
+tap_is "and leaves the host as it was" "$(cat settled.txt)" new
+rm settled.txt
+
 # ---- profile and rules, while it runs ----
 cat >"$work/ambient.json" <<-'JSON'
 	{ "name": "ambient", "description": "blocks nothing", "max_actions_per_minute": 1000000, "risk_threshold": 1.0,
