@@ -260,6 +260,7 @@ rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 uplink $(CHECK) tests/uplink/run.sh
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
+control-faults SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/faults.sh $(6)
 sdk SERVE=$(CURDIR)/$(B)/vsandbox-serve B=$(CURDIR)/$(B) tests/sdk/run.sh
 dashboard SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/dashboard/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
