@@ -91,6 +91,9 @@ view() {
 }
 
 bench() {
+	# else each action is one too many in its minute, and opens an alert
+	curl -s -o "$work/profile" -H "x-api-key: $key" -X PATCH "$url/api/agents/bench-0/profile" \
+		-d '{"max_actions_per_minute":1000000000}'
 	load check 40 20 100
 	row "check at $(rate 1)/s: p50, p99" "$(latency 50) $(latency 99)"
 	load post 64 0 1

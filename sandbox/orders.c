@@ -41,8 +41,7 @@ static int read_text(int dirfd, char **ret, size_t *ret_len, struct err *err)
 int orders_take(struct watch *watch, struct err *err)
 {
 	/* No directory is searched and nothing expands: names in here mean what they mean at the server. */
-	const struct policy_env env = { .dirs = (const char *const[]){ NULL },
-					       .neutral = true };
+	const struct policy_env env = { .dirs = (const char *const[]){ NULL }, .neutral = true };
 	cleanup_free char *text = NULL;
 	struct policy *fresh = NULL, *old;
 	size_t len = 0;
