@@ -281,6 +281,7 @@ rollback-crash $(CHECK) $(5) tests/rollback/crash.py
 rollback-cases $(CHECK) tests/rollback/cases.py
 uplink $(CHECK) tests/uplink/run.sh
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
+control-faults SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/faults.sh $(6)
 sdk SERVE=$(CURDIR)/$(B)/vsandbox-serve B=$(CURDIR)/$(B) tests/sdk/run.sh
 dashboard SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/dashboard/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
@@ -357,6 +358,11 @@ bench-oci: ## what the agent costs the start of a container
 	packaging/install-packages build test oci
 	$(MAKE) --no-print-directory all
 	VSANDBOX=$(CURDIR)/$(B)/vsandbox bench/oci.sh
+.PHONY: bench-control
+bench-control: ## the control plane under load, SQLite beside PostgreSQL; ACTIONS=1000000 for the long form
+	packaging/install-packages build test
+	$(MAKE) --no-print-directory all
+	SERVE=$(CURDIR)/$(B)/vsandbox-serve bench/control.sh
 demo: ## build, then the main job on the example agent under strict
 	packaging/install-packages build demo
 	$(MAKE) --no-print-directory all

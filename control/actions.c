@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scope.h"
 #include "control/alerts.h"
 #include "control/ids.h"
 #include "control/json.h"
@@ -21,34 +22,88 @@ static int take_id(const struct db_row *row, void *arg)
 	return 0;
 }
 
-/* 1: this action is new. 0: it is a repetition, and r->id the first one's. */
-static int64_t claim_client_id(struct db *db, struct record *r, struct err *err)
+struct batch {
+	struct record *records; /* by id: they are given in this order */
+	unsigned count;
+};
+
+static int by_id(const void *key, const void *record)
 {
-	const char *session = r->session ? r->session : "";
-	int64_t n = db_run(db, err,
-			   "INSERT INTO action_keys(agent, session_id, action_id, id)"
-			   " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-			   db_t(r->agent), db_t(session), db_t(r->client_id), db_i(r->id));
-	if (n != 0)
-		return n;
-	n = db_each(db, err, take_id, &r->id,
-		    "SELECT id FROM action_keys WHERE agent = $1 AND session_id = $2 AND action_id "
-		    "= $3",
-		    db_t(r->agent), db_t(session), db_t(r->client_id));
-	return n < 0 ? n : 0;
+	int64_t id = *(const int64_t *)key, other = ((const struct record *)record)->id;
+	return id < other ? -1 : id > other;
 }
 
-static int64_t insert(struct db *db, const struct record *r, struct err *err)
+/* A client id that was taken is that of a new action. */
+static int take_claimed(const struct db_row *row, void *arg)
 {
-	return db_run(
-		db, err,
+	struct batch *b = arg;
+	int64_t id = db_int(row, 0);
+	struct record *r = bsearch(&id, b->records, b->count, sizeof(*r), by_id);
+	if (r)
+		r->duplicate = false;
+	return 0;
+}
+
+/* Whoever is a repetition is marked as one, with the first one's id. */
+static int64_t claim_client_ids(struct db *db, struct batch *b, struct db_value *args,
+				struct err *err)
+{
+	const struct db_insert claim = {
+		"INSERT INTO action_keys(agent, session_id, action_id, id)",
+		"ON CONFLICT DO NOTHING RETURNING id", 4, take_claimed, b
+	};
+	unsigned n = 0;
+	for (unsigned i = 0; i < b->count; i++) {
+		struct record *r = &b->records[i];
+		r->duplicate = r->client_id;
+		if (!r->client_id)
+			continue;
+		args[n++] = db_t(r->agent);
+		args[n++] = db_t(r->session ? r->session : "");
+		args[n++] = db_t(r->client_id);
+		args[n++] = db_i(r->id);
+	}
+	int64_t result = db_insert(db, &claim, args, n / 4, err);
+	for (unsigned i = 0; i < b->count && result >= 0; i++) {
+		struct record *r = &b->records[i];
+		if (r->duplicate)
+			result = db_each(
+				db, err, take_id, &r->id,
+				"SELECT id FROM action_keys WHERE agent = $1 AND session_id "
+				"= $2 AND action_id = $3",
+				db_t(r->agent), db_t(r->session ? r->session : ""),
+				db_t(r->client_id));
+	}
+	return result;
+}
+
+enum { COLUMNS = 16 };
+
+static int64_t insert_new(struct db *db, const struct batch *b, struct db_value *args,
+			  struct err *err)
+{
+	static const struct db_insert insert = {
 		"INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
-		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)"
-		" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
-		db_i(r->id), db_t(r->agent), db_t(r->session), db_t(r->client_id), db_t(r->type),
-		db_t(r->resource), db_t(r->payload), db_t(r->snapshot), db_t(r->metadata),
-		db_t(r->source), db_r(r->risk), db_t(r->breakdown), db_t(r->decision),
-		db_i(r->flagged), r->flagged ? db_t(r->reason) : db_null(), db_i(r->at));
+		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)",
+		"", COLUMNS, NULL, NULL
+	};
+	unsigned n = 0;
+	for (unsigned i = 0; i < b->count; i++) {
+		const struct record *r = &b->records[i];
+		if (r->duplicate)
+			continue;
+		const struct db_value row[COLUMNS] = {
+			db_i(r->id),        db_t(r->agent),    db_t(r->session),
+			db_t(r->client_id), db_t(r->type),     db_t(r->resource),
+			db_t(r->payload),   db_t(r->snapshot), db_t(r->metadata),
+			db_t(r->source),    db_r(r->risk),     db_t(r->breakdown),
+			db_t(r->decision),  db_i(r->flagged),  db_t(r->flagged ? r->reason : NULL),
+			db_i(r->at),
+		};
+		memcpy(args + n, row, sizeof(row));
+		n += COLUMNS;
+	}
+	return db_insert(db, &insert, args, n / COLUMNS, err);
 }
 
 /* What one agent's part of a batch adds to its row. */
@@ -121,21 +176,12 @@ static int64_t add_all_sums(struct db *db, const struct record *records, unsigne
 	return n;
 }
 
-int record_append(struct db *db, struct record *records, unsigned count, struct err *err)
+static int64_t open_alerts(struct db *db, const struct batch *b, struct err *err)
 {
 	int64_t n = 0;
-	for (unsigned i = 0; i < count && n >= 0; i++) {
-		struct record *r = &records[i];
-		r->id = ids_next();
-		r->duplicate = false;
-		if (r->client_id) {
-			n = claim_client_id(db, r, err);
-			r->duplicate = n == 0;
-		}
-		if (n < 0 || r->duplicate)
-			continue;
-		n = insert(db, r, err);
-		if (n >= 0 && r->flagged)
+	for (unsigned i = 0; i < b->count && n >= 0; i++) {
+		const struct record *r = &b->records[i];
+		if (r->flagged && !r->duplicate)
 			n = alert_open(db,
 				       &(struct alert){ .agent = r->agent,
 							.action = r->id,
@@ -144,6 +190,22 @@ int record_append(struct db *db, struct record *records, unsigned count, struct 
 							.source = r->source },
 				       NULL, err);
 	}
+	return n;
+}
+
+int record_append(struct db *db, struct record *records, unsigned count, struct err *err)
+{
+	struct batch batch = { records, count };
+	cleanup_free struct db_value *args = calloc(count * COLUMNS + 1, sizeof(*args));
+	if (!args)
+		return err_set(err, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < count; i++)
+		records[i].id = ids_next();
+	int64_t n = claim_client_ids(db, &batch, args, err);
+	if (n >= 0)
+		n = insert_new(db, &batch, args, err);
+	if (n >= 0)
+		n = open_alerts(db, &batch, err);
 	if (n >= 0)
 		n = add_all_sums(db, records, count, err);
 	return n < 0 ? (int)n : 0;
@@ -163,12 +225,12 @@ static int append(const struct db_row *row, void *arg)
 	json_put(o, "action_id", json_text(text_or_null(row, 3)));
 	json_put(o, "action_type", json_text(db_text(row, 4)));
 	json_put(o, "resource", json_text(db_text(row, 5)));
-	json_put(o, "payload", json_stored(text_or_null(row, 6)));
-	json_put(o, "snapshot", json_stored(text_or_null(row, 7)));
-	json_put(o, "metadata", json_stored(text_or_null(row, 8)));
+	json_put(o, "payload", json_verbatim(text_or_null(row, 6)));
+	json_put(o, "snapshot", json_verbatim(text_or_null(row, 7)));
+	json_put(o, "metadata", json_verbatim(text_or_null(row, 8)));
 	json_put(o, "source", json_text(text_or_null(row, 9)));
 	json_put(o, "risk_score", json_score(db_real(row, 10)));
-	json_put(o, "risk_breakdown", json_stored(text_or_null(row, 11)));
+	json_put(o, "risk_breakdown", json_verbatim(text_or_null(row, 11)));
 	json_put(o, "decision", json_text(db_text(row, 12)));
 	json_put(o, "flagged", json_object_new_boolean((json_bool)db_int(row, 13)));
 	json_put(o, "flag_reason", json_text(text_or_null(row, 14)));

@@ -11,6 +11,7 @@
 #include "control/ids.h"
 #include "control/json.h"
 #include "control/metrics.h"
+#include "control/policies.h"
 
 /* ---- POST /api/check ----------------------------------------------------------------------- */
 
@@ -53,8 +54,10 @@ static int64_t run_check(struct db *db, void *arg, struct err *err)
 	struct agent a;
 	struct inquiry q = inquiry_of(k->call->body, ids_now_us());
 	int r = find_or_new(db, call_text(k->call, "agent_id"), &a, err);
-	if (r == 0)
-		r = evaluate(k->call->server->evaluator, db, &a, &q, false, &k->evaluation, err);
+	int64_t rules = r == 0 ? rule_version(db, err) : r;
+	r = rules < 0 ? (int)rules
+		      : evaluate(k->call->server->evaluator, db, &a, rules, &q, false,
+				 &k->evaluation, err);
 	agent_free(&a);
 	return r;
 }
@@ -88,7 +91,7 @@ int api_check(struct call *c, struct err *err)
 	json_put(c->reply, "decision", json_object_new_string(decision));
 	json_put(c->reply, "reason", json_object_new_string(e->reason));
 	json_put(c->reply, "risk_score", json_score(e->risk));
-	json_put(c->reply, "risk_breakdown", json_stored(e->breakdown));
+	json_put(c->reply, "risk_breakdown", json_verbatim(e->breakdown));
 	json_put(c->reply, "policy_matched", json_text(*e->rule ? e->rule : NULL));
 	json_put(c->reply, "agent_id", json_object_new_string(call_text(c, "agent_id")));
 	json_put(c->reply, "action_type", json_object_new_string(call_text(c, "action_type")));
@@ -105,6 +108,9 @@ struct posting {
 	unsigned count;
 	struct evaluation *evaluations; /* owned */
 	bool evaluated;
+	/* of one run of the transaction, in which nobody else writes */
+	int64_t rules;
+	struct agent agent; /* of the action before; all of a batch are one's, as a rule */
 };
 
 static const char *const decisions[] = {
@@ -167,23 +173,30 @@ static void fill_record(struct json_object *o, const struct evaluation *e, struc
 	r->at = timestamp_of(o);
 }
 
+/* The agent of an action, which is made when nobody knows it yet. */
+static int touch_agent(struct db *db, struct posting *p, struct json_object *o, struct err *err)
+{
+	const char *handle = member_text(o, "agent_id", "");
+	if (p->agent.agent_id && strcmp(p->agent.agent_id, handle) == 0)
+		return 0;
+	agent_free(&p->agent);
+	return agent_touch(db, handle, member_text(o, "agent_name", NULL), &p->agent, err);
+}
+
 /* The agent is known from now on, and the action evaluated. */
 static int meet_agent(struct db *db, struct posting *p, struct json_object *o, unsigned i,
 		      struct err *err)
 {
-	struct agent a;
 	struct record *r = &p->records[i];
 	struct inquiry q = inquiry_of(o, ids_now_us());
-	int rc = agent_touch(db, member_text(o, "agent_id", ""), member_text(o, "agent_name", NULL),
-			     &a, err);
-	if (rc == 0) {
-		memcpy(r->agent, a.id, sizeof(r->agent));
-		/* A second run of this transaction must not count the action again. */
-		if (!p->evaluated)
-			rc = evaluate(p->call->server->evaluator, db, &a, &q, true,
-				      &p->evaluations[i], err);
-	}
-	agent_free(&a);
+	int rc = touch_agent(db, p, o, err);
+	if (rc < 0)
+		return rc;
+	memcpy(r->agent, p->agent.id, sizeof(r->agent));
+	/* A second run of this transaction must not count the action again. */
+	if (!p->evaluated)
+		rc = evaluate(p->call->server->evaluator, db, &p->agent, p->rules, &q, true,
+			      &p->evaluations[i], err);
 	return rc;
 }
 
@@ -210,9 +223,11 @@ static int mask_actions(struct posting *p, struct err *err)
 static int64_t run_posting(struct db *db, void *arg, struct err *err)
 {
 	struct posting *p = arg;
-	int r = 0;
+	p->rules = rule_version(db, err);
+	int r = p->rules < 0 ? (int)p->rules : 0;
 	for (unsigned i = 0; r == 0 && i < p->count; i++)
 		r = meet_agent(db, p, action_at(p, i), i, err);
+	agent_free(&p->agent);
 	if (r == 0 && !p->evaluated)
 		r = mask_actions(p, err);
 	p->evaluated = p->evaluated || r == 0;
@@ -227,7 +242,7 @@ static struct json_object *logged(const struct record *r)
 	json_put(o, "logged", json_object_new_boolean(1));
 	json_put(o, "action_id", json_object_new_int64(r->id));
 	json_put(o, "risk_score", json_score(r->risk));
-	json_put(o, "risk_breakdown", json_stored(r->breakdown));
+	json_put(o, "risk_breakdown", json_verbatim(r->breakdown));
 	json_put(o, "flagged", json_object_new_boolean(r->flagged));
 	json_put(o, "flag_reason", json_text(r->flagged ? r->reason : NULL));
 	json_put(o, "decision", json_object_new_string(r->decision));
@@ -345,7 +360,7 @@ int api_risk_score(struct call *c, struct err *err)
 		return r;
 	c->reply = json_object_new_object();
 	json_put(c->reply, "risk_score", json_score(k.evaluation.risk));
-	json_put(c->reply, "breakdown", json_stored(k.evaluation.breakdown));
+	json_put(c->reply, "breakdown", json_verbatim(k.evaluation.breakdown));
 	json_put(c->reply, "would_flag",
 		 json_object_new_boolean(k.evaluation.verdict != VERDICT_ALLOW));
 	return 0;

@@ -9,6 +9,7 @@
 #include "control/call.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/policies.h"
 #include "control/sessions.h"
 
 enum {
@@ -62,12 +63,58 @@ static int own_session(struct db *db, struct call *c, struct err *err)
 	return n == 0 ? err_set(err, ENOENT, "no such session of this key") : n < 0 ? (int)n : 0;
 }
 
+/*
+ * The agent's profile and the rules are no rows of commands: whoever polls names the version it has, and is
+ * told when there is another. So nothing is missed and nothing piles up, whoever was away for however long.
+ */
+static int put_orders(struct db *db, struct call *c, const char *known, struct err *err)
+{
+	char id[AGENT_ID_SIZE], version[128];
+	struct agent a;
+	struct json_object *policy = NULL;
+	int64_t rules = rule_version(db, err);
+	int r = rules < 0 ? (int)rules : session_agent(db, c->id[0], id, err);
+	if (r < 0)
+		return r;
+	r = agent_find(db, id, &a, err);
+	if (r == -ENOENT) { /* forgotten: the rules are left */
+		a = (struct agent){ .mode = "alert", .rate = -1, .max_risk = -1 };
+		r = 0;
+	}
+	if (r < 0)
+		return r;
+	snprintf(version, sizeof(version), "%s.%" PRId64 ".%" PRId64, a.id, a.version, rules);
+	bool news = strcmp(version, known) != 0;
+	if (news)
+		r = evaluate_policy(db, &a, &policy, err);
+	if (news && r == 0) {
+		struct json_object *o = json_object_new_object(), *body = json_object_new_object();
+		json_put(body, "version", json_object_new_string(version));
+		json_put(body, "paused", json_object_new_boolean(a.paused));
+		json_put(body, "terminated", json_object_new_boolean(a.terminated));
+		json_put(body, "policy", json_object_get(policy));
+		json_put(o, "id", json_object_new_int64(0)); /* nobody waits for its outcome */
+		json_put(o, "kind", json_object_new_string("orders"));
+		json_put(o, "body", body);
+		c->reply = json_object_new_array();
+		json_object_array_add(c->reply, o);
+	}
+	json_object_put(policy);
+	agent_free(&a);
+	return r;
+}
+
+/* How many commands wait; where there is none, what else there is to be told is the answer. */
 static int64_t count_commands(struct db *db, void *arg, struct err *err)
 {
 	struct call *c = arg;
+	const char *known = c->query(c, "orders");
 	int r = own_session(db, c, err);
 	int64_t n = r < 0 ? r : command_waiting(db, c->id[0], err);
+	json_object_put(c->reply);
 	c->reply = n > 0 ? json_object_new_array() : NULL;
+	if (n == 0 && known)
+		n = put_orders(db, c, known, err);
 	return n;
 }
 
@@ -89,7 +136,8 @@ int api_sessions_commands(struct call *c, struct err *err)
 	if (r < 0)
 		return r;
 	if (c->reply)
-		return call_write(c, take_commands, c, err);
+		return json_object_array_length(c->reply) ? 0
+							  : call_write(c, take_commands, c, err);
 	if (!wait_until(c, c->first_us + wait * 1000000))
 		c->reply = json_object_new_array();
 	return 0;

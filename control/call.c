@@ -1,5 +1,6 @@
 #include "control/call.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -102,7 +103,32 @@ int call_write(struct call *c, store_fn *fn, void *arg, struct err *err)
 
 /* ---- the way of a request ---------------------------------------------------------------- */
 
-/* Whether @path is of @pattern's shape; what stands for {…} goes to @ids. */
+/* One segment with its escapes undone: a "%2F" is a slash in a name, no separator. False: no text. */
+static bool unescape(const char *segment, size_t len, char ret[static CALL_ID_SIZE])
+{
+	size_t used = 0;
+	for (size_t i = 0; i < len && used < CALL_ID_SIZE; i++) {
+		char hex[3] = { 0 };
+		char *end = hex;
+		if (segment[i] != '%') {
+			ret[used++] = segment[i];
+			continue;
+		}
+		if (i + 2 < len && isxdigit((unsigned char)segment[i + 1])) {
+			memcpy(hex, segment + i + 1, 2);
+			ret[used++] = (char)strtoul(hex, &end, 16);
+			i += 2;
+		}
+		if (end != hex + 2 || !ret[used - 1])
+			return false;
+	}
+	if (used == 0 || used == CALL_ID_SIZE)
+		return false;
+	ret[used] = '\0';
+	return true;
+}
+
+/* Whether @path, as it was sent, is of @pattern's shape; what stands for {…} goes to @ids. */
 static bool matches(const char *pattern, const char *path, char ids[CALL_IDS][CALL_ID_SIZE])
 {
 	unsigned count = 0;
@@ -113,10 +139,8 @@ static bool matches(const char *pattern, const char *path, char ids[CALL_IDS][CA
 			continue;
 		}
 		size_t len = strcspn(path, "/");
-		if (len == 0 || len >= CALL_ID_SIZE || count == CALL_IDS)
+		if (count == CALL_IDS || !unescape(path, len, ids[count++]))
 			return false;
-		memcpy(ids[count], path, len);
-		ids[count++][len] = '\0';
 		path += len;
 		pattern += strcspn(pattern, "}") + 1;
 	}

@@ -91,7 +91,7 @@ struct route {
 
 extern const struct route routes[]; /* ended by a NULL method */
 
-/* Finds, checks, runs: fills the answer whatever happens. @body: text of the body, not terminated. */
+/* Finds, checks, runs: fills the answer whatever happens. @path: as it was sent, escapes and all. @body: text of the body, not terminated. */
 void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
 		   const char *body, size_t len);
 /*
@@ -145,6 +145,7 @@ int api_agents_patch(struct call *c, struct err *err);
 int api_agents_profile(struct call *c, struct err *err);
 int api_agents_delete(struct call *c, struct err *err);
 int api_policies_create(struct call *c, struct err *err);
+int api_policies_trial(struct call *c, struct err *err);
 int api_policies_list(struct call *c, struct err *err);
 int api_policies_patch(struct call *c, struct err *err);
 int api_policies_delete(struct call *c, struct err *err);

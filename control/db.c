@@ -1,6 +1,8 @@
 #include "control/db.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/db_private.h"
@@ -86,8 +88,11 @@ int db_places(const char *url, struct confine_place *places, unsigned size, stru
 
 void db_close(struct db *db)
 {
-	if (db)
-		db->backend->close(db);
+	if (!db)
+		return;
+	for (unsigned i = 0; i < db->insert_count; i++)
+		free(db->inserts[i].text);
+	db->backend->close(db);
 }
 
 enum db_kind db_kind(const struct db *db)
@@ -99,6 +104,54 @@ int64_t db_query(struct db *db, const char *sql, const struct db_value *args, un
 		 int (*visit)(const struct db_row *row, void *arg), void *arg, struct err *err)
 {
 	return db->backend->query(db, sql, args, count, visit, arg, err);
+}
+
+/* "… VALUES ($1,$2),($3,$4) …", made once a connection. */
+static const char *insert_text(struct db *db, const struct db_insert *insert, unsigned rows)
+{
+	for (unsigned i = 0; i < db->insert_count; i++)
+		if (db->inserts[i].into == insert->into && db->inserts[i].rows == rows)
+			return db->inserts[i].text;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = db->insert_count < DB_INSERTS ? open_memstream(&text, &len) : NULL;
+	if (!f)
+		return NULL;
+	fprintf(f, "%s VALUES ", insert->into);
+	for (unsigned i = 0; i < rows * insert->columns; i++)
+		fprintf(f, "%s$%u%s",
+			i % insert->columns ? ","
+			: i                 ? ",("
+					    : "(",
+			i + 1, (i + 1) % insert->columns ? "" : ")");
+	fprintf(f, " %s", insert->rest);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	db->inserts[db->insert_count].into = insert->into;
+	db->inserts[db->insert_count].rows = rows;
+	db->inserts[db->insert_count++].text = text;
+	return text;
+}
+
+int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db_value *args,
+		  unsigned rows, struct err *err)
+{
+	int64_t total = 0;
+	for (unsigned done = 0, n; done < rows; done += n) {
+		n = rows - done >= DB_ROWS && DB_ROWS * insert->columns <= DB_ARGS_MAX ? DB_ROWS
+										       : 1;
+		const char *sql = insert_text(db, insert, n);
+		int64_t r = sql ? db->backend->query(db, sql, args + done * insert->columns,
+						     n * insert->columns, insert->visit,
+						     insert->arg, err)
+				: err_set(err, ENOMEM, "database: out of memory");
+		if (r < 0)
+			return r;
+		total += r;
+	}
+	return total;
 }
 
 int db_script(struct db *db, const char *sql, struct err *err)

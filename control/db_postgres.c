@@ -13,7 +13,6 @@
 
 enum {
 	STATEMENTS = 128,
-	ARGS_MAX = 40,
 	NUMBER_SIZE = 40,
 };
 
@@ -99,10 +98,10 @@ static int64_t query(struct db *db, const char *sql, const struct db_value *args
 		     int (*visit)(const struct db_row *row, void *arg), void *arg, struct err *err)
 {
 	struct postgres *p = (struct postgres *)db;
-	char name[16], numbers[ARGS_MAX][NUMBER_SIZE];
-	const char *values[ARGS_MAX];
-	int lengths[ARGS_MAX], formats[ARGS_MAX];
-	if (count > ARGS_MAX)
+	char name[16], numbers[DB_ARGS_MAX][NUMBER_SIZE];
+	const char *values[DB_ARGS_MAX];
+	int lengths[DB_ARGS_MAX], formats[DB_ARGS_MAX];
+	if (count > DB_ARGS_MAX)
 		return err_set(err, EINVAL, "database: too many arguments");
 	int r = connected(p, err);
 	if (r == 0)

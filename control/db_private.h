@@ -17,9 +17,22 @@ struct db_backend {
 	const unsigned char *(*bytes)(const struct db_row *row, int column, size_t *ret_len);
 };
 
+enum {
+	DB_ROWS = 16, /* of an INSERT in one statement */
+	DB_ARGS_MAX = 256,
+	DB_INSERTS = 8,
+};
+
 /* First member of each backend's own. */
 struct db {
 	const struct db_backend *backend;
+	/* Texts of INSERTs, which stay where they are as long as the connection. */
+	struct {
+		const char *into;
+		unsigned rows;
+		char *text; /* owned */
+	} inserts[DB_INSERTS];
+	unsigned insert_count;
 };
 struct db_row {
 	const struct db_backend *backend;

@@ -229,31 +229,57 @@ int evaluate_check_profile(const struct agent *a, struct err *err)
 	return r;
 }
 
-int evaluate_check_rule(struct json_object *rule, struct err *err)
+int evaluate_rule(struct json_object *rule, struct policy **ret, struct err *err)
 {
-	struct policy *policy;
 	struct json_object *o = json_object_new_object(), *rules = json_object_new_array();
 	json_put(o, "name", json_object_new_string("rule"));
 	json_object_array_add(rules, rule_json(rule));
 	json_put(o, "rules", rules);
-	int r = parse(o, &policy, err);
+	int r = parse(o, ret, err);
 	json_object_put(o);
+	return r;
+}
+
+bool evaluate_rule_bites(const struct policy *rule, const struct inquiry *q, double risk)
+{
+	char argv[ARGV_SIZE];
+	struct action action;
+	struct policy_match match;
+	if (make_action(q, &action, argv) < 0 || action.type == ACTION_NONE)
+		return false;
+	policy_match(rule, &action, &match);
+	return match.rule_count &&
+	       (!match.rules[0]->has_max_risk || risk > (double)match.rules[0]->max_risk);
+}
+
+int evaluate_check_rule(struct json_object *rule, struct err *err)
+{
+	struct policy *policy;
+	int r = evaluate_rule(rule, &policy, err);
 	if (r == 0)
 		policy_free(policy);
 	return r;
 }
 
-static int load_policy(struct db *db, const struct agent *a, struct policy **ret, struct err *err)
+int evaluate_policy(struct db *db, const struct agent *a, struct json_object **ret, struct err *err)
 {
 	struct json_object *rows = json_object_new_array(), *rules = json_object_new_array();
-	struct json_object *o = profile_json(a);
 	int64_t n = rule_list(db, true, RULES_MAX, rows, err);
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		json_object_array_add(rules, rule_json(json_object_array_get_idx(rows, i)));
-	json_put(o, "rules", rules);
-	int r = n < 0 ? (int)n : parse(o, ret, err);
-	json_object_put(o);
+	*ret = profile_json(a);
+	json_put(*ret, "rules", rules);
 	json_object_put(rows);
+	return n < 0 ? (int)n : 0;
+}
+
+static int load_policy(struct db *db, const struct agent *a, struct policy **ret, struct err *err)
+{
+	struct json_object *o;
+	int r = evaluate_policy(db, a, &o, err);
+	if (r == 0)
+		r = parse(o, ret, err);
+	json_object_put(o);
 	return r;
 }
 
@@ -329,12 +355,9 @@ static struct seen *find(struct evaluator *e, const char *id)
 }
 
 /* What is known of the agent, brought up to date with the store. */
-static int refresh(struct evaluator *e, struct db *db, const struct agent *a, struct seen **ret,
-		   struct err *err)
+static int refresh(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+		   struct seen **ret, struct err *err)
 {
-	int64_t rules = rule_version(db, err);
-	if (rules < 0)
-		return (int)rules;
 	struct seen *s = find(e, a->id);
 	s->used = ++e->tick;
 	*ret = s;
@@ -434,8 +457,8 @@ static void put_breakdown(const struct score *score, char out[static BREAKDOWN_S
 	snprintf(out + len, BREAKDOWN_SIZE - len, "}");
 }
 
-int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const struct inquiry *q,
-	     bool note, struct evaluation *ret, struct err *err)
+int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+	     const struct inquiry *q, bool note, struct evaluation *ret, struct err *err)
 {
 	char argv[ARGV_SIZE];
 	struct action action;
@@ -445,7 +468,7 @@ int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const st
 	if (make_action(q, &action, argv) < 0)
 		return err_set(err, EINVAL, "unknown action type \"%.60s\"", q->type);
 	pthread_mutex_lock(&e->lock);
-	int r = refresh(e, db, a, &s, err);
+	int r = refresh(e, db, a, rules, &s, err);
 	if (r == 0) {
 		enum agent_state state = a->terminated ? AGENT_TERMINATED
 					 : a->paused   ? AGENT_PAUSED

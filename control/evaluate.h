@@ -37,13 +37,25 @@ struct evaluation {
 struct evaluator *evaluator_new(void);
 void evaluator_free(struct evaluator *e);
 
-/* @note: the action is being logged: from now on it is part of the history. */
-int evaluate(struct evaluator *e, struct db *db, const struct agent *a, const struct inquiry *q,
-	     bool note, struct evaluation *ret, struct err *err);
+/*
+ * @rules: rule_version() of this moment, which a batch asks once. @note: the action is being logged: from now on
+ * it is part of the history.
+ */
+int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,
+	     const struct inquiry *q, bool note, struct evaluation *ret, struct err *err);
+
+/* The agent's profile and all rules as the policy that is judged by, in the words of a policy file. @ret is the
+ * caller's, also when the store failed. */
+int evaluate_policy(struct db *db, const struct agent *a, struct json_object **ret,
+		    struct err *err);
 
 /* Whether a profile or a rule makes a policy at all: 0, or -EINVAL with what is wrong with it. */
 int evaluate_check_profile(const struct agent *a, struct err *err);
 int evaluate_check_rule(struct json_object *rule, struct err *err);
+
+/* A policy of that rule alone (policy_free), and whether it answers an action that scored @risk. */
+int evaluate_rule(struct json_object *rule, struct policy **ret, struct err *err);
+bool evaluate_rule_bites(const struct policy *rule, const struct inquiry *q, double risk);
 
 /* The word of the API for a type: its own eight and those of older clients. ACTION_NONE: no action of
  * a policy (session_start …). -EINVAL: unknown. */

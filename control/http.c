@@ -48,6 +48,8 @@ static const char login_cookie[] = "vsandbox_login";
 
 /* One request while its body comes in. */
 struct incoming {
+	char *path; /* as it was sent, without the query; owned */
+	bool begun;
 	char *body;
 	size_t len, size;
 	bool too_large;
@@ -125,8 +127,8 @@ static const char *bearer(struct MHD_Connection *connection)
 	return is ? text + sizeof(scheme) - 1 : NULL;
 }
 
-static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *url,
-			      const char *method, struct incoming *in)
+static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *method,
+			      struct incoming *in)
 {
 	bool again = in->first_us;
 	if (!again)
@@ -150,7 +152,7 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
 		c.status = 413;
 		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
 	} else {
-		call_dispatch(&c, method, url, key, in->body ? in->body : "", in->len);
+		call_dispatch(&c, method, in->path, key, in->body ? in->body : "", in->len);
 	}
 	in->memo = c.memo;
 	if (c.wait_us) {
@@ -236,16 +238,29 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 	}
 }
 
+/* The request's state begins here: of an unescaped path nobody could say which slashes separate. */
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+	(void)arg;
+	(void)connection;
+	struct incoming *in = calloc(1, sizeof(*in));
+	if (in)
+		in->path = strndup(uri, strcspn(uri, "?"));
+	return in;
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *len, void **state)
 {
+	(void)url;
 	(void)version;
 	struct incoming *in = *state;
-	if (!in) {
-		in = calloc(1, sizeof(*in));
-		*state = in;
-		return in ? MHD_YES : MHD_NO;
+	if (!in || !in->path)
+		return MHD_NO;
+	if (!in->begun) {
+		in->begun = true;
+		return MHD_YES;
 	}
 	if (*len) {
 		take_body(in, data, *len);
@@ -253,7 +268,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	visit_served(((struct http *)arg)->visits, visit_of(connection));
-	return answer(arg, connection, url, method, in);
+	return answer(arg, connection, method, in);
 }
 
 static void on_done(void *arg, struct MHD_Connection *connection, void **state,
@@ -264,6 +279,7 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	struct incoming *in = *state;
 	visit_waits(h->visits, visit_of(connection));
 	if (in) {
+		free(in->path);
 		free(in->body);
 		json_object_put(in->memo);
 	}
@@ -342,11 +358,12 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 		flags, h->port, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, plan->fd,
 		MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h,
-		MHD_OPTION_CONNECTION_LIMIT, plan->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		plan->per_address, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
-		MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2, MHD_OPTION_END);
+		MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		plan->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, plan->per_address,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2,
+		MHD_OPTION_END);
 	if (!h->daemon) {
 		int errnum = errno ? errno : EIO;
 		visits_free(h->visits);

@@ -61,6 +61,18 @@ struct json_object *json_stored(const char *text)
 	return text && *text ? json_tokener_parse(text) : NULL;
 }
 
+struct json_object *json_verbatim(const char *text)
+{
+	char *copy = text && *text ? strdup(text) : NULL;
+	struct json_object *o = copy ? json_object_new_object() : NULL;
+	if (o)
+		json_object_set_serializer(o, json_object_userdata_to_json_string, copy,
+					   json_object_free_userdata);
+	else
+		free(copy);
+	return o;
+}
+
 struct json_object *json_text(const char *text)
 {
 	return text ? json_object_new_string(text) : NULL;

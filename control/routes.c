@@ -206,6 +206,8 @@ const struct route routes[] = {
 	  .summary = "Forgets an agent" },
 	{ "POST", "/api/policies", ROLE_ADMIN, api_policies_create, policy_create_fields,
 	  .summary = "Makes a rule for all agents" },
+	{ "POST", "/api/policies/test", READERS, api_policies_trial, policy_create_fields,
+	  .summary = "What a rule would have done to the last 1000 actions; makes none" },
 	{ "GET", "/api/policies", READERS, api_policies_list,
 	  .summary = "Rules, highest priority first" },
 	{ "PATCH", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_patch, policy_patch_fields,
@@ -238,7 +240,9 @@ const struct route routes[] = {
 	  control_fields,
 	  .summary = "pause, resume, kill, commit or discard; answers what came of it" },
 	{ "GET", "/api/sessions/{session_id}/commands", POSTERS, api_sessions_commands,
-	  .summary = "For gateways: what people want, waiting up to ?wait= seconds" },
+	  .summary = "For gateways: what people want, waiting up to ?wait= seconds; with "
+		     "?orders=VERSION also "
+		     "profile and rules, when they are others than those" },
 	{ "POST", "/api/sessions/{session_id}/commands/{command_id}", POSTERS, api_sessions_done,
 	  done_fields, .summary = "For gateways: what came of a command" },
 	{ "POST", "/api/sessions/{session_id}/approvals", POSTERS, api_approvals_report,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "control/ids.h"
@@ -78,6 +79,20 @@ int64_t session_owned(struct db *db, const char *id, const char *key, struct err
 		      db_t(key));
 }
 
+static int take_agent(const struct db_row *row, void *arg)
+{
+	snprintf(arg, AGENT_ID_SIZE, "%s", db_text(row, 0));
+	return 0;
+}
+
+int session_agent(struct db *db, const char *id, char ret[static AGENT_ID_SIZE], struct err *err)
+{
+	*ret = '\0';
+	int64_t n = db_each(db, err, take_agent, ret, "SELECT agent FROM sessions WHERE id = $1",
+			    db_t(id));
+	return n < 0 ? (int)n : 0;
+}
+
 int64_t session_report(struct db *db, const char *agent, const char *key, struct json_object *body,
 		       struct err *err)
 {
@@ -149,7 +164,7 @@ int64_t session_running(struct db *db, const char *agent, struct json_object *li
 {
 	return db_each(db, err, append_id, list,
 		       "SELECT id FROM sessions WHERE agent = $1 AND ended_at IS NULL"
-		       " ORDER BY started_at DESC LIMIT 1000",
+		       " AND id NOT LIKE 'sdk-%' ORDER BY started_at DESC LIMIT 1000",
 		       db_t(agent));
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "control/agents.h"
 #include "control/db.h"
 
 struct json_object;
@@ -19,10 +20,13 @@ int64_t session_report(struct db *db, const char *agent, const char *key, struct
 		       struct err *err);
 /* 1 when session @id is of that key. */
 int64_t session_owned(struct db *db, const char *id, const char *key, struct err *err);
+/* The agent's UUID, "" for a session nobody knows. Its row may be gone meanwhile. */
+int session_agent(struct db *db, const char *id, char ret[static AGENT_ID_SIZE], struct err *err);
 /* Newest first; @agent UUID or NULL; @id one session or NULL. */
 int64_t session_rows(struct db *db, const char *id, const char *agent, int64_t before,
 		     int64_t limit, struct json_object *list, struct err *err);
-/* Ids of the sessions of @agent (UUID) that run, newest first, as a JSON array of strings. */
+/* Ids of the sandboxes of @agent (UUID) that run, newest first, as a JSON array of strings. Not the sessions of
+ * an SDK ("sdk-…"): nobody there could reverse or stop anything. */
 int64_t session_running(struct db *db, const char *agent, struct json_object *list,
 			struct err *err);
 

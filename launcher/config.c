@@ -20,10 +20,10 @@ enum kind {
 	KIND_POLICY,
 	KIND_WORD,
 	KIND_PROGRAM,
+	KIND_SWITCH,
 	KIND_COUNT,
 	KIND_SIZE,
 	KIND_AGE,
-	KIND_SWITCH,
 	KIND_BLOCK,
 	KIND_IGNORED
 };
@@ -39,6 +39,7 @@ static const struct key {
 	{ "approve", "", KIND_WORD, offsetof(struct config, approve) },
 	{ "notify_command", "", KIND_PROGRAM, offsetof(struct config, notify_command) },
 	{ "mask_upload", "", KIND_SWITCH, offsetof(struct config, mask_upload) },
+	{ "server_always", "", KIND_SWITCH, offsetof(struct config, server_always) },
 	{ "budgets", "", KIND_BLOCK, 0 },
 	{ "sessions", "budgets", KIND_COUNT, offsetof(struct config, sessions) },
 	{ "bytes", "budgets", KIND_SIZE, offsetof(struct config, bytes) },
@@ -96,15 +97,6 @@ static int take_amount(const struct reading *r, const struct json_line *at, stru
 	return 0;
 }
 
-static int take_switch(const struct reading *r, const struct json_line *at, struct json_object *o,
-		       enum config_switch *ret)
-{
-	if (!json_object_is_type(o, json_type_boolean))
-		return fail(r, at, "expected true or false");
-	*ret = json_object_get_boolean(o) ? CONFIG_ON : CONFIG_OFF;
-	return 0;
-}
-
 static int take_block(const struct reading *r, const struct json_line *at, struct json_object *o,
 		      const char *block);
 
@@ -118,14 +110,17 @@ static int take(const struct reading *r, const struct json_line *at, struct json
 		return 0;
 	case KIND_BLOCK:
 		return take_block(r, at, o, key->name);
+	case KIND_SWITCH:
+		if (!json_object_is_type(o, json_type_boolean))
+			return fail(r, at, "expected true or false");
+		*(bool *)field = json_object_get_boolean(o);
+		return 0;
 	case KIND_WORD:
 		return take_text(r, at, o, CONFIG_WORD_SIZE, field);
 	case KIND_POLICY:
 	case KIND_PROGRAM:
 		rc = take_text(r, at, o, STATE_PATH_SIZE, field);
 		break;
-	case KIND_SWITCH:
-		return take_switch(r, at, o, field);
 	case KIND_COUNT:
 	case KIND_SIZE:
 	case KIND_AGE:
@@ -190,7 +185,7 @@ static int parse(const struct reading *r, char *text, size_t len)
 int config_load(struct config *ret, struct err *err)
 {
 	char path[STATE_PATH_SIZE + 16];
-	*ret = (struct config){ 0 };
+	*ret = (struct config){ .mask_upload = true, .server_always = true };
 	int rc = state_config_path(path, err);
 	if (rc < 0)
 		return rc;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -11,16 +12,15 @@
 
 enum { CONFIG_WORD_SIZE = 256 };
 
-enum config_switch { CONFIG_UNSAID, CONFIG_OFF, CONFIG_ON };
-
 struct config {
 	char policy[STATE_PATH_SIZE];         /* "default_policy": name or absolute path; "" none */
 	char approve[CONFIG_WORD_SIZE];       /* "approve": who answers held actions; "" not said */
 	char notify_command[STATE_PATH_SIZE]; /* absolute path of a program; "" none */
-	enum config_switch mask_upload;       /* "mask_upload": true, false */
+	bool mask_upload;   /* "mask_upload": secrets and personal data leave the host masked */
+	bool server_always; /* "server_always": people at the control plane may allow for good */
 	/* "budgets": what `prune` leaves; 0 no limit */
 	uint64_t sessions, bytes, age_seconds;
 };
 
-/* All empty when there is no file. -errno with a message that names file:line. */
+/* All empty, mask_upload and server_always true, when there is no file. -errno with a message that names file:line. */
 int config_load(struct config *ret, struct err *err);

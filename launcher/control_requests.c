@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "launcher/approvals.h"
+#include "launcher/config.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
 
@@ -51,6 +52,13 @@ static void request_detach(struct control *c, struct control_client *client,
 	control_ask(c, client, REQUEST_DETACH, "");
 }
 
+static void request_orders(struct control *c, struct control_client *client,
+			   struct json_object *request)
+{
+	(void)request;
+	control_ask(c, client, REQUEST_ORDERS, "");
+}
+
 static void request_list(struct control *c, struct control_client *client,
 			 struct json_object *request)
 {
@@ -81,7 +89,22 @@ static bool scope_of(const char *name, enum hold_scope *ret)
 	return !*name;
 }
 
-/* {"id":n,"allow":bool,"scope":"once"|"session"|"always","reason":text} */
+/* An answer for good that was given at the control plane is kept, unless this user's configuration forbids it. */
+static int may_keep(struct json_object *request, enum hold_scope scope, struct err *err)
+{
+	struct config config;
+	if (scope != SCOPE_ALWAYS ||
+	    !json_object_get_boolean(json_object_object_get(request, "server")))
+		return 0;
+	int r = config_load(&config, err);
+	if (r == 0 && !config.server_always)
+		r = err_set(err, EPERM,
+			    "this host keeps no answer for good that is given at the control plane "
+			    "(server_always in its config.json); answer once or for the session");
+	return r;
+}
+
+/* {"id":n,"allow":bool,"scope":"once"|"session"|"always","reason":text,"server":bool} */
 static void request_answer(struct control *c, struct control_client *client,
 			   struct json_object *request)
 {
@@ -97,10 +120,15 @@ static void request_answer(struct control *c, struct control_client *client,
 			       "\"scope\":\"once\", \"session\" or \"always\"}");
 		return;
 	}
+	int r = may_keep(request, scope, &err);
+	if (r < 0) {
+		control_answer(c, client, r, err.text);
+		return;
+	}
 	snprintf(by, sizeof(by), "by vsandbox approve%s%s", *reason ? ": " : "", reason);
 	control_begin(c, client);
-	int r = approvals_answer(c->host.approvals, (uint32_t)event_number(request, "id"),
-				 json_object_get_boolean(allow), scope, by, client->ticket, &err);
+	r = approvals_answer(c->host.approvals, (uint32_t)event_number(request, "id"),
+			     json_object_get_boolean(allow), scope, by, client->ticket, &err);
 	if (r < 0)
 		control_answer(c, client, r, err.text);
 }
@@ -113,6 +141,7 @@ static const struct {
 	{ "resume", request_resume },     { "kill", request_kill },
 	{ "rollback", request_rollback }, { "detach", request_detach },
 	{ "list", request_list },         { "answer", request_answer },
+	{ "orders", request_orders },
 };
 
 control_request_fn *control_request_find(const char *name)

@@ -22,7 +22,7 @@ static const char *masking(void)
 {
 	struct config c;
 	/* one that cannot be read says nothing against it */
-	return config_load(&c, NULL) == 0 && c.mask_upload == CONFIG_OFF ? "plain" : "masked";
+	return config_load(&c, NULL) == 0 && !c.mask_upload ? "plain" : "masked";
 }
 
 int uplink_start(const struct session *s, int server_fd, struct err *err)

@@ -203,6 +203,14 @@ int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value
 int policy_tighten(struct policy *p, struct policy *project, struct err *err);
 
 /*
+ * Makes @p, loaded neutral, fit to stand beside @base, which must outlive it, in a box that runs already: what
+ * @base counts as ambient is so for @p too, and is not measured against @p's list of allowed resources (else
+ * such a list would forbid every program its own libraries); where @p allows API calls or statements, a
+ * connection to a host that @base lists is how one begins. What @p blocks stays blocked.
+ */
+void policy_stand_beside(struct policy *p, const struct policy *base);
+
+/*
  * Every key a policy file may hold, for documentation and tests: @block is ""
  * for the file itself, else the key it stands under ("network", "rules", …);
  * "pattern" is a named group in a list. False when @index is past the last.

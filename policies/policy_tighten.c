@@ -109,3 +109,18 @@ int policy_tighten(struct policy *p, struct policy *project, struct err *err)
 		rc = index_build_all(&store->arena, p);
 	return rc ? err_sys(err, ENOMEM, "policy") : 0;
 }
+
+void policy_stand_beside(struct policy *p, const struct policy *base)
+{
+	const uint32_t connection = UINT32_C(1) << ACTION_NETWORK_REQUEST;
+	p->ambient = base->ambient;
+	if (p->allowed.present && !p->allowed_read.present) {
+		p->allowed_read = base->ambient;
+		p->allowed_read.present = true;
+	}
+	if (p->allowed_types_present && !(p->allowed_types & connection) &&
+	    base->net == NET_ALLOWLIST) {
+		p->net = base->net;
+		p->allow_hosts = base->allow_hosts;
+	}
+}

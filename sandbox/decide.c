@@ -69,7 +69,7 @@ int watch_decide(struct worker *w)
 
 	identify(w);
 	pthread_mutex_lock(&watch->log_lock);
-	judge(watch->policy, watch->state, watch->history, &w->action, d);
+	orders_judge(watch, &w->action, w->order, d);
 	if (d->verdict == VERDICT_PAUSE) {
 		pthread_mutex_unlock(&watch->log_lock); /* taken within hold's own */
 		int r = hold_call(w);
@@ -123,11 +123,12 @@ void watch_ask_undo(struct watch *watch)
 int watch_decide_also(struct worker *w, const struct action *also)
 {
 	struct action main = w->action;
+	char order[ORDERS_NAME];
 	struct decision d;
 	w->action = *also;
 	identify(w);
 	pthread_mutex_lock(&w->watch->log_lock);
-	judge(w->watch->policy, w->watch->state, w->watch->history, &w->action, &d);
+	orders_judge(w->watch, &w->action, order, &d);
 	pthread_mutex_unlock(&w->watch->log_lock);
 	if (d.verdict >= VERDICT_PAUSE) {
 		int r = watch_decide(w);
@@ -151,10 +152,11 @@ void watch_done(struct worker *w, int64_t result)
 
 bool watch_allows(struct worker *w)
 {
+	char order[ORDERS_NAME];
 	struct decision d;
 	identify(w);
 	pthread_mutex_lock(&w->watch->log_lock);
-	judge(w->watch->policy, w->watch->state, w->watch->history, &w->action, &d);
+	orders_judge(w->watch, &w->action, order, &d);
 	pthread_mutex_unlock(&w->watch->log_lock);
 	return d.verdict < VERDICT_PAUSE;
 }
@@ -162,12 +164,13 @@ bool watch_allows(struct worker *w)
 int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size)
 {
 	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING };
+	char order[ORDERS_NAME];
 	stamp(&e);
 	a->mono_ns = e.mono_ns;
 	a->wall_ns = e.wall_ns;
 	a->utc_offset_min = watch->utc_offset_min;
 	pthread_mutex_lock(&watch->log_lock);
-	judge(watch->policy, watch->state, watch->history, a, &e.decision);
+	orders_judge(watch, a, order, &e.decision);
 	bool denied = e.decision.verdict >= VERDICT_PAUSE;
 	if (denied && e.decision.deny_errno <= 0)
 		e.decision.deny_errno = EPERM;
@@ -199,6 +202,11 @@ unsigned watch_standing(struct watch *watch, const struct action *a, unsigned ou
 	pthread_mutex_lock(&watch->log_lock);
 	unsigned count =
 		standing_count(watch->policy, watch->state, watch->history, a, outstanding);
+	if (count && watch->orders.policy) {
+		unsigned other = standing_count(watch->orders.policy, watch->state, watch->history,
+						a, outstanding);
+		count = other < count ? other : count;
+	}
 	pthread_mutex_unlock(&watch->log_lock);
 	return count;
 }
@@ -206,6 +214,7 @@ unsigned watch_standing(struct watch *watch, const struct action *a, unsigned ou
 void watch_repeated(struct watch *watch, struct action *a, uint32_t count)
 {
 	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING, .repeats = count };
+	char order[ORDERS_NAME];
 	struct decision d;
 	stamp(&e);
 	a->mono_ns = e.mono_ns;
@@ -214,7 +223,7 @@ void watch_repeated(struct watch *watch, struct action *a, uint32_t count)
 	if (!reported(watch->policy, a))
 		return;
 	pthread_mutex_lock(&watch->log_lock);
-	judge(watch->policy, watch->state, watch->history, a, &d);
+	orders_judge(watch, a, order, &d);
 	/* The score is today's; the verdict is the one under which they passed. */
 	e.decision = (struct decision){ .verdict = VERDICT_ALLOW, .score = d.score };
 	e.action = *a;

@@ -33,6 +33,7 @@ struct listing {
 static void note(struct listing *l, struct action *a, const char *what)
 {
 	struct watch *watch = l->watch;
+	char order[ORDERS_NAME];
 	struct decision d;
 	a->pid = a->tid = l->pid;
 	a->program = l->program;
@@ -43,7 +44,9 @@ static void note(struct listing *l, struct action *a, const char *what)
 	a->mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	clock_gettime(CLOCK_REALTIME, &t);
 	a->wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	judge(watch->policy, watch->state, watch->history, a, &d);
+	pthread_mutex_lock(&watch->log_lock);
+	orders_judge(watch, a, order, &d);
+	pthread_mutex_unlock(&watch->log_lock);
 	bool denied = d.verdict >= VERDICT_PAUSE;
 	l->sum->denied += denied;
 	if (l->listed++ >= LISTED_MAX)

@@ -23,6 +23,7 @@ enum monitor_request {
 	REQUEST_DETACH,   /* attached: decide nothing any more; for good */
 	REQUEST_ANSWER,   /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
 	REQUEST_PROMPT,   /* {"on":bool}: stopped while a person is asked on the terminal */
+	REQUEST_ORDERS,   /* the session's orders.json has changed -> {"unenforced":[text]} */
 	REQUEST_COUNT,
 };
 

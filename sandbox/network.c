@@ -104,19 +104,29 @@ static bool looks_into(const struct policy *p, uint32_t set)
 	return wanted;
 }
 
-/* What is to be looked into follows from what the policy says of statements and requests. */
-uint32_t network_inspection(const struct watch *watch)
+/* What is to be looked into follows from what a policy says of statements and requests. */
+static uint32_t inspection(const struct policy *p)
 {
 	const uint32_t database =
 		UINT32_C(1) << ACTION_DATABASE_QUERY | UINT32_C(1) << ACTION_DATABASE_WRITE;
 	uint32_t inspect = BROKER_INSPECT_NONE;
-	for (const struct policy *p = watch->policy; p; p = p->also) {
+	for (; p; p = p->also) {
 		if (looks_into(p, database))
 			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
 		if (looks_into(p, UINT32_C(1) << ACTION_API_CALL) || names_url(p))
 			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_API;
 	}
 	return inspect;
+}
+
+uint32_t network_inspection(const struct watch *watch)
+{
+	return inspection(watch->policy);
+}
+
+bool network_shows(const struct network *n, const struct policy *p)
+{
+	return !(inspection(p) & ~inspection(n->watch->policy));
 }
 
 static void on_need_socket(struct network *n, const struct broker_packet *p)

@@ -51,6 +51,9 @@ void network_finish(struct network *n);
 /* Is there a resolver on port 53 of every address inside? */
 bool network_resolves(const struct network *n);
 
+/* Is all that @p speaks of (requests, statements) looked into on connections that begin now? */
+bool network_shows(const struct network *n, const struct policy *p);
+
 /* Names that led to @address, the last first; copied into @ret. */
 unsigned network_names(struct network *n, const struct net_address *address,
 		       char ret[NETWORK_NAMES_MAX][256]);

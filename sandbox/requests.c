@@ -127,11 +127,23 @@ static int request_prompt(struct watch *watch, const char *argument, struct buf 
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
+static int request_orders(struct watch *watch, const char *argument, struct buf *reply,
+			  struct err *err)
+{
+	(void)argument;
+	int r = orders_take(watch, err);
+	if (r < 0)
+		watch_notice(watch, "what the control plane asks for is not taken: %s", err->text);
+	else
+		orders_json(watch, reply);
+	return r;
+}
+
 static request_fn *const handlers[REQUEST_COUNT] = {
 	[REQUEST_STATUS] = request_status, [REQUEST_PAUSE] = request_pause,
 	[REQUEST_RESUME] = request_resume, [REQUEST_ROLLBACK] = request_rollback,
 	[REQUEST_DETACH] = request_detach, [REQUEST_ANSWER] = request_answer,
-	[REQUEST_PROMPT] = request_prompt,
+	[REQUEST_PROMPT] = request_prompt, [REQUEST_ORDERS] = request_orders,
 };
 
 void requests_serve(struct watch *watch, const struct packet *m)

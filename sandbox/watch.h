@@ -25,6 +25,7 @@
 #include "sandbox/hold.h"
 #include "sandbox/listener.h"
 #include "sandbox/monitor.h"
+#include "sandbox/orders.h"
 #include "sandbox/place.h"
 #include "sandbox/tracee.h"
 #include "scoring/judge.h"
@@ -36,6 +37,7 @@ struct worker;
 struct watch {
 	const struct monitor_plan *plan;
 	const struct policy *policy;
+	struct orders orders; /* under log_lock */
 	struct listeners listeners;
 	struct slate *slate; /* a container's; NULL none */
 	struct place_env env;
@@ -90,10 +92,11 @@ struct worker {
 	char argv[ACTION_ARGV_SIZE];
 	char text[ACTION_PATH_SIZE]; /* cwd of an exec, address of a connect */
 	struct action action;
-	struct event event;    /* with the decision */
-	unsigned char *record; /* begun in the log, not published; NULL none */
-	int umask;             /* this thread's, -1 unknown */
-	struct hold_pass pass; /* what a person has allowed this call */
+	struct event event;      /* with the decision */
+	char order[ORDERS_NAME]; /* its rule, when that is the control plane's */
+	unsigned char *record;   /* begun in the log, not published; NULL none */
+	int umask;               /* this thread's, -1 unknown */
+	struct hold_pass pass;   /* what a person has allowed this call */
 };
 
 /* What watch_decide says of a call that now waits for a person; worker_answer does nothing then. */

@@ -49,7 +49,7 @@ unsigned uplink_flush(const struct server *server, const char *state_path)
 		s->dirfd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (s->dirfd < 0 || s->state == SESSION_RUNNING || !has_left(s))
 			continue;
-		int r = answers ? uplink_follow(server, s, FLUSH_MS, &err) : 0;
+		int r = answers ? uplink_follow(server, s, UPLINK_NONE, FLUSH_MS, &err) : 0;
 		left += r != 1 && r != -EBUSY;
 		answers = answers && (r == 1 || r == -EBUSY);
 	}
@@ -65,7 +65,7 @@ static int run_session(const struct server *server, const char *state_path, cons
 	int r = state < 0 ? -errno : session_open(state, state_path, id, &s, &err);
 	if (r < 0)
 		return 1;
-	r = uplink_follow(server, &s, PATIENCE_MS, &err);
+	r = uplink_follow(server, &s, UPLINK_STAYS, PATIENCE_MS, &err);
 	session_close(&s);
 	if (r == 1)
 		uplink_flush(server, state_path);

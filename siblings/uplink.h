@@ -91,13 +91,34 @@ int spool_save(const struct spool *p, const struct session *s, bool delivered, s
 /* Carries a command out. The outcome {"ok", "result"}, the caller's. @session's state may have changed. */
 struct json_object *command_carry_out(struct session *s, struct json_object *command);
 
+/* ---- uplink_orders.c ---- */
+
+struct orders {
+	char version[128];           /* of the last that came; "" none */
+	struct json_object *waiting; /* owned; it came and is not carried out yet */
+	struct json_object *told;    /* owned; what became of the last one, for the server */
+	bool paused;                 /* the agent was paused at the server */
+};
+
+/* @body: {"version", "paused", "terminated", "policy"}; takes the place of an earlier one. */
+void orders_receive(struct orders *o, struct json_object *body);
+/* Lays what waits on the session (sandbox/orders.h). True: o->told is news; what cannot be done yet is tried again
+ * with the next call. */
+bool orders_carry_out(struct orders *o, const struct session *s);
+void orders_finish(struct orders *o);
+
 /* ---- uplink_session.c ---- */
 
+enum uplink_flags {
+	UPLINK_NONE = 0,
+	UPLINK_STAYS = 1, /* for a quarter of an hour after the end, so that its changes can be
+			     committed or discarded from the server */
+};
 /*
  * Reports a session until it has ended and all is delivered; gives up @patience_ms after its end while the
  * server does not answer. 1 all delivered, 0 something is left, -EBUSY another process delivers it.
  */
-int uplink_follow(const struct server *server, struct session *s, unsigned patience_ms,
-		  struct err *err);
+int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
+		  unsigned patience_ms, struct err *err);
 /* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
 unsigned uplink_flush(const struct server *server, const char *state_path);

@@ -70,9 +70,9 @@ static void copy(struct json_object *to, const char *as, const struct json_objec
  */
 static struct json_object *action_of(const struct session *s, const struct json_object *event)
 {
-	static const char *const details[] = { "op",     "syscall", "program",   "pid",
-					       "result", "rule",    "reason",    "size",
-					       "scores", "alias",   "provenance" };
+	static const char *const details[] = { "op",     "syscall", "program",    "pid",
+					       "result", "rule",    "reason",     "size",
+					       "scores", "alias",   "provenance", "ancestry" };
 	struct json_object *o = json_object_new_object(), *payload = json_object_new_object();
 	char id[32];
 	snprintf(id, sizeof(id), "%" PRId64, event_number(event, "seq"));

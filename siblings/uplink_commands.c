@@ -55,10 +55,6 @@ static int do_answer(struct session *s, struct json_object *body, const char *ki
 {
 	const char *scope = event_text(body, "scope"), *reason = event_text(body, "reason");
 	char why[512];
-	if (!strcmp(scope, "always"))
-		return err_set(err, ENOSYS,
-			       "scope always is not built: it would change the policy's file; "
-			       "answer once or for the session");
 	snprintf(why, sizeof(why), "at the control plane%s%.400s", *reason ? ": " : "", reason);
 	struct json_object *o = json_object_new_object();
 	json_object_object_add(
@@ -68,6 +64,7 @@ static int do_answer(struct session *s, struct json_object *body, const char *ki
 		json_object_new_boolean(!strcmp(event_text(body, "decision"), "allow")));
 	json_object_object_add(o, "scope", json_object_new_string(*scope ? scope : "once"));
 	json_object_object_add(o, "reason", json_object_new_string(why));
+	json_object_object_add(o, "server", json_object_new_boolean(1));
 	return ask(s, kind, o, CONTROL_MS, ret, err);
 }
 

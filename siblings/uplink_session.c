@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ enum {
 	BACKOFF_MIN_MS = 500,
 	BACKOFF_MAX_MS = 60000,
 	CONTROL_MS = 2000,
+	SETTLE_MS =
+		15 * 60000, /* how long a session with changes can be committed from the server */
 	QUESTIONS = 64,
 };
 
@@ -54,12 +57,14 @@ struct uplink {
 	char host[256];
 	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
 	struct question questions[QUESTIONS];
-	unsigned asked;     /* index of the question under way */
-	int64_t profile_at; /* version of the profile last logged, as a hash of its text */
-	int watch_fd;       /* owned; inotify of the session's directory */
+	unsigned asked; /* index of the question under way */
+	struct orders orders;
+	int watch_fd; /* owned; inotify of the session's directory */
 	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
 	unsigned backoff_ms, poll_backoff_ms;
 	bool frozen;
+	bool stays; /* after the end, for what people at the server make of the changes */
+	bool changed, settled; /* the end left some; they were committed or discarded */
 };
 
 static int64_t now_ms(void)
@@ -138,7 +143,24 @@ static const char *state_of(const struct uplink *u)
 	return "crashed";
 }
 
-static struct json_object *session_body(const struct uplink *u)
+/* The changes that an ended session has left, as the verb lists them, go to the report. */
+static void add_changes(struct uplink *u, struct json_object *o)
+{
+	struct json_object *diff = json_object_new_object(), *outcome, *changes;
+	json_object_object_add(diff, "kind", json_object_new_string("diff"));
+	json_object_object_add(diff, "body", json_object_new_object());
+	struct session copy = *u->session;
+	outcome = command_carry_out(&copy, diff);
+	changes = json_object_object_get(json_object_object_get(outcome, "result"), "changes");
+	u->changed = json_object_is_type(changes, json_type_array) &&
+		     json_object_array_length(changes) > 0;
+	if (changes)
+		json_object_object_add(o, "changes", json_object_get(changes));
+	json_object_put(outcome);
+	json_object_put(diff);
+}
+
+static struct json_object *session_body(struct uplink *u)
 {
 	const struct session *s = u->session;
 	struct json_object *o = json_object_new_object(), *info = json_object_new_object();
@@ -153,6 +175,8 @@ static struct json_object *session_body(const struct uplink *u)
 	add_copy(info, "cwd", s->start, "cwd");
 	add_copy(info, "net", s->start, "net");
 	add_copy(info, "degraded", s->start, "degraded");
+	if (u->orders.told)
+		json_object_object_add(info, "orders", json_object_get(u->orders.told));
 	if (s->end) {
 		add_time(o, "ended_at", event_number(s->end, "ended_ns"));
 		add_copy(o, "exit_code", s->end, "exit_code");
@@ -168,17 +192,14 @@ static struct json_object *session_body(const struct uplink *u)
 		add_time(o, "ended_at", (int64_t)t.tv_sec * 1000000000 + t.tv_nsec);
 	}
 	json_object_object_add(o, "info", info);
-	if (s->state != SESSION_RUNNING) {
-		struct json_object *diff = json_object_new_object(), *outcome;
-		json_object_object_add(diff, "kind", json_object_new_string("diff"));
-		json_object_object_add(diff, "body", json_object_new_object());
-		struct session copy = *s;
-		outcome = command_carry_out(&copy, diff);
-		if (json_object_get_boolean(json_object_object_get(outcome, "ok")))
-			add_copy(o, "changes", json_object_object_get(outcome, "result"),
-				 "changes");
-		json_object_put(outcome);
-		json_object_put(diff);
+	if (s->state != SESSION_RUNNING)
+		add_changes(u, o);
+	if (u->stays && u->changed && !u->settled && u->ended_at) {
+		struct timespec t;
+		clock_gettime(CLOCK_REALTIME, &t);
+		add_time(info, "settle_until",
+			 ((int64_t)t.tv_sec * 1000 + SETTLE_MS - (now_ms() - u->ended_at)) *
+				 1000000);
 	}
 	return o;
 }
@@ -314,30 +335,6 @@ static bool tell_next(struct uplink *u, int64_t now)
 	return true;
 }
 
-/* The profile that people gave the agent at the server; a running monitor does not take it up yet. */
-static void look_at_profile(struct uplink *u)
-{
-	static const char *const members[] = { "allowed_action_types", "allowed_resources",
-					       "blocked_resources", "max_actions_per_minute",
-					       "max_risk_score" };
-	struct json_object *o = json_tokener_parse(u->post.reply ? u->post.reply : "");
-	struct json_object *profile = json_object_new_object();
-	int64_t hash = 1469598103;
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		add_copy(profile, members[i], o, members[i]);
-	const char *text = json_object_to_json_string_ext(profile, JSON_C_TO_STRING_PLAIN);
-	for (const char *p = text; *p; p++)
-		hash = (hash * 31 + *p) & INT64_C(0xffffffffffff);
-	if (hash != u->profile_at && json_object_object_length(profile))
-		note(u,
-		     "the server's profile of this agent is not applied to a running session: "
-		     "%.300s",
-		     text);
-	u->profile_at = hash;
-	json_object_put(profile);
-	json_object_put(o);
-}
-
 static void on_told(struct uplink *u, int64_t now)
 {
 	struct err err;
@@ -350,7 +347,6 @@ static void on_told(struct uplink *u, int64_t now)
 				  : NULL; /* it changed meanwhile */
 		json_object_put(o);
 		u->alive_at = now + ALIVE_MS;
-		look_at_profile(u);
 		break;
 	}
 	case TELL_OUTCOME:
@@ -412,6 +408,11 @@ static void on_post(struct uplink *u, int64_t now)
 
 /* ---- being told ------------------------------------------------------------------------------------------------- */
 
+static bool settles(const char *kind)
+{
+	return !strcmp(kind, "commit") || !strcmp(kind, "discard");
+}
+
 static void on_commands(struct uplink *u)
 {
 	struct json_object *list = json_tokener_parse(u->poll.reply ? u->poll.reply : "");
@@ -419,20 +420,40 @@ static void on_commands(struct uplink *u)
 		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *command = json_object_array_get_idx(list, i);
-		struct json_object *o = json_object_new_object();
+		struct json_object *o;
 		note(u, "command %s", event_text(command, "kind"));
+		if (!strcmp(event_text(command, "kind"), "orders")) {
+			orders_receive(&u->orders, json_object_object_get(command, "body"));
+			continue;
+		}
+		o = json_object_new_object();
 		add_copy(o, "id", command, "id");
-		json_object_object_add(o, "outcome", command_carry_out(u->session, command));
+		struct json_object *outcome = command_carry_out(u->session, command);
+		json_object_object_add(o, "outcome", outcome);
 		json_object_array_add(u->outcomes, o);
+		if (settles(event_text(command, "kind")) &&
+		    json_object_get_boolean(json_object_object_get(outcome, "ok"))) {
+			u->settled = true;
+			u->alive_at = 0; /* what is left is told anew */
+		}
 	}
 	if (count)
 		u->tick_at = u->look_at = 0; /* its state may be another now */
 	json_object_put(list);
 }
 
+/* All is delivered; the changes wait for somebody to decide, here or at the server, which is still there. */
+static bool lingers(const struct uplink *u, int64_t now)
+{
+	struct stat st;
+	return u->stays && u->changed && !u->settled && !u->poll_backoff_ms &&
+	       u->session->state == SESSION_ENDED && now - u->ended_at < SETTLE_MS &&
+	       fstat(u->session->dirfd, &st) == 0 && st.st_nlink > 0;
+}
+
 static void listen_next(struct uplink *u, int64_t now)
 {
-	char path[128];
+	char path[320];
 	struct err err;
 	if (exchange_ended(&u->poll)) {
 		int r = exchange_result(&u->poll, &err);
@@ -443,10 +464,10 @@ static void listen_next(struct uplink *u, int64_t now)
 		u->poll_backoff_ms = r == 0 ? 0 : grow(u->poll_backoff_ms);
 		u->poll_at = r == 0 ? 0 : now + jitter(u->poll_backoff_ms);
 	}
-	if (u->poll.busy || !u->told || u->ended_at || now < u->poll_at)
+	if (u->poll.busy || !u->told || (u->ended_at && !lingers(u, now)) || now < u->poll_at)
 		return;
-	snprintf(path, sizeof(path), "/api/sessions/%s/commands?wait=%d", u->session->id,
-		 POLL_SECONDS);
+	snprintf(path, sizeof(path), "/api/sessions/%s/commands?wait=%d&orders=%s", u->session->id,
+		 POLL_SECONDS, u->orders.version);
 	if (exchange_begin(&u->http, &u->poll, path, NULL, POLL_SECONDS + 10) < 0)
 		u->poll_at = now + BACKOFF_MAX_MS;
 }
@@ -514,15 +535,18 @@ static void finish(struct uplink *u)
 	spool_close(&u->spool);
 	scope_close(&u->watch_fd);
 	json_object_put(u->outcomes);
+	orders_finish(&u->orders);
 	for (unsigned i = 0; i < QUESTIONS; i++)
 		json_object_put(u->questions[i].action);
 }
 
-int uplink_follow(const struct server *server, struct session *s, unsigned patience_ms,
-		  struct err *err)
+int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
+		  unsigned patience_ms, struct err *err)
 {
-	struct uplink u = { .session = s, .watch_fd = -1, .spool.file.fd = -1 };
-	bool waits = true;
+	struct uplink u = {
+		.session = s, .stays = flags & UPLINK_STAYS, .watch_fd = -1, .spool.file.fd = -1
+	};
+	bool waits = true, kept = false;
 	cleanup_fd int held = lock(s);
 	if (held < 0)
 		return held == -EBUSY ? -EBUSY : err_sys(err, -held, "cannot lock the spool");
@@ -537,9 +561,18 @@ int uplink_follow(const struct server *server, struct session *s, unsigned patie
 		if (exchange_ended(&u.post))
 			on_post(&u, now);
 		listen_next(&u, now);
+		if (orders_carry_out(&u.orders, s)) {
+			note(&u, "the server's profile: %s",
+			     json_object_to_json_string_ext(u.orders.told, JSON_C_TO_STRING_PLAIN));
+			u.alive_at = now; /* the server is told how that went */
+		}
 		waits = tell_next(&u, now);
-		if (u.ended_at && (!waits || now - u.ended_at > patience_ms))
+		if (u.ended_at && !waits && lingers(&u, now)) {
+			if (!kept)
+				kept = spool_save(&u.spool, s, true, err) == 0;
+		} else if (u.ended_at && (!waits || now - u.ended_at > patience_ms)) {
 			break;
+		}
 		int64_t next = u.tick_at;
 		if (!u.post.busy && u.retry_at > now && u.retry_at < next)
 			next = u.retry_at;

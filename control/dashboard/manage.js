@@ -93,17 +93,26 @@ export async function policies(root, ctx) {
 		const name = h("input", { required: true, maxlength: "255" }), effect = h("select", null, ["block", "pause", "allow"].map((w) => h("option", null, w)));
 		const type = h("select", null, h("option", { value: "" }, "any"), types.map((t) => h("option", null, t)));
 		const pattern = h("input", { placeholder: "*", spellcheck: "false" }), risk = h("input", { type: "number", min: "0", max: "1", step: "0.01" });
-		const priority = h("input", { type: "number", value: "0" });
+		const priority = h("input", { type: "number", value: "0" }), trial = h("div", { role: "status" });
+		const typed = () => ({ name: name.value || "test", effect: effect.value, action_type: type.value || null,
+			resource_pattern: pattern.value || null, max_risk_score: number(risk.value), priority: number(priority.value) ?? 0 });
+		const hits = ["Time", "Agent", "Type", "Resource", "Risk", "Decision"];
+		const test = () => ctx.attempt(async () => {
+			const t = await call("POST", "/api/policies/test", typed());
+			trial.replaceChildren(h("p", null, `Of the last ${t.tried} actions it matches ${t.matched}; ${t.changed} of them were decided otherwise.`),
+				table("Those it matches, newest first", hits, t.actions.map((a) => row(hits, [time(a.timestamp), link("agent", a.agent_id), a.action_type,
+					h("code", null, shown(a.resource)), score(a.risk_score), badge(a.decision)]))));
+		});
 		const form = h("form", { class: "card grid", "aria-label": "New policy", onsubmit: async (e) => {
 			e.preventDefault();
-			if (await ctx.attempt(() => call("POST", "/api/policies", { name: name.value, effect: effect.value, action_type: type.value || null,
-				resource_pattern: pattern.value || null, max_risk_score: number(risk.value), priority: number(priority.value) ?? 0 }))) {
+			if (await ctx.attempt(() => call("POST", "/api/policies", typed()))) {
 				form.reset();
+				trial.replaceChildren();
 				load();
 			}
 		} }, field("Name", name), field("Effect", effect), field("Action type", type), field("Resource", pattern), field("Above risk", risk), field("Priority", priority),
-		h("button", { type: "submit", class: "main" }, "Create policy"));
-		root.append(h("h2", null, "New policy"), form);
+		h("div", { class: "acts" }, h("button", { type: "submit", class: "main" }, "Create policy"), button("Test against recorded actions", test)));
+		root.append(h("h2", null, "New policy"), form, trial);
 	}
 	await load();
 	return { on(kind) { if (kind === "open") load(); } };

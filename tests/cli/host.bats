@@ -122,6 +122,7 @@ assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
 		'"budgets": 3|4: /budgets: expected an object' \
 		'"notify_command": "notify-send"|4: /notify_command: expected an absolute path' \
 		'"default_policy": "./x.json"|4: /default_policy: expected an absolute path' \
+		'"server_always": "no"|4: /server_always: expected true or false' \
 		'"approve": 1|4: /approve: expected a string'; do
 		printf '{\n\n\n\t%s\n}\n' "${bad%%|*}" >"$config"
 		run "$VSANDBOX" run -- touch started

@@ -210,6 +210,34 @@ same("another key may not speak for it",
 same("nor take its commands",
      call("GET", "/api/sessions/20260101-abcd/commands")[0], 404)
 same("an empty poll returns at once", call("GET", "/api/sessions/20260101-abcd/commands", key=gate)[1], [])
+orders = call("GET", "/api/sessions/20260101-abcd/commands?wait=20&orders=", key=gate)[1]
+ok("who names no version is told profile and rules at once",
+   [o["kind"] for o in orders] == ["orders"] and orders[0]["body"]["paused"] is False and
+   orders[0]["body"]["policy"]["mode"] == "alert", orders)
+known = orders[0]["body"]["version"]
+poll = "/api/sessions/20260101-abcd/commands?wait=20&orders="
+same("whoever has them is told nothing",
+     call("GET", poll.replace("20&", "0&") + known, key=gate)[1], [])
+told = []
+waiter = threading.Thread(target=lambda: told.extend(call("GET", poll + known, key=gate)[1]), daemon=True)
+waiter.start()
+call("PATCH", "/api/agents/boxed/profile", {"blocked_resources": ["*.env"]})
+waiter.join(10)
+ok("an edit of the profile ends the wait", len(told) == 1 and
+   told[0]["body"]["policy"]["blocked_resources"] == ["*.env"] and told[0]["body"]["version"] != known, told)
+known = told[0]["body"]["version"] if told else ""
+call("PATCH", "/api/agents/boxed", {"paused": True})
+ok("so does a pause of the agent", call("GET", poll + known, key=gate)[1][0]["body"]["paused"] is True)
+call("PATCH", "/api/agents/boxed", {"paused": False})
+call("PATCH", "/api/agents/boxed/profile", {"blocked_resources": None})
+
+# ---- names with slashes
+status, row, _ = call("PATCH", "/api/agents/team%2Fbot%20%C3%A9/profile", {"max_risk_score": 0.5})
+ok("an agent id may hold a slash", (status, row["agent_id"]) == (200, "team/bot \u00e9"), row)
+same("and is found by it", call("PATCH", "/api/agents/team%2fbot%20%c3%a9", {"paused": True})[0], 200)
+same("a slash that is none of the name's separates", call("PATCH", "/api/agents/team/bot", {"paused": True})[0], 404)
+for bad in ("a%", "a%2", "a%zz", "a%00b", "%"):
+    same(f"a broken escape {bad} is no path", call("PATCH", "/api/agents/" + bad, {"paused": True})[0], 404)
 done = []
 
 
@@ -245,6 +273,12 @@ ok("a rollback answers what was reversed", status == 200 and row["rolled_back"] 
    row["action_ids"] == [1, 2] and isinstance(row["rollback_id"], int) and row["message"], row)
 row = call("GET", "/api/rollback/history")[1][0]
 ok("and stands in the history", row["rolled_back"] == 2 and row["reason"] == "test", row)
+call("POST", "/api/sessions", dict(report, id="sdk-0123", started_at="2030-01-01T00:00:00+00:00"), gate)
+status, row, _ = with_gateway([(True, {"rolled_back": 1, "action_ids": [3], "message": "1 undone"})],
+                              "POST", "/api/rollback", {"agent_id": "boxed"})
+ok("a session of an SDK, though newer, is not asked to reverse anything", status == 200 and
+   row["rolled_back"] == 1, (status, row))
+call("POST", "/api/sessions", dict(report, id="sdk-0123", state="ended", ended_at="2030-01-01T00:01:00+00:00"), gate)
 same("without a running sandbox nothing is rolled back",
      call("POST", "/api/rollback", {"agent_id": "my-agent"})[0], 409)
 question = {"request_id": "7", "state": "pending", "request": {"action": "file_delete", "resource": "/w/x"}}
@@ -285,6 +319,14 @@ for what, raw, want in (
     ok(f"{what}: {want}", status == want and "detail" in row, (status, row))
 same("422 says where", call("POST", "/api/check", {"action_type": "file_read"})[1]["detail"][0]["loc"],
      ["body", "agent_id"])
+call("POST", "/api/actions", {"agent_id": "tried", "action_type": "file_delete", "resource": "/w/tried.db"})
+rules = call("GET", "/api/policies")[1]
+status, row, _ = call("POST", "/api/policies/test", {"name": "x", "effect": "block", "resource_pattern": "*tried.db"})
+ok("a rule is tried on recorded actions", status == 200 and (row["matched"], row["changed"]) == (1, 1) and
+   row["actions"][0]["agent_id"] == "tried" and row["tried"] > 100, row)
+same("above a risk that none had", call("POST", "/api/policies/test", {
+    "name": "x", "effect": "block", "resource_pattern": "*tried.db", "max_risk_score": 1})[1]["matched"], 0)
+same("and is not made", call("GET", "/api/policies")[1], rules)
 same("an effect that is none", call("POST", "/api/policies", {"name": "x", "effect": "explode"})[0], 422)
 same("a pattern that is none", call("POST", "/api/policies", {
     "name": "x", "effect": "block", "resource_pattern": "[a-"})[0], 422)

@@ -155,6 +155,11 @@ def walk():
     see("a session shows changed files, hosts and statements",
         lambda: all(w in text() for w in ("/w/<img", "api.example.org:443", "DELETE FROM t")))
 
+    call("POST", "/api/actions", {"agent_id": "worker", "session_id": "s-1", "action_type": "file_read", "resource": "/tmp/y", "payload": {
+        "program": "/usr/bin/" + HOSTILE, "pid": 9, "ancestry": ["/usr/bin/make", "/bin/sh"]}})
+    see("the process tree has the program below those that started it", lambda: browser.execute_script(
+        "return [...document.querySelectorAll('.tree > li > ul > li > ul > li > code')].map(e => e.textContent)") == ["/usr/bin/" + HOSTILE])
+
     # ---- a gateway of the test's own, which answers what people order
     orders, stop = [], threading.Event()
 
@@ -162,7 +167,10 @@ def walk():
         while not stop.is_set():
             for order in call("GET", "/api/sessions/s-1/commands?wait=1", key=gate)[1]:
                 orders.append(order)
-                result = {"diff": "-old\n+" + HOSTILE} if order["kind"] == "diff" else {"done": order["kind"]}
+                result = {"done": order["kind"]}
+                if order["kind"] == "diff":
+                    result = {"diff": "-old\n+" + HOSTILE} if order["body"].get("path") else {"changes": [
+                        {"path": "/w/listed-now", "kind": "added", "program": "/bin/" + HOSTILE, "pid": 7}]}
                 if order["kind"] == "rollback":
                     result = {"rolled_back": 1, "action_ids": [1], "message": "1 action undone"}
                 if order["kind"] == "pause":
@@ -181,6 +189,9 @@ def walk():
         press(lambda: browser.find_element(By.XPATH, "//button[.='Diff']"))
         time.sleep(1)  # the order is an event, and the view draws itself anew
         see("a difference is asked of the sandbox and shown as text", lambda: HOSTILE in find("pre.diff").text)
+        press(lambda: find('button[data-at="look"]'))
+        see("changes are listed while it runs, with who wrote them",
+            lambda: "/w/listed-now" in text() and "/bin/" + HOSTILE in text() and "pid 7" in text())
         press(lambda: find('button[data-at="rollback"]'))
         prompt = browser.switch_to.alert
         prompt.accept()
@@ -192,9 +203,11 @@ def walk():
         visit("approvals")
         for n, resource in (("q1", "/w/one"), ("q2", "/w/two"), ("q3", HOSTILE)):
             call("POST", "/api/sessions/s-1/approvals", {"request_id": n, "state": "pending", "request": {
-                "action": "file_delete", "resource": resource, "argv": ["rm", HOSTILE]}}, gate)
+                "type": "file_delete", "score": 0.5, "resource": resource, "argv": ["rm", HOSTILE]}}, gate)
         see("questions appear by themselves", lambda: len(browser.find_elements(By.CSS_SELECTOR, ".cards .card")) == 3)
         ok("with all that they ask for", '["rm","<img src=x' in find(".card dd").text, find(".card").text)
+        press(lambda: find('.card button[data-at^="diff"]'))
+        see("what was changed there so far is shown", lambda: "+" + HOSTILE in find(".card pre.diff").text)
         keys = find("body")
         keys.send_keys("j")
         see("j chooses the second", lambda: "/w/two" in find(".card[aria-current]").text)
@@ -211,6 +224,16 @@ def walk():
     finally:
         stop.set()
         thread.join(10)
+
+    # ---- commit, once it has ended
+    _, later = call("POST", "/api/sessions", dict(session, state="ended", ended_at="2026-01-01T01:00:00+00:00", exit_code=0, info={
+        "settle_until": "2099-01-01T00:00:00+00:00"}), gate)
+    visit("sessions")
+    visit("session/s-1")
+    see("an ended session can be committed or discarded, and nothing else",
+        lambda: [b.text for b in browser.find_elements(By.CSS_SELECTOR, ".acts button")] == ["Commit", "Discard"])
+    call("POST", "/api/sessions", dict(session, state="ended", info={"settle_until": "2026-01-01T01:15:00+00:00"}), gate)
+    see("only for as long as its host listens", lambda: not find(".acts button"))
 
     # ---- the profile editor
     ask = {"agent_id": "worker", "action_type": "file_read", "resource": "/srv/secret"}
@@ -240,6 +263,14 @@ def walk():
     see("the form is there", lambda: find('form[aria-label="New policy"] input'))
     form = browser.find_elements(By.CSS_SELECTOR, 'form[aria-label="New policy"] input')
     form[0].send_keys("no-prod")
+    form[1].send_keys("*listed*")
+    press(lambda: browser.find_element(By.XPATH, "//button[.='Test against recorded actions']"))
+    see("a policy is tried on what was recorded", lambda: "it matches 0; 0 of" in text())
+    form[1].clear()
+    form[1].send_keys("/tmp/seen*")
+    press(lambda: browser.find_element(By.XPATH, "//button[.='Test against recorded actions']"))
+    see("and says what it would have changed", lambda: "it matches 1; 1 of" in text() and call("GET", "/api/policies")[1] == [])
+    form[1].clear()
     form[1].send_keys("*prod*")
     press(lambda: find('form[aria-label="New policy"] button'))
     see("a policy is made", lambda: "no-prod" in find("main table").text)

@@ -111,12 +111,53 @@ static void test_the_box_takes_the_stricter_value(void **state)
 	policy_free(p);
 }
 
+static enum verdict judged(const struct policy *p, enum action_type type, enum action_op op,
+			   const char *resource)
+{
+	struct history *h = history_new();
+	struct decision d;
+	struct action a = { .type = type, .op = op, .resource = resource, .program = "" };
+	judge(p, AGENT_RUNNING, h, &a, &d);
+	history_free(h);
+	return d.verdict;
+}
+
+static void test_a_profile_beside_a_running_session(void **state)
+{
+	(void)state;
+	struct policy *base = parse("{\"filesystem\":{\"ambient\":[\"/usr/**\"]},\"network\":{"
+				    "\"allow_hosts\":[\"api.example\"]}}",
+				    false);
+	struct policy *p = parse("{\"allowed_resources\":[\"/tmp/*\"],\"blocked_resources\":"
+				 "[\"/usr/secret\"]}",
+				 true);
+	assert_int_equal(judged(p, ACTION_FILE_READ, OP_READ, "/usr/lib/libc.so"), VERDICT_BLOCK);
+	policy_stand_beside(p, base);
+	assert_int_equal(judged(p, ACTION_FILE_READ, OP_READ, "/usr/lib/libc.so"), VERDICT_ALLOW);
+	assert_int_equal(judged(p, ACTION_FILE_READ, OP_READ, "/usr/secret"), VERDICT_BLOCK);
+	assert_int_equal(judged(p, ACTION_FILE_WRITE, OP_WRITE, "/usr/lib/x"), VERDICT_BLOCK);
+	assert_int_equal(judged(p, ACTION_FILE_READ, OP_READ, "/etc/passwd"), VERDICT_BLOCK);
+	assert_int_equal(judged(p, ACTION_FILE_WRITE, OP_WRITE, "/tmp/x"), VERDICT_ALLOW);
+	policy_free(p);
+	/* an API call begins with a connection, to where the session's own policy lets it go */
+	p = parse("{\"allowed_action_types\":[\"api_call\"]}", true);
+	policy_stand_beside(p, base);
+	assert_int_equal(judged(p, ACTION_NETWORK_REQUEST, OP_CONNECT, "api.example:443"),
+			 VERDICT_ALLOW);
+	assert_int_equal(judged(p, ACTION_NETWORK_REQUEST, OP_CONNECT, "other.example:443"),
+			 VERDICT_BLOCK);
+	assert_int_equal(judged(p, ACTION_FILE_READ, OP_READ, "/usr/lib/libc.so"), VERDICT_BLOCK);
+	policy_free(p);
+	policy_free(base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_more_lenient),
 		cmocka_unit_test(test_what_is_not_said_narrows_nothing),
 		cmocka_unit_test(test_the_box_takes_the_stricter_value),
+		cmocka_unit_test(test_a_profile_beside_a_running_session),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,85 @@ claim "rollback: it is undone" lacks undone
 control kill
 within 10 ended
 
+# ---- after the end: what becomes of the changes ----
+background -p "$work/open.json" --name settled -- sh -c 'echo new >settled.txt'
+within 10 ended
+settling() { api GET "/api/sessions/$session" | grep -q settle_until; }
+claim "an ended session with changes waits for a decision" within 10 settling
+claim "though all is delivered" delivered
+control commit
+claim "commit at the server is answered" contains '^200'
+tap_is "and done on the host" "$(cat settled.txt 2>&1)" new
+gone() { ! settling; }
+claim "then nothing waits any more" within 10 gone
+background -p "$work/open.json" --name settled -- sh -c 'echo newer >settled.txt'
+within 10 ended
+within 10 settling
+control discard
+claim "discard at the server is answered" contains '^200'
+tap_is "and leaves the host as it was" "$(cat settled.txt)" new
+rm settled.txt
+
+# ---- profile and rules, while it runs ----
+cat >"$work/ambient.json" <<-'JSON'
+	{ "name": "ambient", "description": "blocks nothing", "max_actions_per_minute": 1000000, "risk_threshold": 1.0,
+	  "filesystem": { "ambient": ["/usr/**", "/lib*/**", "/bin/**", "/etc/ld.so.cache", "/etc/locale*"] } }
+JSON
+# shellcheck disable=SC2016 # the sandbox's shell expands
+background -p "$work/ambient.json" --name edited -- sh -c \
+	'while :; do (date +%s%N >x.txt) 2>/dev/null && echo wrote $(date +%s%N) || echo refused $(date +%s%N); sleep 0.05; done'
+within 10 state_is running
+last_is() { tail -n 1 "$work/out" | grep -q "^$1"; }
+claim "an action goes through" within 10 last_is wrote
+edit() {
+	api PATCH /api/agents/edited/profile "$1" >/dev/null
+	edited=$(date +%s%N)
+}
+edit '{"blocked_resources":["*.txt"]}'
+claim "profile: the next actions are blocked" within 10 last_is refused
+first=$(grep -m 1 ^refused "$work/out" | cut -d ' ' -f 2)
+tap_note "refused $(((${first:-0} - edited) / 1000000)) ms after the edit was answered"
+taken() { api GET "/api/sessions/$session" | grep -q '"enforced": true'; }
+claim "profile: the server is told that it is enforced" within 10 taken
+grep -q '"rule":"\*.txt","policy_file":"control plane"' "$XDG_STATE_HOME/vsandbox/sessions/$session/events.jsonl"
+tap_is "profile: the log names it" $? 0
+edit '{"blocked_resources":null}'
+claim "profile: taken back, they go through again" within 10 last_is wrote
+rule=$(api POST /api/policies '{"name":"no-x","resource_pattern":"*/x.txt","effect":"block"}' |
+	grep -o '"id": "[^"]*"' | cut -d '"' -f 4)
+claim "a rule for all agents blocks here too" within 10 last_is refused
+api PATCH "/api/policies/$rule?enabled=false" >/dev/null
+claim "switched off, it does not" within 10 last_is wrote
+edit '{"allowed_resources":["/nowhere/*"]}'
+claim "a list of allowed resources forbids the rest" within 10 last_is refused
+starts() { tail -n 3 "$work/out" | grep -q 'refused [0-9]'; }
+claim "but no program its own libraries" within 10 starts
+edit '{"allowed_resources":null}'
+within 10 last_is wrote
+api PATCH /api/agents/edited '{"paused":true}' >/dev/null
+claim "pausing the agent freezes its sandbox" within 10 state_is paused
+count=$(wc -l <"$work/out")
+sleep 0.5
+tap_is "really" "$(wc -l <"$work/out")" "$count"
+api PATCH /api/agents/edited '{"paused":false}' >/dev/null
+claim "and resuming lets it go on" within 10 state_is running
+api PATCH /api/agents/edited '{"terminated":true}' >/dev/null
+claim "terminating it ends the sandbox" within 10 ended
+cat >"$work/shut.json" <<-'JSON'
+	{ "name": "shut", "description": "blocks *.txt", "max_actions_per_minute": 1000000, "blocked_resources": ["*.txt"] }
+JSON
+# shellcheck disable=SC2016
+background -p "$work/shut.json" --name widened -- sh -c \
+	'while :; do (date >x.txt) 2>/dev/null && echo wrote || echo refused; sleep 0.05; done'
+within 10 state_is running
+api PATCH /api/agents/widened/profile '{"allowed_resources":["*"]}' >/dev/null
+api POST /api/policies '{"name":"lets","resource_pattern":"*","effect":"allow","priority":1000}' >/dev/null
+within 10 taken
+sleep 0.3
+claim "nothing at the server allows what the session's own policy blocks" lacks '^wrote'
+control kill
+within 10 ended
+
 # ---- approvals ----
 cat >"$work/ask.json" <<-'JSON'
 	{ "name": "ask", "description": "asks for *.ask", "max_actions_per_minute": 1000000, "risk_threshold": 1.0,
@@ -290,12 +369,30 @@ for a in json.loads(sys.stdin.read()[4:]):
 answer allow one.ask
 claim "an approval given at the server is answered by the sandbox" grep -q ^200 "$work/answer"
 claim "and lets the held action go on" within 10 contains '^went-on'
+within 10 waits two.ask
+mkdir -p "$XDG_CONFIG_HOME/vsandbox"
+echo '{ "server_always": false }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
+api POST "/api/approvals/$approval" '{"decision":"allow","scope":"always"}' >"$work/answer"
+claim "scope always: refused where this host's configuration forbids it" \
+	grep -q '^409.*server_always' "$work/answer"
 answer deny two.ask
 claim "a denial makes it fail" within 10 contains '^was-denied'
 within 10 waits three.ask
 "$VSANDBOX" approve allow 3 >/dev/null 2>&1
 within 10 ended
 claim "one answered at the host" contains '^over'
+rm "$XDG_CONFIG_HOME/vsandbox/config.json"
+first=$session
+background -p "$work/ask.json" --name asks --approve web -- sh -c 'echo 1 >four.ask && echo went-on'
+within 10 waits four.ask
+api POST "/api/approvals/$approval" '{"decision":"allow","scope":"always"}' >"$work/answer"
+claim "scope always: the action goes on" within 10 contains '^went-on'
+within 10 ended
+grep -q four.ask "$XDG_CONFIG_HOME"/vsandbox/approvals/*.json
+tap_is "scope always: it is kept on this host" $? 0
+"$VSANDBOX" run -p "$work/ask.json" --name asks --approve none -- sh -c 'echo 1 >four.ask && echo went-on' >"$work/out" 2>&1
+claim "scope always: the next run is not asked" contains '^went-on'
+session=$first
 settled() { api GET "/api/approvals?state=allowed" | grep -q three.ask; }
 claim "is settled at the server too" within 10 settled
 within 10 delivered
