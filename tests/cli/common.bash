@@ -61,7 +61,7 @@ start_sleeper() {
 }
 
 sleeping() {
-	[ "$(pgrep -xfc 'sleep 47\.11')" -ge 2 ]
+	[ "$(pgrep -xfc "sleep 47\.$$")" -ge 2 ]
 }
 
 none_sleeping() {
