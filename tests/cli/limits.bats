@@ -220,7 +220,7 @@ samples() {
 @test "monitors, mode pause: all is frozen until a person allows it; asked once an episode" {
 	in_mode pause '{"cpu": {"percent": 1, "seconds": 0.4}, "memory": false}'
 	start_monitored --approve web -- /usr/bin/python3 busy.py 0
-	within 15 asked 'sample CPU above'
+	within 30 asked 'sample CPU above'
 	run counts
 	[ "$status" -ne 0 ]
 	"$VSANDBOX" ps --json | grep -q '"live":{"paused":false,"frozen":true,"approvals":1}'
@@ -246,7 +246,7 @@ samples() {
 	local code
 	in_mode pause '{"cpu": false, "memory": {"bytes": "64M"}}'
 	start_monitored --approve web -- /usr/bin/python3 busy.py 0 100
-	within 15 asked 'sample memory above 64 MiB'
+	within 30 asked 'sample memory above 64 MiB'
 	"$VSANDBOX" approve deny 1
 	code=0
 	wait "$GATEWAY" || code=$?
@@ -274,7 +274,7 @@ samples() {
 		print("through")
 	PY
 	start_monitored --approve web -- /usr/bin/python3 episodes.py
-	within 15 asked 'sample memory'
+	within 30 asked 'sample memory'
 	"$VSANDBOX" approve allow 1 --scope session
 	wait "$GATEWAY" # a second question would wait for the sixty seconds, and end it
 	grep -q through out
@@ -284,13 +284,13 @@ samples() {
 @test "monitors, mode pause: a person's signal is acted on while the question stands, kill ends it" {
 	in_mode pause '{"cpu": {"percent": 1, "seconds": 0.4}, "memory": false}'
 	start_monitored --approve web -- /usr/bin/python3 busy.py 0
-	within 15 asked 'sample CPU'
+	within 30 asked 'sample CPU'
 	kill -TERM "$GATEWAY"
 	local code=0
 	wait "$GATEWAY" || code=$?
 	[ "$code" -eq 143 ]
 	start_monitored --approve web -- /usr/bin/python3 busy.py 0
-	within 15 asked 'sample CPU'
+	within 30 asked 'sample CPU'
 	"$VSANDBOX" kill "$(sessions | tail -n 1)"
 	run wait "$GATEWAY"
 	[ "$(state_of "$(sessions | tail -n 1)")" = ended ]
