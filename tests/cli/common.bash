@@ -54,18 +54,18 @@ within() {
 
 # Starts a run in the background that holds on until it is ended; sets GATEWAY and SESSION.
 start_sleeper() {
-	"$VSANDBOX" run -p "$POLICY" "$@" -- sh -c 'touch started; sleep 47.11 & sleep 47.11; true' 3>&- 2>"$BATS_TEST_TMPDIR/err" &
+	"$VSANDBOX" run -p "$POLICY" "$@" -- sh -c "touch started; sleep 47.$$ & sleep 47.$$; true" 3>&- 2>"$BATS_TEST_TMPDIR/err" &
 	GATEWAY=$!
 	within 5 sleeping
 	SESSION=$(sessions | tail -n 1)
 }
 
 sleeping() {
-	[ "$(pgrep -xfc 'sleep 47\.11')" -ge 2 ]
+	[ "$(pgrep -xfc "sleep 47\.$$")" -ge 2 ]
 }
 
 none_sleeping() {
-	! pgrep -xf 'sleep 47\.11' >/dev/null
+	! pgrep -xf "sleep 47\.$$" >/dev/null # a number of our own: other suites may sleep beside us
 }
 
 # tiny_root DIR: a system of busybox and what it is linked to.
