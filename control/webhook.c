@@ -204,12 +204,13 @@ static struct curl_slist *headers_of(const struct webhook *w, struct json_object
 	return more ? list : NULL;
 }
 
-/* HTTP's status; 0: there was no answer. */
-static long post(struct webhook *w, struct json_object *alert)
+/* HTTP's status; 0: there was no answer, and @err says why. */
+static long post(struct webhook *w, struct json_object *alert, struct err *err)
 {
 	long status = 0;
 	cleanup_free char *body = body_of(alert);
 	struct curl_slist *headers = body ? headers_of(w, alert, body) : NULL;
+	err_set(err, ENOMEM, "out of memory");
 	if (!headers)
 		return 0;
 	curl_easy_reset(w->easy);
@@ -225,8 +226,10 @@ static long post(struct webhook *w, struct json_object *alert)
 	curl_easy_setopt(w->easy, CURLOPT_XFERINFOFUNCTION, stops);
 	curl_easy_setopt(w->easy, CURLOPT_XFERINFODATA, w);
 	curl_easy_setopt(w->easy, CURLOPT_NOPROGRESS, 0L);
-	if (curl_easy_perform(w->easy) == CURLE_OK)
+	CURLcode code = curl_easy_perform(w->easy);
+	if (code == CURLE_OK)
 		curl_easy_getinfo(w->easy, CURLINFO_RESPONSE_CODE, &status);
+	err_set(err, EIO, "%s", curl_easy_strerror(code));
 	curl_slist_free_all(headers);
 	return status;
 }
@@ -258,6 +261,16 @@ static bool is_refusal(long status)
 	return status >= 400 && status < 500 && status != 408 && status != 429;
 }
 
+/* To people, once for each alert. The URL is often a secret itself. */
+static void tell(long status, const struct err *err)
+{
+	if (status)
+		fprintf(stderr, "vsandbox: serve: the webhook answers %ld, trying again\n", status);
+	else
+		fprintf(stderr, "vsandbox: serve: no answer of the webhook: %s; trying again\n",
+			err->text);
+}
+
 /* Until it is delivered, dropped, or time to stop. True: the next one's turn. */
 static bool deliver(struct webhook *w, struct turn *t, struct json_object *alert)
 {
@@ -267,13 +280,15 @@ static bool deliver(struct webhook *w, struct turn *t, struct json_object *alert
 	for (unsigned refusals = 0; outcome == METRIC_WEBHOOK_FAILED;) {
 		if (store_write(w->store, run_claim, t, &err) <= 0)
 			return false;
-		long status = post(w, alert);
+		long status = post(w, alert, &err);
 		refusals += is_refusal(status);
 		if (status >= 200 && status < 300)
 			outcome = METRIC_WEBHOOK_DELIVERED;
 		else if (refusals == REFUSALS || id < ids_at(ids_now_us() - DAY_S * 1000000LL))
 			outcome = METRIC_WEBHOOK_DROPPED;
 		metrics_add(w->metrics, outcome, 1);
+		if (outcome == METRIC_WEBHOOK_FAILED && wait_s == 1)
+			tell(status, &err);
 		if (outcome == METRIC_WEBHOOK_FAILED && !pause_ms(w, wait_s * 1000))
 			return false;
 		wait_s = wait_s * 2 < WAIT_MAX_S ? wait_s * 2 : WAIT_MAX_S;

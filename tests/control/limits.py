@@ -310,6 +310,8 @@ with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
 # ---- what was written for people
 server.stop()
 log = open(output).read()
+ok("why the webhook failed is told, without its address", "the webhook answers 500, trying again" in log and
+   "no answer of the webhook: Couldn't connect to server" in log and "/hook" not in log, log)
 same("the only secret in the log is the first key, once", (log.count(key), log.count("vtk_"), SECRET in log, pat in log),
      (1, 1, False, False))
 print(f"1..{number}")
