@@ -79,7 +79,9 @@ def monitor_killed(uid, n):
         for _ in range(200):
             time.sleep(0.02)
             state = box.show()
-            if "agent_process" in (state.get("start") or {}):
+            start = state.get("start") or {}
+            # not the session before, which has ended
+            if "agent_process" in start and os.path.exists(f"/proc/{start['monitor']['pid']}"):
                 break
         monitor = state["start"]["monitor"]["pid"]
         tracer = subprocess.Popen(trace(n, "-p", str(monitor)))
@@ -92,6 +94,9 @@ def monitor_killed(uid, n):
                 with open(f"/proc/{monitor}/status", encoding="ascii") as status:
                     if f"TracerPid:\t{tracer.pid}\n" in status.read():
                         break
+                if tracer.poll() not in (None, 0, -9, 137):
+                    box.child.kill()
+                    return monitor_killed(uid, n)
                 time.sleep(0.01)
             box.child.stdin.write("go\n")
             box.child.stdin.flush()
