@@ -279,7 +279,8 @@ escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
 rollback-property $(CHECK) $(4) tests/rollback/property.py
 rollback-crash $(CHECK) $(5) tests/rollback/crash.py
-rollback-cases $(CHECK) tests/rollback/cases.py
+$(if $(filter EVERY=1,$(5)),rollback-crash-tmpfs $(CHECK) $(5) tests/commit/on_tmpfs.sh 256m tests/rollback/crash.py
+)rollback-cases $(CHECK) tests/rollback/cases.py
 uplink $(CHECK) tests/uplink/run.sh
 control SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/run.sh
 control-faults SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/control/faults.sh $(6)
@@ -315,7 +316,7 @@ CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED
 check: ## install test packages, build, run every suite in its short form (< 30 min)
 	packaging/install-packages build test lint
 	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-built
-check-long: ## the same with the long workloads for both users and more fuzzing
+check-long: ## the long forms: every kill of commit and rollback, more workloads and random changes (hours)
 	packaging/install-packages build test lint
 	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-long-built
 .PHONY: check-oci

@@ -358,10 +358,9 @@ int commit_session_undo(const struct session *s, bool dry_run, bool yes, bool js
 	log_info("undid commit %u of session %s: %zu changes taken back", undone.number, s->id,
 		 undone.restored);
 	if (undone.drifted)
-		log_error(
-			"%zu paths were changed on the host since, and left as they are; what the "
-			"commit had replaced there is kept, by number, in %s/%s",
-			undone.drifted, s->path, undone.drift_dir);
+		log_error("left as found, changed on the host since: %zu; what the commit had "
+			  "replaced there is kept, by number, in %s/%s",
+			  undone.drifted, s->path, undone.drift_dir);
 	r = json ? out_finish() : 0;
 	return undone.drifted ? EXIT_CONFLICT : r;
 }

@@ -396,7 +396,7 @@ static int sniff(struct import *im, enum archive_kind *ret)
 		char path[PATH_MAX] = "";
 		const char *given = archive_entry_pathname(e);
 		struct err ignored;
-		if (given && unpack_clean_path(given, &limits, path, sizeof(path), &ignored) == 0 &&
+		if (given && unpack_name_clean(given, &limits, path, sizeof(path), &ignored) == 0 &&
 		    !*path)
 			continue;
 		/* what is wrong with a name is said when it is unpacked */

@@ -224,15 +224,15 @@ static int visit_entry(struct archive *a, struct archive_entry *e, char *path, c
 		.hard_link = archive_entry_hardlink(e) != NULL,
 	};
 	const char *given = archive_entry_pathname(e);
-	int rc = unpack_clean_path(given ? given : "", &limits, path, limits.path_len + 1, err);
+	int rc = unpack_name_clean(given ? given : "", &limits, path, limits.path_len + 1, err);
 	if (rc == 0)
-		rc = unpack_real_path(UNPACK_UPPER, path, &s.kind, err);
+		rc = unpack_name_real(UNPACK_UPPER, path, &s.kind, err);
 	if (rc == 0 && s.hard_link) {
 		enum unpack_name kind;
-		rc = unpack_clean_path(archive_entry_hardlink(e), &limits, target,
+		rc = unpack_name_clean(archive_entry_hardlink(e), &limits, target,
 				       limits.path_len + 1, err);
 		if (rc == 0)
-			rc = unpack_real_path(UNPACK_UPPER, target, &kind, err);
+			rc = unpack_name_real(UNPACK_UPPER, target, &kind, err);
 		s.target = target;
 	} else if (rc == 0 && S_ISREG(s.mode) && s.kind == UNPACK_NAME_PLAIN) {
 		rc = hash_data(a, s.size, s.digest, err);

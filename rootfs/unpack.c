@@ -6,31 +6,23 @@
 #include <inttypes.h>
 #include <json-c/linkhash.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include "base/buf.h"
 #include "base/scope.h"
 #include "rootfs/remove.h"
+#include "rootfs/unpack_late.h"
+#include "rootfs/unpack_place.h"
 #include "rootfs/upper.h"
 
 enum { PROGRESS_EVERY = 256, TABLE_START = 1024 };
 
-/* What a directory gets when all is there. */
-struct late {
-	mode_t mode;
-	uid_t uid;
-	gid_t gid;
-	struct timespec times[2];
-};
-
 struct unpack {
 	struct unpack_plan plan;
-	struct lh_table *directories; /* clean path -> struct late; owned */
+	struct lh_table *directories; /* clean path -> struct unpack_late; owned */
 	struct lh_table *made;        /* clean paths of this archive, to see a name twice; owned */
 	int parent;                   /* of the last entry; owned, -1 none */
 	char *parent_path;            /* its clean path; owned */
@@ -38,93 +30,6 @@ struct unpack {
 	uint64_t seen;                /* entries of all passes, for the limit */
 	struct unpack_counts counts;
 };
-
-int unpack_clean_path(const char *path, const struct unpack_limits *limits, char *ret, size_t size,
-		      struct err *err)
-{
-	size_t len = 0;
-	unsigned depth = 0;
-	if (path[0] == '/')
-		return err_set(err, EBADMSG, "its name is absolute");
-	for (const char *at = path; *at;) {
-		size_t n = strcspn(at, "/");
-		if (n == 2 && at[0] == '.' && at[1] == '.')
-			return err_set(err, EBADMSG, "its name has '..' in it");
-		if (n > NAME_MAX)
-			return err_set(err, EBADMSG, "a name in it is longer than %d bytes",
-				       NAME_MAX);
-		if (n > 0 && !(n == 1 && at[0] == '.')) {
-			if (len + n + 2 > size || len + n + 1 > limits->path_len)
-				return err_set(err, EBADMSG, "its name is longer than %zu bytes",
-					       limits->path_len);
-			if (++depth > limits->depth)
-				return err_set(err, EBADMSG, "it lies deeper than %u directories",
-					       limits->depth);
-			if (len)
-				ret[len++] = '/';
-			memcpy(ret + len, at, n);
-			len += n;
-		}
-		at += n;
-		at += *at == '/';
-	}
-	ret[len] = '\0';
-	return 0;
-}
-
-enum unpack_name unpack_name_of(const char *leaf, const char **ret)
-{
-	const size_t escape = sizeof(UNPACK_NAME_ESCAPE) - 1;
-	*ret = leaf;
-	if (strncmp(leaf, UNPACK_NAME_ESCAPE, escape) == 0) {
-		*ret = leaf + escape;
-		return UNPACK_NAME_PLAIN;
-	}
-	if (strncmp(leaf, ".wh.", 4) != 0)
-		return UNPACK_NAME_PLAIN;
-	*ret = leaf + 4;
-	if (strcmp(leaf, ".wh..wh..opq") == 0)
-		return UNPACK_NAME_OPAQUE;
-	if (!leaf[4] || strcmp(leaf + 4, ".") == 0 || strcmp(leaf + 4, "..") == 0 ||
-	    strncmp(leaf + 4, ".wh.", 4) == 0)
-		return UNPACK_NAME_BAD;
-	return UNPACK_NAME_WHITEOUT;
-}
-
-int unpack_real_path(enum unpack_kind kind, char *path, enum unpack_name *ret, struct err *err)
-{
-	char *out = path;
-	for (char *at = path; *at;) {
-		size_t n = strcspn(at, "/");
-		bool last = !at[n];
-		char name[NAME_MAX + 1];
-		const char *real;
-		memcpy(name, at, n);
-		name[n] = '\0';
-		enum unpack_name what = unpack_name_of(name, &real);
-		/* foreign names mean what they say, but for the last one's mark */
-		if (what == UNPACK_NAME_PLAIN && kind != UNPACK_UPPER)
-			real = name;
-		if (what == UNPACK_NAME_BAD ||
-		    (kind == UNPACK_UPPER && !last && what != UNPACK_NAME_PLAIN))
-			return err_set(err, EBADMSG, "it is a whiteout of nothing");
-		/* what stood behind the escape was not seen by unpack_clean_path */
-		if (!*real || strcmp(real, ".") == 0 || strcmp(real, "..") == 0)
-			return err_set(err, EBADMSG, "it is an escaped name of no file");
-		if (!last && what != UNPACK_NAME_PLAIN)
-			real = name;
-		if (last)
-			*ret = what;
-		size_t len = strlen(real);
-		at += n + !last;
-		memmove(out, real, len);
-		out += len;
-		if (!last)
-			*out++ = '/';
-	}
-	*out = '\0';
-	return 0;
-}
 
 static void free_key(struct lh_entry *e)
 {
@@ -174,96 +79,12 @@ const struct unpack_counts *unpack_counted(const struct unpack *u)
 	return &u->counts;
 }
 
-/* @path is @prefix or below it; what is left of it. NULL it is not. */
-static const char *within(const char *path, const char *prefix)
-{
-	size_t len = strlen(prefix);
-	if (!len)
-		return path;
-	if (strncmp(path, prefix, len) != 0 || (path[len] && path[len] != '/'))
-		return NULL;
-	return path + len + (path[len] == '/');
-}
-
-static const struct unpack_place *place_of(const struct unpack *u, const char *path,
-					   const char **ret_rest)
-{
-	const struct unpack_place *found = NULL;
-	for (unsigned i = 0; i < u->plan.place_count; i++) {
-		const struct unpack_place *p = &u->plan.places[i];
-		const char *rest = within(path, p->prefix);
-		if (!rest || (found && strlen(p->prefix) < strlen(found->prefix)))
-			continue;
-		found = p;
-		*ret_rest = rest;
-	}
-	return found;
-}
-
-/* Owned fd of a directory beneath @dirfd. Links are followed only in images, and only inside. */
-static int open_beneath(const struct unpack *u, int dirfd, const char *name, uint64_t flags)
-{
-	struct open_how how = {
-		.flags = O_DIRECTORY | O_CLOEXEC | flags,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
-			   (u->plan.kind == UNPACK_IMAGE ? 0 : RESOLVE_NO_SYMLINKS),
-	};
-	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
-}
-
-/* The parent of @rest below a place, made where it is missing. Owned fd, -errno. */
-static int open_parents(const struct unpack *u, int dirfd, const char *rest, size_t len, bool make)
-{
-	char part[PATH_MAX];
-	cleanup_fd int at = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (at < 0)
-		return -errno;
-	if (len == 0)
-		return take_fd(&at);
-	if (len < sizeof(part)) {
-		memcpy(part, rest, len);
-		part[len] = '\0';
-		int fd = open_beneath(u, at, part, O_PATH);
-		if (fd >= 0 || fd != -ENOENT || !make)
-			return fd;
-	}
-	/* step by step: something is missing, or the whole is longer than a path may be */
-	for (size_t from = 0; from < len;) {
-		size_t n = strcspn(rest + from, "/");
-		if (from + n > len)
-			n = len - from;
-		memcpy(part, rest + from, n);
-		part[n] = '\0';
-		if (make && mkdirat(at, part, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		int fd = open_beneath(u, at, part, O_PATH);
-		if (fd < 0)
-			return fd;
-		close(at);
-		at = fd;
-		from += n + 1;
-	}
-	return take_fd(&at);
-}
-
-/* How a failure to reach a parent reads. */
-static int parent_failed(int rc, struct err *err)
-{
-	if (rc == -EXDEV)
-		return err_set(err, EBADMSG, "its directory is a link that leaves the root");
-	if (rc == -ELOOP)
-		return err_set(err, EBADMSG, "its directory is reached through a link");
-	if (rc == -ENOTDIR)
-		return err_set(err, EBADMSG, "what should be its directory is none");
-	return err_sys(err, -rc, "cannot open its directory");
-}
-
 /*
  * The directory of u->path, and its last name. The last one used is kept: entries of a directory
  * follow each other. Borrowed fd, -errno; a plain -ENOENT when it is not there and not to be made.
  */
-static int parent_of(struct unpack *u, bool make, const char **ret_leaf, struct err *err)
+static int parent_of(struct unpack *u, enum unpack_missing missing, const char **ret_leaf,
+		     struct err *err)
 {
 	const char *slash = strrchr(u->path, '/');
 	size_t len = slash ? (size_t)(slash - u->path) : 0;
@@ -276,14 +97,14 @@ static int parent_of(struct unpack *u, bool make, const char **ret_leaf, struct 
 	memcpy(u->parent_path, u->path, len);
 	u->parent_path[len] = '\0';
 	const char *rest = "";
-	const struct unpack_place *p = place_of(u, u->parent_path, &rest);
+	const struct unpack_place *p = unpack_place_of(&u->plan, u->parent_path, &rest);
 	if (!p)
 		return err_set(err, EBADMSG, "no layer of the session holds its directory");
-	int fd = open_parents(u, p->dirfd, rest, strlen(rest), make);
-	if (fd == -ENOENT && !make)
+	int fd = unpack_place_dir(&u->plan, p->dirfd, rest, strlen(rest), missing);
+	if (fd == -ENOENT && missing == UNPACK_LEAVE)
 		return -ENOENT;
 	if (fd < 0)
-		return parent_failed(fd, err);
+		return unpack_place_failed(fd, err);
 	u->parent = fd;
 	return fd;
 }
@@ -292,36 +113,6 @@ static void forget_parent(struct unpack *u)
 {
 	scope_close(&u->parent);
 	u->parent = -1;
-}
-
-static struct late late_of(const struct unpack *u, struct archive_entry *e, mode_t mode)
-{
-	struct late l = { .mode = mode,
-			  .uid = (uid_t)-1,
-			  .gid = (gid_t)-1,
-			  .times = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } } };
-	if (u->plan.owners) {
-		l.uid = (uid_t)archive_entry_uid(e);
-		l.gid = (gid_t)archive_entry_gid(e);
-	}
-	if (archive_entry_mtime_is_set(e)) {
-		l.times[1] =
-			(struct timespec){ archive_entry_mtime(e), archive_entry_mtime_nsec(e) };
-		l.times[0] = l.times[1];
-	}
-	return l;
-}
-
-/* Owner before mode: giving a file away strips its setuid bits. */
-static int apply_late(int dirfd, const char *leaf, const struct late *l, bool is_link)
-{
-	if (l->uid != (uid_t)-1 && fchownat(dirfd, leaf, l->uid, l->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (!is_link && fchmodat(dirfd, leaf, l->mode, 0) < 0)
-		return -errno;
-	if (utimensat(dirfd, leaf, l->times, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return 0;
 }
 
 /* The attributes that may be given; the others are counted, overlayfs's own refused. */
@@ -400,10 +191,10 @@ static int make_hard_link(struct unpack *u, const char *target, int dirfd, const
 	if (!clean)
 		return err_sys(err, ENOMEM, "cannot link it");
 	enum unpack_name what = UNPACK_NAME_PLAIN;
-	int rc = unpack_clean_path(target, &u->plan.limits, clean, u->plan.limits.path_len + 1,
+	int rc = unpack_name_clean(target, &u->plan.limits, clean, u->plan.limits.path_len + 1,
 				   &why);
 	if (rc == 0 && u->plan.kind == UNPACK_UPPER)
-		rc = unpack_real_path(UNPACK_UPPER, clean, &what, &why);
+		rc = unpack_name_real(UNPACK_UPPER, clean, &what, &why);
 	if (rc < 0 || !*clean || what != UNPACK_NAME_PLAIN)
 		return err_set(err, EBADMSG, "it is a hard link out of the root: %s",
 			       rc < 0 ? why.text : "to no file");
@@ -412,12 +203,13 @@ static int make_hard_link(struct unpack *u, const char *target, int dirfd, const
 	cleanup_free char *dir = strndup(clean, slash ? (size_t)(slash - clean) : 0);
 	if (!dir)
 		return err_sys(err, ENOMEM, "cannot link it");
-	const struct unpack_place *p = place_of(u, dir, &rest);
+	const struct unpack_place *p = unpack_place_of(&u->plan, dir, &rest);
 	if (!p)
 		return err_set(err, EBADMSG, "it is a hard link to what no layer holds");
-	cleanup_fd int from = open_parents(u, p->dirfd, rest, strlen(rest), false);
+	cleanup_fd int from =
+		unpack_place_dir(&u->plan, p->dirfd, rest, strlen(rest), UNPACK_LEAVE);
 	if (from < 0)
-		return parent_failed(from, err);
+		return unpack_place_failed(from, err);
 	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, errno, "it is a hard link to what is not there");
 	if (S_ISDIR(st.st_mode))
@@ -437,23 +229,10 @@ static int make_directory(struct unpack *u, struct archive_entry *e, int dirfd, 
 	int rc = copy_attributes(u, e, dirfd, leaf, err);
 	if (rc < 0)
 		return rc;
-	struct late *l = malloc(sizeof(*l));
-	char *key = strdup(u->path);
-	if (!l || !key) {
-		free(l);
-		free(key);
-		return err_sys(err, ENOMEM, "cannot unpack");
-	}
-	*l = late_of(u, e, archive_entry_perm(e) & 07777);
-	struct lh_entry *old = lh_table_lookup_entry(u->directories, u->path);
-	if (old)
-		lh_table_delete_entry(u->directories, old);
-	if (lh_table_insert(u->directories, key, l) < 0) {
-		free(key);
-		free(l);
-		return err_sys(err, ENOMEM, "cannot unpack");
-	}
-	return 0;
+	struct unpack_late late = unpack_late_of(&u->plan, e, archive_entry_perm(e) & 07777);
+	return unpack_late_note(u->directories, u->path, &late) < 0
+		       ? err_sys(err, ENOMEM, "cannot unpack")
+		       : 0;
 }
 
 /* What stands where an entry goes is removed; of two directories one is made. */
@@ -504,8 +283,9 @@ static int make_entry(struct unpack *u, struct archive *a, struct archive_entry 
 		u->counts.setuid++;
 		mode &= 01777;
 	}
-	struct late l = late_of(u, e, mode);
-	rc = apply_late(dirfd, leaf, &l, type == AE_IFLNK);
+	struct unpack_late l =
+		unpack_late_of(&u->plan, e, type == AE_IFLNK ? UNPACK_NO_MODE : mode);
+	rc = unpack_late_apply(dirfd, leaf, &l);
 	return rc < 0 ? err_sys(err, -rc, "cannot give it its owner, mode or time") : 0;
 }
 
@@ -583,7 +363,7 @@ static int unpack_entry(struct unpack *u, struct archive *a, struct archive_entr
 		return err_set(err, EBADMSG, "it has no name that can be read");
 	int rc = check_size(u, e, err);
 	if (rc == 0)
-		rc = unpack_clean_path(given, &u->plan.limits, u->path, u->plan.limits.path_len + 1,
+		rc = unpack_name_clean(given, &u->plan.limits, u->path, u->plan.limits.path_len + 1,
 				       err);
 	if (rc < 0 || is_left_out(u, e))
 		return rc;
@@ -591,7 +371,7 @@ static int unpack_entry(struct unpack *u, struct archive *a, struct archive_entr
 		if (archive_entry_filetype(e) != AE_IFDIR)
 			return err_set(err, EBADMSG, "the root is no directory");
 		const char *none;
-		const struct unpack_place *root = place_of(u, "", &none);
+		const struct unpack_place *root = unpack_place_of(&u->plan, "", &none);
 		return pass == UNPACK_WHITEOUTS_ONLY || u->plan.kind == UNPACK_STAGE || !root
 			       ? 0
 			       : make_directory(u, e, root->dirfd, ".", err);
@@ -599,17 +379,18 @@ static int unpack_entry(struct unpack *u, struct archive *a, struct archive_entr
 	enum unpack_name kind = UNPACK_NAME_PLAIN;
 	/* in a plain archive such a name is a file's */
 	if (u->plan.kind == UNPACK_UPPER || pass != UNPACK_ALL)
-		rc = unpack_real_path(u->plan.kind, u->path, &kind, err);
+		rc = unpack_name_real(u->plan.kind, u->path, &kind, err);
 	bool whiteout = kind != UNPACK_NAME_PLAIN;
 	if (rc < 0 || (pass == UNPACK_WHITEOUTS_ONLY && !whiteout) ||
 	    (pass == UNPACK_FILES_ONLY && whiteout))
 		return rc;
 	bool directory = archive_entry_filetype(e) == AE_IFDIR && !archive_entry_hardlink(e);
 	const char *rest, *leaf;
-	const struct unpack_place *place = place_of(u, u->path, &rest);
+	const struct unpack_place *place = unpack_place_of(&u->plan, u->path, &rest);
 	if (directory && place && !*rest && *place->prefix) /* the root of a layer */
 		return make_directory(u, e, place->dirfd, ".", err);
-	int parent = parent_of(u, pass != UNPACK_WHITEOUTS_ONLY, &leaf, err);
+	int parent = parent_of(u, pass == UNPACK_WHITEOUTS_ONLY ? UNPACK_LEAVE : UNPACK_MAKE, &leaf,
+			       err);
 	if (parent < 0)
 		return parent == -ENOENT && pass == UNPACK_WHITEOUTS_ONLY ? 0 : parent;
 	cleanup_fd int dirfd = fcntl(parent, F_DUPFD_CLOEXEC, 0);
@@ -662,61 +443,7 @@ int unpack_archive(struct unpack *u, struct archive *a, enum unpack_pass pass, s
 	return 0;
 }
 
-/* The directory itself, not what a later layer put in its place. Owned fd, -errno. */
-static int open_made(const struct unpack *u, const char *path)
-{
-	const char *rest = "";
-	const struct unpack_place *p = place_of(u, path, &rest);
-	if (!p)
-		return -ENOENT;
-	const char *slash = strrchr(rest, '/');
-	cleanup_fd int parent =
-		open_parents(u, p->dirfd, rest, slash ? (size_t)(slash - rest) : 0, false);
-	if (parent < 0)
-		return parent;
-	return open_beneath(u, parent,
-			    !*rest  ? "."
-			    : slash ? slash + 1
-				    : rest,
-			    O_PATH | O_NOFOLLOW);
-}
-
-static int finish_directory(int fd, const struct late *l)
-{
-	char own[64];
-	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
-	if (l->uid != (uid_t)-1 && chown(own, l->uid, l->gid) < 0)
-		return -errno;
-	if (chmod(own, l->mode) < 0 || utimensat(AT_FDCWD, own, l->times, 0) < 0)
-		return -errno;
-	return 0;
-}
-
-/* Children before parents: one without permissions would not let us in any more. */
-static int deepest_first(const void *a, const void *b)
-{
-	struct lh_entry *const *x = a, *const *y = b;
-	return strcmp(lh_entry_k(*y), lh_entry_k(*x));
-}
-
 int unpack_directories(struct unpack *u, struct err *err)
 {
-	size_t count = 0;
-	cleanup_free struct lh_entry **list =
-		calloc((size_t)lh_table_length(u->directories) + 1, sizeof(*list));
-	if (!list)
-		return err_sys(err, ENOMEM, "cannot unpack");
-	for (struct lh_entry *e = u->directories->head; e; e = e->next)
-		list[count++] = e;
-	qsort(list, count, sizeof(*list), deepest_first);
-	for (size_t i = 0; i < count; i++) {
-		cleanup_fd int fd = open_made(u, lh_entry_k(list[i]));
-		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
-			continue; /* a later layer replaced it */
-		int rc = fd < 0 ? fd : finish_directory(fd, lh_entry_v(list[i]));
-		if (rc < 0)
-			return err_sys(err, -rc, "cannot finish the directory %.200s",
-				       (const char *)lh_entry_k(list[i]));
-	}
-	return 0;
+	return unpack_late_finish(&u->plan, u->directories, err);
 }

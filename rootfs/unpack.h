@@ -15,28 +15,16 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "rootfs/unpack_name.h"
 
 struct archive;
 struct archive_entry;
 struct unpack;
 
-enum unpack_kind {
-	UNPACK_IMAGE, /* layers of a root file system: whiteouts are carried out, setuid is stripped */
-	UNPACK_UPPER, /* a snapshot: whiteouts as overlayfs writes them, everything as it was */
-	UNPACK_STAGE, /* the files of an image archive: nothing but plain files is made */
-};
-
 /* Where names go: the place with the longest prefix that fits. */
 struct unpack_place {
 	const char *prefix; /* without leading and trailing slash; "" everything; borrowed */
 	int dirfd;          /* O_PATH or O_RDONLY; borrowed */
-};
-
-struct unpack_limits {
-	uint64_t entries;
-	uint64_t bytes; /* sum of what the files claim to be, holes included */
-	size_t path_len;
-	unsigned depth;
 };
 
 struct unpack_plan {
@@ -69,23 +57,3 @@ int unpack_archive(struct unpack *u, struct archive *a, enum unpack_pass pass, s
 int unpack_directories(struct unpack *u, struct err *err);
 const struct unpack_counts *unpack_counted(const struct unpack *u);
 void unpack_free(struct unpack *u);
-
-/* A name as it may be used: no leading "./", no doubled slashes. -EBADMSG when it may not. Pure. */
-int unpack_clean_path(const char *path, const struct unpack_limits *limits, char *ret, size_t size,
-		      struct err *err);
-/* The name in an upper of one in a snapshot: whiteouts and escaped names are told apart. Pure. */
-enum unpack_name {
-	UNPACK_NAME_PLAIN,
-	UNPACK_NAME_WHITEOUT, /* ret: what is gone */
-	UNPACK_NAME_OPAQUE,
-	UNPACK_NAME_BAD, /* .wh..., .wh..wh.other: no tool writes them */
-};
-enum unpack_name unpack_name_of(const char *leaf, const char **ret);
-/*
- * A clean path as the archive has it made into the one it stands for, in place. What the last
- * name was tells what the entry is; directories on the way are never whiteouts. -EBADMSG. Pure.
- */
-int unpack_real_path(enum unpack_kind kind, char *path, enum unpack_name *ret, struct err *err);
-
-/* Real names that begin as a whiteout does are written with this before them, and it before itself. */
-#define UNPACK_NAME_ESCAPE ".vsandbox-name."

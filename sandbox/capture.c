@@ -644,6 +644,8 @@ void capture_after(struct worker *w, int result, int fd)
 	int r = -1;
 	if (!c->taken) {
 		c->unwritten = c->foreseen && result >= 0;
+		c->foreseen =
+			false; /* an open that only reads comes here without a capture_before */
 		return;
 	}
 	c->taken = false;

@@ -16,16 +16,16 @@ static void check_name(const char *text)
 	char once[4096], twice[4096];
 	enum unpack_name name;
 	struct err err;
-	if (unpack_clean_path(text, &limits, once, sizeof(once), &err) < 0)
+	if (unpack_name_clean(text, &limits, once, sizeof(once), &err) < 0)
 		return;
 	if (once[0] == '/' || strstr(once, "/../") || strncmp(once, "../", 3) == 0 ||
-	    unpack_clean_path(once, &limits, twice, sizeof(twice), &err) < 0 ||
+	    unpack_name_clean(once, &limits, twice, sizeof(twice), &err) < 0 ||
 	    strcmp(once, twice) != 0)
 		abort();
 	for (int kind = UNPACK_IMAGE; kind <= UNPACK_UPPER; kind++) {
 		memcpy(twice, once, sizeof(once));
 		name = UNPACK_NAME_PLAIN;
-		if (unpack_real_path((enum unpack_kind)kind, twice, &name, &err) < 0)
+		if (unpack_name_real((enum unpack_kind)kind, twice, &name, &err) < 0)
 			continue;
 		const char *slash = strrchr(twice, '/');
 		const char *leaf = slash ? slash + 1 : twice;

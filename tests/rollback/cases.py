@@ -265,6 +265,19 @@ open("a", "w"); os.link("a", "b"); fd = os.open("a", os.O_RDONLY); os.unlink("a"
           f"{r.stderr.decode()} {box.show()['undoable']} {told}")
 
 
+@case("what only reads is never told to be past undoing", lambda work: os.symlink("f", work + "/link"))
+def reads(box, name):
+    box.run(*PY, """
+import os
+open("f", "w")
+try: os.unlink("none")
+except FileNotFoundError: pass
+open("link").read(); os.close(os.open("/proc/self/fd/0", os.O_RDONLY))
+""", stdin=subprocess.DEVNULL)
+    told = [n for n in notices(box) if n.startswith("past undoing")]
+    check(not told, name, told)
+
+
 @case("mode rollback: refused, undone, ended with 120 where nobody answers",
       lambda work: [write(work + f"/f{i}", b"x") for i in range(100)])
 def verdict(box, name):

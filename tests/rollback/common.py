@@ -38,10 +38,13 @@ def differences(want, got):
 
 
 class Box:
-    """A directory to work in, a state directory, and one session at a time. @uid 0: as we are."""
+    """A directory to work in, a state directory, and one session at a time. @uid 0: as we are.
+
+    It lies in @base, else in $TMPFS (see tests/commit/on_tmpfs.sh), else where temporary files do.
+    """
 
     def __init__(self, uid=0, populate=None, base=None):
-        self.base = tempfile.mkdtemp(prefix="vsandbox-rollback.", dir=base or os.environ.get("TMPDIR", "/tmp"))
+        self.base = tempfile.mkdtemp(prefix="vsandbox-rollback.", dir=base or os.environ.get("TMPFS") or os.environ.get("TMPDIR", "/tmp"))
         os.chmod(self.base, 0o755)
         self.uid = uid
         self.work = os.path.join(self.base, "work")

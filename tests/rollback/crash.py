@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 at every change that the monitor makes, and at every step of a rollback: the journal reads, and
 the next rollback ends with the tree as it was. The kills are strace's (SIGKILL at the n-th call of a
-set); nothing in the program knows of them. TAP. EVERY=1 tries each point, 9 each ninth."""
+set); nothing in the program knows of them. TAP. EVERY=1 tries each point, as two users, 9 each ninth, as root."""
 import json
 import os
 import signal
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from common import Box, check, differences, finish, vsandbox
+from common import Box, check, differences, finish, users, vsandbox
 
 every = int(os.environ.get("EVERY", "1"))
 # all by which a file system changes; openat2 is how the monitor opens for its callers
@@ -44,12 +44,6 @@ sys.stdin.readline()
 """
 
 
-def session_box():
-    box = Box(0, populate)
-    box.start("/usr/bin/python3", "-Ic", AGENT)
-    return box
-
-
 def before(box):
     """The tree that all must come back to, as the merged view of a session without changes shows it."""
     box.run("/bin/true")
@@ -76,28 +70,33 @@ def settle(box, total):
     return 1, said + f"still not settled, {total}"
 
 
-def monitor_killed(n):
+def monitor_killed(uid, n):
     """false: the n-th point was not reached."""
-    box = Box(0, populate)
+    box = Box(uid, populate)
     try:
         want = before(box)
         box.start("/usr/bin/python3", "-Ic", AGENT)
         for _ in range(200):
             time.sleep(0.02)
             state = box.show()
-            if "agent_process" in (state.get("start") or {}):
+            start = state.get("start") or {}
+            # not the session before, which has ended
+            if "agent_process" in start and os.path.exists(f"/proc/{start['monitor']['pid']}"):
                 break
         monitor = state["start"]["monitor"]["pid"]
         tracer = subprocess.Popen(trace(n, "-p", str(monitor)))
         time.sleep(0.2)
         if tracer.poll() not in (None, 0, -9, 137):  # it could not attach: nothing was tried
             box.child.kill()
-            return monitor_killed(n)
+            return monitor_killed(uid, n)
         try:  # its own look at the limits may be the call it is killed at
             for _ in range(500):
                 with open(f"/proc/{monitor}/status", encoding="ascii") as status:
                     if f"TracerPid:\t{tracer.pid}\n" in status.read():
                         break
+                if tracer.poll() not in (None, 0, -9, 137):
+                    box.child.kill()
+                    return monitor_killed(uid, n)
                 time.sleep(0.01)
             box.child.stdin.write("go\n")
             box.child.stdin.flush()
@@ -121,8 +120,8 @@ def monitor_killed(n):
         box.finish()
 
 
-def rollback_killed(n):
-    box = Box(0, populate)
+def rollback_killed(uid, n):
+    box = Box(uid, populate)
     try:
         want = before(box)
         box.start("/usr/bin/python3", "-Ic", AGENT)
@@ -150,9 +149,10 @@ def rollback_killed(n):
 if os.getuid() != 0:
     check(True, "kill -9 at each change # SKIP strace may trace the monitor as root only")
 else:
-    for killed in (monitor_killed, rollback_killed):
-        point = 1
-        while killed(point):
-            point += every
-        check(point > every, f"{killed.__name__}: {point - 1} points tried, every {every}")
+    for user in users() if every == 1 else [0]:
+        for killed in (monitor_killed, rollback_killed):
+            point = 1
+            while killed(user, point):
+                point += every
+            check(point > every, f"uid {user}, {killed.__name__}: {point - 1} points tried, every {every}")
 sys.exit(finish())

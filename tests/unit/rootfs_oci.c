@@ -139,11 +139,11 @@ static void names_are_cleaned_or_refused(void **state)
 	struct err err;
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_int_equal(unpack_clean_path(good[i][0], &limits, out, sizeof(out), &err), 0);
+		assert_int_equal(unpack_name_clean(good[i][0], &limits, out, sizeof(out), &err), 0);
 		assert_string_equal(out, good[i][1]);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(unpack_clean_path(bad[i], &limits, out, sizeof(out), &err),
+		assert_int_equal(unpack_name_clean(bad[i], &limits, out, sizeof(out), &err),
 				 -EBADMSG);
 }
 
@@ -176,7 +176,7 @@ static void marks_are_told_from_names(void **state)
 		enum unpack_name name = UNPACK_NAME_PLAIN;
 		struct err err;
 		snprintf(path, sizeof(path), "%s", cases[i].in);
-		int rc = unpack_real_path(cases[i].kind, path, &name, &err);
+		int rc = unpack_name_real(cases[i].kind, path, &name, &err);
 		assert_int_equal(rc, cases[i].out ? 0 : -EBADMSG);
 		if (!cases[i].out)
 			continue;
