@@ -346,7 +346,7 @@ static void on_told(struct uplink *u, int64_t now)
 				  ? u->state
 				  : NULL; /* it changed meanwhile */
 		json_object_put(o);
-		u->alive_at = now + ALIVE_MS;
+		u->alive_at = u->ended_at ? INT64_MAX : now + ALIVE_MS;
 		break;
 	}
 	case TELL_OUTCOME:
@@ -582,6 +582,7 @@ int uplink_follow(const struct server *server, struct session *s, enum uplink_fl
 		drain_watch(&u);
 	}
 	if (r == 0) {
+		waits &= !kept; /* what a person could have made of it is nothing to deliver */
 		r = spool_save(&u.spool, s, !waits, err);
 		if (waits)
 			note(&u, "the server did not answer; the rest goes with the next run or "

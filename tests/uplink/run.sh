@@ -346,6 +346,14 @@ claim "nothing at the server allows what the session's own policy blocks" lacks 
 control kill
 within 10 ended
 
+background --no-read-events -p "$work/open.json" --name unseen -- sleep 30
+within 10 state_is running
+api PATCH /api/agents/unseen/profile '{"blocked_resources":["*.txt"]}' >/dev/null
+unenforced() { api GET "/api/sessions/$session" | grep -q '"unenforced": \["reading files'; }
+claim "what a session cannot enforce is told to the server" within 10 unenforced
+control kill
+within 10 ended
+
 # ---- approvals ----
 cat >"$work/ask.json" <<-'JSON'
 	{ "name": "ask", "description": "asks for *.ask", "max_actions_per_minute": 1000000, "risk_threshold": 1.0,
