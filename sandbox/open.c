@@ -151,8 +151,51 @@ static int finish(struct worker *w, int fd, const struct open_how *how)
 }
 
 /*
- * Reading what is no link's business: one openat2. 1 answered, 0 caller gone, -errno to
- * answer, -ELOOP to take the long way.
+ * A file or directory behind symbolic links, most shared libraries for one: the kernel follows them, and
+ * what it came to is opened by descriptor and judged by its own name, with the one asked for as its alias.
+ * Links of /proc mean the caller and not us: whatever leads there takes the long way. Descriptor, or -ELOOP
+ * for that way, or -errno.
+ */
+static int open_linked(struct worker *w, const struct request *q, int at)
+{
+	static const char gone[] = " (deleted)";
+	struct place *p = &w->place[0];
+	const struct place_env *env = &w->watch->env;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
+				.resolve = RESOLVE_NO_MAGICLINKS };
+	cleanup_fd int pin = (int)syscall(SYS_openat2, at, w->path[0], &how, sizeof(how));
+	if (pin < 0 || fstat(pin, &p->st) < 0 || p->st.st_dev == env->proc_dev ||
+	    (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode)))
+		return -ELOOP;
+	strcpy(p->alias, p->path);
+	ssize_t len = place_fd_path(env, pin, p->path, sizeof(p->path)), tail = sizeof(gone) - 1;
+	if (len < 0 || p->path[0] != '/' || (len > tail && !strcmp(p->path + len - tail, gone)))
+		return -ELOOP;
+	if (strcmp(p->alias, p->path) == 0)
+		p->alias[0] = '\0';
+	char name[16];
+	snprintf(name, sizeof(name), "%d", pin); /* a worker stands in /proc/self/fd */
+	uint64_t flags = (q->how.flags & ~(uint64_t)O_NOFOLLOW) | O_CLOEXEC | O_NOCTTY;
+	int fd = openat(AT_FDCWD, name, (int)flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Where no link is on the way: one openat2. Descriptor, -ELOOP: there is one, or -errno. */
+static int open_plain(struct worker *w, const struct request *q, int at, bool there)
+{
+	struct place *p = &w->place[0];
+	struct open_how how = q->how;
+	how.flags |= O_CLOEXEC | O_NOCTTY;
+	how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+	cleanup_fd int fd = (int)syscall(SYS_openat2, at, w->path[0], &how, sizeof(how));
+	if (fd < 0 || (!there && fstat(fd, &p->st) < 0))
+		return -errno;
+	return take_fd(&fd);
+}
+
+/*
+ * Reading files and directories. 1 answered, 0 caller gone, -errno to answer, -ELOOP to take the
+ * long way.
  */
 static int open_fast(struct worker *w, const struct request *q)
 {
@@ -180,19 +223,17 @@ static int open_fast(struct worker *w, const struct request *q)
 	 */
 	int at = base_fd >= 0 ? base_fd : AT_FDCWD;
 	bool there = fstatat(at, w->path[0], &p->st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (there && !S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
+	bool link = there && S_ISLNK(p->st.st_mode);
+	if (there && !link && !S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
 		return -ELOOP;
-	struct open_how how = q->how;
-	how.flags |= O_CLOEXEC | O_NOCTTY;
-	how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-	cleanup_fd int fd = (int)syscall(SYS_openat2, at, w->path[0], &how, sizeof(how));
+	p->alias[0] = '\0';
+	cleanup_fd int fd = link ? -ELOOP : open_plain(w, q, at, there);
+	if (fd == -ELOOP)
+		fd = open_linked(w, q, at);
 	if (fd < 0)
-		return -errno;
-	if (!there && fstat(fd, &p->st) < 0)
-		return -errno;
+		return fd;
 	p->exists = true;
 	p->magic = p->nameless = false;
-	p->alias[0] = '\0';
 	describe(w, &q->how);
 	int r = listener_valid(w->listener, w->n.notif.id);
 	if (r == 0)
