@@ -16,7 +16,7 @@
 #include "sandbox/proc.h"
 
 enum {
-	DESCRIPTORS_MAX = 8192, /* looked at for one socket, over all processes */
+	DESCRIPTORS_MAX = 512, /* looked at for one socket, over all processes: some 2 us each */
 	PROCESSES_MAX = 1024,
 	LINK_SIZE = 64,
 	FDINFO_SIZE = 65536,
