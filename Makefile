@@ -34,7 +34,8 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATAD
 	-DVSANDBOX_LIBEXEC='"$(LIBEXEC)"'
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero -fcf-protection=full
-ifneq (x86_64,$(shell uname -m))
+# The machine that is built for, not the one that builds.
+ifeq (,$(findstring x86_64,$(shell $(CC) -dumpmachine)))
 CFLAGS_release := $(filter-out -fcf-protection=full,$(CFLAGS_release))
 endif
 CFLAGS_debug := -O0 -g3
@@ -359,6 +360,16 @@ uninstall: ## remove what install put there
 compile_commands: ## write compile_commands.json through bear
 	$(MAKE) clean
 	bear -- $(MAKE) all $(UNIT_BIN)
+
+# The other machine of the table: every floor compiled, nothing linked (Debian's libraries of this
+# machine are in the way), nothing run.
+.PHONY: aarch64
+aarch64: ## compile every floor for aarch64
+	packaging/install-packages build cross
+	CPPFLAGS='-idirafter /usr/include' CFLAGS='$(filter-out -fcf-protection=full,$(CFLAGS_release))' \
+		$(MAKE) --no-print-directory MODE=aarch64 CC=aarch64-linux-gnu-gcc floors
+.PHONY: floors
+floors: $(foreach f,$(FLOORS),$(call archive,$(f)))
 
 .PHONY: clean
 clean: ## remove build/

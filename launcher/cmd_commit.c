@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "launcher/changes.h"
 #include "launcher/commit_session.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -40,6 +41,12 @@ static int commit(const struct options *o, const struct session *s, const char *
 			excludes[n++] = o->given[i].value;
 	excludes[n] = NULL;
 	struct err err;
+	if (changes_are_real(s)) {
+		log_info("session %s was attached to: its changes are in the real files already, "
+			 "there is nothing to commit",
+			 s->id);
+		return 0;
+	}
 	cleanup_fd int lock = session_lock(s, &err);
 	if (lock < 0) {
 		log_error("%s", err.text);

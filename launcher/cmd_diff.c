@@ -1,10 +1,9 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "launcher/changes.h"
 #include "launcher/diff_patch.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -13,7 +12,6 @@
 #include "launcher/term.h"
 #include "launcher/verb.h"
 #include "launcher/writers.h"
-#include "rootfs/upper.h"
 
 enum { DIFF_NAME_STATUS, DIFF_STAT, DIFF_BY_PROCESS, DIFF_JSON, DIFF_PATCH };
 const struct option_spec diff_options[] = {
@@ -203,9 +201,8 @@ static void print_text(const struct rows *rows, const struct options *o)
 static int diff(const struct session *s, const char *below, const struct options *o,
 		struct err *err)
 {
-	static struct overlay overlay; /* large for a stack */
 	struct rows rows = { .below = below };
-	if (faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (!changes_kept(s)) {
 		log_info("session %s holds no changes: committed, discarded, or never any", s->id);
 		if (options_has(o, DIFF_JSON))
 			print_json(&rows, s);
@@ -213,11 +210,7 @@ static int diff(const struct session *s, const char *below, const struct options
 	}
 	if (options_has(o, DIFF_PATCH))
 		return diff_patch(s, below, err);
-	int r = overlay_load(s->dirfd, &overlay, err);
-	if (r < 0)
-		return r;
-	r = upper_walk(&overlay, collect, &rows, err);
-	overlay_finish(&overlay);
+	int r = changes_walk(s, collect, &rows, err);
 	if (r == -ENOMEM)
 		err_set(err, ENOMEM, "out of memory");
 	if (rows.count)
@@ -258,14 +251,7 @@ int cmd_diff(const struct options *o)
 		r = path_absolute(given, path, &err);
 	if (r == 0)
 		r = session_find(only_path ? NULL : o->args[0], &s, &err);
-	if (r == 0 && session_number(&s, "attached_pid")) {
-		r = err_set(
-			&err, ENOSYS,
-			"session %s was attached to: its changes are in the real files, without "
-			"an overlay to compare; vsandbox logs %s lists what was written",
-			s.id, s.id);
-		session_close(&s);
-	} else if (r == 0) {
+	if (r == 0) {
 		r = diff(&s, given ? path : NULL, o, &err);
 		session_close(&s);
 	}

@@ -70,10 +70,10 @@ static int discard(const struct options *o, const struct session *s)
 	} else if (overlay_discard(s->dirfd, &err) < 0 || journal_discard(s->dirfd, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
-		log_info("discarded %llu changes of session %s; its log is kept",
-			 (unsigned long long)(d.count[CHANGE_ADDED] + d.count[CHANGE_MODIFIED] +
-					      d.count[CHANGE_DELETED]),
-			 s->id);
+		unsigned long long n =
+			d.count[CHANGE_ADDED] + d.count[CHANGE_MODIFIED] + d.count[CHANGE_DELETED];
+		log_info("discarded %llu change%s of session %s; its log is kept", n,
+			 n == 1 ? "" : "s", s->id);
 		code = 0;
 	}
 	digest_finish(&d);

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "launcher/changes.h"
 #include "launcher/sibling.h"
 #include "launcher/term.h"
-#include "rootfs/upper.h"
 
 struct printer {
 	bool terminal, color;
@@ -47,14 +47,10 @@ static int is_outside(const struct change *c, void *arg)
 
 static int workspace_holds_all(const struct session *s, struct err *err)
 {
-	static struct overlay overlay; /* large for a stack */
 	cleanup_free char *workspace = strdup(session_text(s, "workspace"));
 	if (!workspace || !workspace[0] || !workspace[1])
 		return 0;
-	int r = overlay_load(s->dirfd, &overlay, err);
-	if (r == 0)
-		r = upper_walk(&overlay, is_outside, workspace, err);
-	overlay_finish(&overlay);
+	int r = changes_walk(s, is_outside, workspace, err);
 	return r < 0 ? r : r == 0;
 }
 
@@ -77,6 +73,7 @@ int diff_patch(const struct session *s, const char *below, struct err *err)
 	term_text(stdout, *base ? base : "/");
 	putchar('\n');
 	fflush(stdout);
-	const char *args[] = { base, below ? below : "", NULL };
+	const char *args[] = { changes_are_real(s) ? "real" : "overlay", base, below ? below : "",
+			       NULL };
 	return sibling_run("patch", args, (int[]){ s->dirfd, -1 }, print_line, &p, err);
 }

@@ -93,7 +93,9 @@ static int parse_letters(struct options *o, char ***argv, struct err *err)
 		while (o->specs && o->specs[id].name && o->specs[id].letter != *c)
 			id++;
 		if (!o->specs || !o->specs[id].name)
-			return err_set(err, EINVAL, "unknown option '-%c' in '%s'", *c, **argv);
+			return (**argv)[2] ? err_set(err, EINVAL, "unknown option '-%c' in '%s'",
+						     *c, **argv)
+					   : err_set(err, EINVAL, "unknown option '-%c'", *c);
 		int r;
 		if (!o->specs[id].value) {
 			r = add(o, id, NULL, err);

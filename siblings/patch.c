@@ -1,9 +1,9 @@
 /*
  * vsandbox-patch: what a session changed, as a patch that `patch -p1` and `git apply` take.
  *
- *   vsandbox-patch BASE BELOW     descriptor 3: the session's directory
+ *   vsandbox-patch overlay|real BASE BELOW     descriptor 3: the session's directory
  *
- * Paths are relative to BASE ("" for /); only what is at or below BELOW is shown ("" all). What a patch
+ * The first word says where the changes are: in the session's overlay, or in the real files. Paths are relative to BASE ("" for /); only what is at or below BELOW is shown ("" all). What a patch
  * cannot say (directories, owners, other modes, attributes, contents of binaries) stands in lines that begin
  * with '#', which both programs skip. A program of its own for libgit2, which makes the hunks.
  */
@@ -22,6 +22,7 @@
 #include "rootfs/beneath.h"
 #include "rootfs/overlay.h"
 #include "rootfs/overlay_plan.h"
+#include "rootfs/since.h"
 #include "rootfs/upper.h"
 
 enum {
@@ -41,7 +42,8 @@ struct item {
 };
 
 struct list {
-	const struct overlay *overlay;
+	const struct overlay *overlay; /* NULL: the changes are in the real files */
+	const struct since *since;     /* then; else NULL */
 	const char *base, *below;
 	struct item *items; /* owned */
 	size_t count, room;
@@ -97,11 +99,33 @@ static int open_parent(const struct list *l, const struct item *i, bool upper)
 	return root < 0 ? root : beneath_dir(root, below, beneath_parent_len(below));
 }
 
+/* At most @size bytes: of a file that only grew, what was there before is its beginning. */
+static struct bytes read_file(int fd, off_t size)
+{
+	struct bytes b = { .missing = true };
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return b;
+	b.len = (size_t)(st.st_size < size ? st.st_size : size);
+	b.missing = false;
+	if (b.len == 0)
+		return b;
+	b.data = mmap(NULL, b.len, PROT_READ, MAP_PRIVATE, fd, 0);
+	b.mapped = b.data != MAP_FAILED;
+	b.missing = !b.mapped;
+	return b;
+}
+
 static struct bytes read_side(const struct list *l, const struct item *i, bool upper)
 {
 	const struct stat *st = upper ? &i->upper : &i->lower;
 	struct bytes b = { 0 };
 	const char *leaf = strrchr(i->path, '/') + 1;
+	if (l->since) {
+		cleanup_fd int file = upper ? since_open_now(l->since, i->path)
+					    : since_open_before(l->since, i->path);
+		return read_file(file, st->st_size);
+	}
 	cleanup_fd int dir = open_parent(l, i, upper);
 	b.missing = true;
 	if (dir < 0)
@@ -114,16 +138,7 @@ static struct bytes read_side(const struct list *l, const struct item *i, bool u
 		return b;
 	}
 	cleanup_fd int fd = openat(dir, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return b;
-	b.len = (size_t)st->st_size;
-	b.missing = false;
-	if (b.len == 0)
-		return b;
-	b.data = mmap(NULL, b.len, PROT_READ, MAP_PRIVATE, fd, 0);
-	b.mapped = b.data != MAP_FAILED;
-	b.missing = !b.mapped;
-	return b;
+	return read_file(fd, st->st_size);
 }
 
 static bool is_binary(const struct bytes *b)
@@ -326,7 +341,14 @@ static void put_notes(const struct list *l, const struct item *i)
 		put_name("", relative(l, i));
 		putchar('\n');
 	}
-	put_xattrs(l, i);
+	if (l->overlay) {
+		put_xattrs(l, i);
+	} else if (!i->content && a->st_mode == b->st_mode && a->st_uid == b->st_uid &&
+		   a->st_gid == b->st_gid) {
+		fputs("# only times or attributes: ", stdout);
+		put_name("", relative(l, i));
+		putchar('\n');
+	}
 }
 
 static int put_modified(const struct list *l, struct item *i)
@@ -448,13 +470,22 @@ static int find_renames(struct list *l)
 int main(int argc, char **argv)
 {
 	static struct overlay overlay; /* large for a stack */
+	struct since *since = NULL;
 	struct err err = { "" };
-	if (argc != 3)
+	if (argc != 4)
 		return 125;
-	struct list l = { .overlay = &overlay, .base = argv[1], .below = argv[2] };
-	int r = overlay_load(SESSION_FD, &overlay, &err);
+	bool real = !strcmp(argv[1], "real");
+	struct list l = { .base = argv[2], .below = argv[3] };
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = real ? since_open(SESSION_FD, root, &since, &err)
+		     : overlay_load(SESSION_FD, &overlay, &err);
+	if (real)
+		l.since = since;
+	else
+		l.overlay = &overlay;
 	if (r == 0)
-		r = upper_walk(&overlay, collect, &l, &err);
+		r = real ? since_walk(since, collect, &l, &err)
+			 : upper_walk(&overlay, collect, &l, &err);
 	if (r == 0 && git_libgit2_init() < 0)
 		r = err_set(&err, EIO, "libgit2 cannot be used");
 	if (r == 0)
@@ -470,7 +501,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < l.count; i++)
 		free(l.items[i].path);
 	free(l.items);
-	overlay_finish(&overlay);
+	if (!real)
+		overlay_finish(&overlay);
+	since_close(since);
 	git_libgit2_shutdown();
 	if (r < 0)
 		fprintf(stderr, "vsandbox-patch: %s\n",

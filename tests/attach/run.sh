@@ -401,10 +401,22 @@ sys.stdin.readline()' <in >out &
 	tap_is "pause stops it" "$(grep -c '^State:.t' "/proc/$pid/status")" 1
 	"$VSANDBOX" resume "$id" 2>/dev/null
 	tap_is "resume lets it go on" "$(within 5 grep -q '^State:.[SR]' "/proc/$pid/status" && echo on)" on
+	tap_is "diff tells what it changed since, deletions first" \
+		"$("$VSANDBOX" diff --name-status "$id" | sed "s|$work/back/||" | tr '\t\n' ': ')" \
+		"D:deleted D:dir/ D:large M:kept A:moved/ A:new "
+	tap_is "and the name that something had before" \
+		"$("$VSANDBOX" diff --json "$id" | python3 -c 'import json,sys; print([c["renamed_from"][-3:] for c in json.load(sys.stdin)["changes"] if "renamed_from" in c])')" \
+		"['dir']"
+	rm -rf copy && cp -a back copy
+	"$VSANDBOX" diff -p "$id" "$work/back" >back.patch
+	patch -s -R -p1 -d copy <back.patch >patch.out 2>&1 || tap_note_file patch.out
+	tap_is "its patch, taken back from a copy, leads to what was there" \
+		"$(cd copy && cat kept deleted 2>&1; cksum <large)" "$(printf 'original\ngone\n'; seq 1 50000 | cksum)"
+	"$VSANDBOX" commit --yes "$id" 2>commit.err
+	tap_is "commit has nothing to do and says so" "$? $(grep -c 'nothing to commit' commit.err)" "0 1"
 	"$VSANDBOX" rollback --yes --last 7 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
 	tap_is "rollback puts everything back while it lives" "$(state)" "$before"
-	"$VSANDBOX" diff "$id" 2>diff.err
-	tap_is "diff says that there is no overlay" "$? $(grep -c 'without an overlay' diff.err)" "125 1"
+	tap_is "and then diff has nothing to tell" "$("$VSANDBOX" diff --name-status "$id")" ""
 	echo >&3
 	exec 3>&-
 	wait "$pid"
@@ -422,6 +434,48 @@ os.unlink("back/kept")' &
 	tap_is "what it deleted is gone" "$([ -e back/kept ] || echo gone)" gone
 	"$VSANDBOX" rollback --yes --last 1 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
 	tap_is "rollback of the ended session brings it back" "$(state)" "$before"
+}
+
+# Random changes by an attached process: diff, taken back on a copy, and undo lead to what was there.
+tells_all() {
+	local pid id seed
+	for seed in 1 2 3; do
+		rm -rf rand rand.before rand.copy && mkdir rand
+		rm -f in && mkfifo in
+		python3 "$here/changes.py" "$seed" rand <in >out &
+		pid=$!
+		ours+=("$pid")
+		exec 3>in
+		within 10 said ready out
+		cp -a rand rand.before
+		attach "$pid" || tap_note_file err
+		id=$(cat id)
+		echo >&3
+		exec 3>&-
+		wait "$pid"
+		within 10 session_ended "$id"
+		# every difference that there is, and no other
+		"$VSANDBOX" diff --name-status "$id" "$work/rand" | sed "s|$work/rand/||; s|/\$||" | sort >told
+		python3 "$here/changes.py" compare rand.before rand | sort >differ
+		tap_is "seed $seed: it changed things" "$([ -s differ ] && echo yes)" yes
+		if diff differ told >told.diff; then tap_ok "seed $seed: diff tells every change and no other"; else
+			tap_not_ok "seed $seed: diff tells every change and no other"
+			tap_note_file told.diff
+		fi
+		cp -a rand rand.copy
+		"$VSANDBOX" diff -p "$id" "$work/rand" >rand.patch
+		patch -s -R -p1 -d rand.copy <rand.patch >patch.out 2>&1 || tap_note_file patch.out
+		(cd rand.copy && find . -type f -exec md5sum {} + | sort) >copy.sums
+		(cd rand.before && find . -type f -exec md5sum {} + | sort) >before.sums
+		if diff before.sums copy.sums >sums.diff; then tap_ok "seed $seed: its patch taken back gives every text"; else
+			tap_not_ok "seed $seed: its patch taken back gives every text"
+			tap_note_file sums.diff
+		fi
+		"$VSANDBOX" undo --yes "$id" >undo.out 2>&1 || tap_note_file undo.out
+		tap_is "seed $seed: undo brings all of it back" \
+			"$(cd rand && find . -printf '%p %y %m %s %l %T@\n' | sort)" \
+			"$(cd rand.before && find . -printf '%p %y %m %s %l %T@\n' | sort)"
+	done
 }
 
 # The attached process is the same user: it must not reach what could free it or hide what it did.
@@ -617,6 +671,7 @@ busy_redis
 stops_deletion
 lists_and_cuts
 rolls_back
+tells_all
 guards_itself
 ends
 dying
