@@ -204,6 +204,8 @@ static void *register_all(void *arg)
 		    epoll_ctl(sets[i], EPOLL_CTL_ADD, r->number, &e) < 0)
 			g->error = -errno;
 	}
+	/* The joiner does not wait for the end of the table: the old socket must be gone before. */
+	close_range(0, ~0u, 0);
 	return NULL;
 }
 
