@@ -292,6 +292,7 @@ dashboard SERVE=$(CURDIR)/$(B)/vsandbox-serve tests/dashboard/run.sh
 commit $(CHECK) tests/commit/run.sh $(6)
 fidelity $(CHECK) tests/fidelity/run.sh
 net $(CHECK) tests/net/run.sh
+net-peers $(CHECK) tests/net/peers.sh
 net-leak $(CHECK) tests/net/leak.sh
 net-leak-handover $(CHECK) tests/net/leak.sh --handover $(HANDOVER_ATTACKS)
 attach $(CHECK) tests/attach/run.sh $(6)
@@ -300,6 +301,7 @@ packaging $(CHECK) tests/packaging/run.sh
 oci $(CHECK) tests/oci/run.sh --levels 0,1,2
 $(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
+net-peers-user $(CHECK) tests/net/peers.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
 net-leak-handover-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID) --handover $(HANDOVER_ATTACKS)
 uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)

@@ -15,6 +15,7 @@ enum {
 	CONNECTIONS_MAX = 65536,
 	LISTENER_IDLE_MS = 2000,
 	SLICE_MS = 20, /* between looks for signals of held callers */
+	BUSY_MS = 200, /* after a held call: the thread sleeps no longer than SLICE_MS */
 	BIND_TRIES = 20,
 	RESTART = -512, /* ERESTARTSYS: only while a signal is pending */
 };
@@ -200,8 +201,13 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 	}
 	c->next_held = n->held;
 	n->held = c;
-	/* A thread that sleeps without a deadline must look again. */
-	(void)!write(n->wake_fd[1], "", 1);
+	/*
+	 * A thread that sleeps longer must look again. Woken for each connection it would only be in the way, so it
+	 * sleeps short for a while after one.
+	 */
+	n->busy_until_ms = network_now_ms() + BUSY_MS;
+	if (n->wakes_ms > network_now_ms() + SLICE_MS)
+		(void)!write(n->wake_fd[1], "", 1);
 }
 
 static const char *host_of(const struct action *a, char *text, size_t size)
@@ -402,12 +408,14 @@ void network_connection_sweep(struct network *n, uint64_t now)
 	}
 }
 
-int network_connection_wait_ms(const struct network *n)
+int network_connection_wait_ms(struct network *n)
 {
-	uint64_t now = network_now_ms(), next = now + LISTENER_IDLE_MS;
+	uint64_t now = network_now_ms();
+	uint64_t next = now + (now < n->busy_until_ms ? SLICE_MS : LISTENER_IDLE_MS);
 	for (const struct connection *c = n->held; c; c = c->next_held) {
 		uint64_t at = c->deadline_ms == UINT64_MAX ? now + SLICE_MS : c->deadline_ms;
 		next = at < next ? at : next;
 	}
+	n->wakes_ms = next;
 	return next > now ? (int)(next - now) : 0;
 }

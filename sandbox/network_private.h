@@ -50,7 +50,7 @@ struct verdict_memory {
 struct network {
 	struct watch *watch;
 	int fd;         /* owned; -1: the broker is gone */
-	int wake_fd[2]; /* a held call was added */
+	int wake_fd[2]; /* a held call was added that the thread would look at too late */
 	bool resolver;
 	uint64_t cookie;      /* of the network namespace */
 	pthread_mutex_t lock; /* everything below */
@@ -58,6 +58,8 @@ struct network {
 	struct opening *openings[NETWORK_BUCKETS];
 	struct connection *connections[NETWORK_BUCKETS];
 	struct connection *held;
+	uint64_t busy_until_ms; /* a call was held not long ago, another may follow */
+	uint64_t wakes_ms;      /* when the thread looks by itself */
 	unsigned connection_count;
 	unsigned standing; /* of all connections */
 	uint64_t last_connection;
@@ -94,7 +96,7 @@ void network_connection_look(struct network *n, uint64_t now_ms);
 /* Listeners nobody has come to for a while are closed. */
 void network_connection_sweep(struct network *n, uint64_t now_ms);
 /* Milliseconds until the next held call is to be looked at. */
-int network_connection_wait_ms(const struct network *n);
+int network_connection_wait_ms(struct network *n);
 
 /* network_lend.c: asks for the first sockets of the host; takes one that was lent. */
 void network_lend_start(struct network *n);

@@ -13,7 +13,7 @@
 
 #include "net/broker/private.h"
 
-enum { EVENTS_MAX = 256, TICK_MS = 1000 };
+enum { EVENTS_MAX = 256, TICK_MS = 1000, DESCRIPTORS_MAX = 262144 };
 
 struct backlog {
 	struct backlog *next;
@@ -283,13 +283,16 @@ static void serve(struct broker *b)
 	}
 }
 
+/* Two descriptors a connection; root may have as many as the kernel gives, others what they are left. */
 static void raise_limit(void)
 {
+	const struct rlimit wanted = { .rlim_cur = DESCRIPTORS_MAX, .rlim_max = DESCRIPTORS_MAX };
 	struct rlimit lim;
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 ||
+	    (lim.rlim_max < DESCRIPTORS_MAX && setrlimit(RLIMIT_NOFILE, &wanted) == 0))
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import resource
 import select
 import socket
 import struct
@@ -174,6 +175,54 @@ def many():
 
     allow()
     print(asyncio.run(all_of()))
+
+
+def crowd():
+    """So many connections at once, each with an echo of its own; argument: how many, and how often all speak."""
+    count, rounds = int(sys.argv[2]), 3
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
+    allow()
+    began = time.monotonic()
+    sockets = []
+    for i in range(count):
+        s = socket.socket()
+        s.connect((GOOD, 7007))
+        sockets.append(s)
+    connected_s = time.monotonic() - began
+    poll = select.epoll()
+    waiting = {}
+    good = 0
+    for s in sockets:
+        poll.register(s, select.EPOLLIN)
+        waiting[s.fileno()] = s
+    for turn in range(rounds):
+        for i, s in enumerate(sockets):
+            s.send(b"%07d" % (i * rounds + turn))
+        left = count
+        while left:
+            ready = poll.poll(30)
+            if not ready:
+                break
+            for fd, _ in ready:
+                good += len(waiting[fd].recv(7)) == 7
+                left -= 1
+    print(good, flush=True)
+    print("%.0f us each" % (connected_s / count * 1e6), file=sys.stderr)
+    if len(sys.argv) > 3:
+        time.sleep(float(sys.argv[3]))
+
+
+def unread():
+    """What a server can send to those who do not read is bounded."""
+    sockets = [connected(7012, "four.good.example") for _ in range(20)]
+    sent = -1
+    while True:
+        now = int(read_all(connected(7013)))
+        if now == sent:
+            break
+        sent = now
+        time.sleep(1)
+    print("bounded" if 0 < sent < len(sockets) * (32 << 20) else sent)
 
 
 def taken():

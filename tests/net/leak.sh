@@ -91,8 +91,12 @@ for line in "$@"; do
 	: >"$work/hits"
 	(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p "$work/leak.json" --net allowlist --resolver 198.51.100.53 \
 		--allow-hosts good.example --allow-hosts 203.0.113.10:6601 -- "$work/leak" "$name") >"$work/inside" 2>&1
+	began=$?
 	got=$(hits)
-	if [ "$got" -eq 0 ]; then
+	if [ "$began" -eq 125 ]; then # vsandbox's own: nothing was tried
+		tap_not_ok "$name is tried inside"
+		tap_note_file "$work/inside" 5
+	elif [ "$got" -eq 0 ]; then
 		tap_ok "$name leaves nothing"
 		tap_note "$(tail -n 1 "$work/inside")"
 	else

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import resource
 import socket
 import struct
 
@@ -56,6 +57,26 @@ async def last(reader, writer):
     writer.close()
 
 
+async def flood(reader, writer):
+    """As much as the other end takes."""
+    block = bytes(1 << 16)
+    try:
+        while True:
+            writer.write(block)
+            await writer.drain()
+            flood.sent += len(block)
+    except OSError:
+        pass
+
+
+flood.sent = 0
+
+
+async def flooded(reader, writer):
+    writer.write(b"%d" % flood.sent)
+    writer.close()
+
+
 async def sink(reader, writer):
     await reader.read(1)
     writer.close()
@@ -74,9 +95,11 @@ class Silent(asyncio.DatagramProtocol):
 
 
 async def main():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     loop = asyncio.get_running_loop()
     for host in GOOD:
-        for port, handler in ((7007, echo), (7008, count), (7009, slam), (7010, witness), (7011, last), (6601, sink)):
+        for port, handler in ((7007, echo), (7008, count), (7009, slam), (7010, witness), (7011, last), (7012, flood), (7013, flooded), (6601, sink)):
             await asyncio.start_server(handler, host, port, backlog=4096, limit=1 << 20)
         await loop.create_datagram_endpoint(Datagrams, (host, 7007))
         await loop.create_datagram_endpoint(Silent, (host, 6601))

@@ -1,18 +1,21 @@
-# Real database servers on the loopback, in $work, owned by nobody who matters. Sourced.
+# Real database servers at $server_address (the loopback), in $work, owned by nobody who matters. Sourced.
+# Where they are in another network namespace, the command that enters it stands in $server_in.
 # Each start_* sets NAME_port and adds its pid to $server_pids; servers_stop ends them by pid.
 # shellcheck shell=bash disable=SC2154
 # initdb wants a user with a name; the packages made this one.
 server_uid=$(id -u postgres)
 server_gid=$(id -g postgres)
 server_pids=()
+server_address=${server_address:-127.0.0.1}
+declare -p server_in >/dev/null 2>&1 || server_in=()
 
 # become_server COMMAND...: as the servers' user; for a subshell, whose pid is then the server's
 become_server() {
 	if [ "$(id -u)" -eq 0 ]; then
-		exec setpriv --reuid "$server_uid" --regid "$server_gid" --clear-groups \
+		exec "${server_in[@]}" setpriv --reuid "$server_uid" --regid "$server_gid" --clear-groups \
 			env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
 	else
-		exec env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
+		exec "${server_in[@]}" env -i HOME="$work" PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C TZ=UTC "$@"
 	fi
 }
 
@@ -52,12 +55,13 @@ start_pg() {
 		--pwfile="$work/pg-password" -E UTF8 --no-sync >"$work/pg-init.log" 2>&1 || return 1
 	as_server openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test \
 		-keyout "$work/pg/data/server.key" -out "$work/pg/data/server.crt" 2>/dev/null
-	become_server "$bin/postgres" -D "$work/pg/data" -p "$pg_port" -c listen_addresses=127.0.0.1 \
+	echo 'host all all all scram-sha-256' >>"$work/pg/data/pg_hba.conf"
+	become_server "$bin/postgres" -D "$work/pg/data" -p "$pg_port" -c listen_addresses="$server_address" \
 		-c unix_socket_directories="$work/pg" -c fsync=off -c ssl=on \
 		-c log_min_messages=warning >"$work/pg.log" 2>&1 &
 	server_pids+=($!)
-	export PGPASSWORD=secret PGUSER=postgres PGHOST=127.0.0.1 PGCONNECT_TIMEOUT=20
-	wait_for 30 psql -p "$pg_port" -d postgres -c 'select 1'
+	export PGPASSWORD=secret PGUSER=postgres PGHOST=$server_address PGCONNECT_TIMEOUT=20
+	wait_for 30 "${server_in[@]}" psql -p "$pg_port" -d postgres -c 'select 1'
 }
 
 start_mariadb() {
@@ -67,22 +71,22 @@ start_mariadb() {
 		--auth-root-authentication-method=normal --skip-test-db >"$work/mariadb-init.log" 2>&1 ||
 		return 1
 	become_server mariadbd --no-defaults --datadir="$work/mariadb/data" --port="$mariadb_port" \
-		--bind-address=127.0.0.1 --socket="$work/mariadb/s" --pid-file="$work/mariadb/pid" \
+		--bind-address="$server_address" --socket="$work/mariadb/s" --pid-file="$work/mariadb/pid" \
 		--local-infile=1 >"$work/mariadb.log" 2>&1 &
 	server_pids+=($!)
 	wait_for 30 mariadb --no-defaults -S "$work/mariadb/s" -u root -e 'select 1' || return 1
 	mariadb --no-defaults -S "$work/mariadb/s" -u root -e "
 		create database d; create database e;
-		create user u@'127.0.0.1' identified by 'secret'; grant all on *.* to u@'127.0.0.1'"
+		create user u@'%' identified by 'secret'; grant all on *.* to u@'%'"
 }
 
 start_redis() {
 	redis_port=$(free_port)
 	server_dir redis
-	become_server redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$work/redis" --save '' \
+	become_server redis-server --port "$redis_port" --bind "$server_address" --protected-mode no --dir "$work/redis" --save '' \
 		--enable-debug-command yes >"$work/redis.log" 2>&1 &
 	server_pids+=($!)
-	wait_for 15 redis-cli -p "$redis_port" ping
+	wait_for 15 "${server_in[@]}" redis-cli -h "$server_address" -p "$redis_port" ping
 }
 
 start_nginx() {

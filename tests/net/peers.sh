@@ -1,0 +1,144 @@
+#!/bin/bash
+# Real servers in another network and real clients inside, by name, over the allowlist; relayed, then
+# handed over. TAP.
+#
+#   VSANDBOX=... tests/net/peers.sh [--uid N]
+#
+# The ports of the servers are declared by name.
+# shellcheck disable=SC2154
+set -u
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
+# shellcheck source=tests/net/internet.sh
+. tests/net/internet.sh
+VSANDBOX=${VSANDBOX:-$PWD/build/release/vsandbox}
+uid=0
+[ "${1:-}" != --uid ] || uid=$2
+if [ "$(id -u)" -ne 0 ]; then
+	tap_skip 'peers by name' 'network namespaces of the suite need root'
+	tap_done
+	exit
+fi
+work=$(mktemp -d) || exit 1
+chmod 755 "$work"
+server_address=203.0.113.10 server_in=(ip netns exec "$OUT")
+# shellcheck source=tests/wire/servers.sh
+. tests/wire/servers.sh
+end() {
+	servers_stop
+	internet_down
+	rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 1' INT TERM
+mkdir -m 700 "$work/home"
+[ "$uid" -eq 0 ] || chown "$uid:$uid" "$work/home"
+
+# sshd asks no name service who the user is, so it is root's; the key is the client's alone.
+start_sshd() {
+	ssh_port=2222
+	mkdir -p /run/sshd "$work/ssh"
+	ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/host"
+	ssh-keygen -q -t ed25519 -N '' -f "$work/home/key"
+	[ "$uid" -eq 0 ] || chown "$uid:$uid" "$work/home/key"
+	cp "$work/home/key.pub" "$work/ssh/keys"
+	cat >"$work/ssh/config" <<-CONF
+		Port $ssh_port
+		ListenAddress $server_address
+		HostKey $work/ssh/host
+		AuthorizedKeysFile $work/ssh/keys
+		PidFile none
+		PermitRootLogin prohibit-password
+		StrictModes no
+		UsePAM no
+	CONF
+	serve /usr/sbin/sshd -D -e -f "$work/ssh/config"
+	within 10 out nc -z "$server_address" "$ssh_port"
+}
+
+tap_is 'the servers start' "$(
+	internet_up && start_pg && start_mariadb && start_redis && start_sshd >/dev/null 2>&1
+	echo $?
+	declare -p pg_port mariadb_port redis_port ssh_port PIDS server_pids >"$work/ports"
+)" 0
+# shellcheck source=/dev/null
+. "$work/ports"
+export PGPASSWORD=secret PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=20 PGPORT=$pg_port PGHOST=good.example
+git init -q --bare -b main "$work/ssh/repo.git"
+
+policy() {
+	cat >"$work/$1.json" <<-JSON
+		{ "name": "peers", "extends": ["dev"], "max_actions_per_minute": 1000000, "rules": [ $3 ],
+		  "network": { "allow_hosts": [ "good.example" ], "handover": [ $2 ] } }
+	JSON
+}
+{
+	cat /etc/passwd
+	echo "u:x:$uid:$uid::$work/home:/bin/sh"
+} >"$work/passwd"
+policy relayed '' ''
+policy handed '"good.example"' ''
+policy inspected '' '{ "name": "no writes", "action_type": "database_write", "resource_pattern": "*", "effect": "block" }'
+
+as_user() {
+	if [ "$uid" -eq 0 ]; then
+		host env HOME="$work/home" XDG_STATE_HOME="$work/home/state" "$@"
+	else
+		# ssh wants a user with a name
+		# shellcheck disable=SC2016
+		host unshare -m --propagation private sh -c 'mount --bind "$1" /etc/passwd; shift; exec "$@"' sh "$work/passwd" \
+			setpriv --reuid "$uid" --regid "$uid" --clear-groups \
+			env HOME="$work/home" XDG_STATE_HOME="$work/home/state" PATH=/usr/bin:/bin:/usr/sbin USER=u "$@"
+	fi
+}
+
+# is CLAIM WANT COMMAND...: what the command prints inside, under $how.
+is() {
+	local claim=$1 want=$2
+	shift 2
+	tap_is "$how: $claim" "$(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p "$work/$how.json" \
+		--resolver 198.51.100.53 --on-exit discard -- "$@" 2>&1)" "$want"
+}
+
+# /usr/bin/python3: the one that has the Debian packages.
+python=/usr/bin/python3
+ssh="ssh -p $ssh_port -i $work/home/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes"
+export GIT_SSH_COMMAND=$ssh GIT_AUTHOR_NAME=u GIT_AUTHOR_EMAIL=u@x GIT_COMMITTER_NAME=u GIT_COMMITTER_EMAIL=u@x
+maria=(mariadb --no-defaults -h good.example -P "$mariadb_port" -u u -psecret -N)
+for how in relayed handed; do
+	is 'psql' 42 psql -X -q -A -t -c 'select 42'
+	is 'pgbench fills a database' '' sh -c '/usr/lib/postgresql/*/bin/pgbench -i -q -s 1 2>&1 | grep -i error'
+	is 'pgbench, 8 clients' 'number of failed transactions: 0 (0.000%)' \
+		sh -c '/usr/lib/postgresql/*/bin/pgbench -n -c 8 -t 20 2>&1 | grep failed'
+	is 'psycopg2' 43 $python -c 'import psycopg2; c = psycopg2.connect(""); k = c.cursor(); k.execute("select 43"); print(k.fetchone()[0])'
+	is 'asyncpg' 44 $python -c 'import asyncio, asyncpg
+async def main(): print(await (await asyncpg.connect()).fetchval("select 44"))
+asyncio.run(main())'
+	is 'mariadb' 45 "${maria[@]}" -e 'select 45'
+	is 'mariadb, a megabyte' 1000000 sh -c "\"\$@\" -e \"select repeat('x', 1000000)\" | tr -d '\\n' | wc -c" sh "${maria[@]}"
+	is 'redis-cli' PONG redis-cli -h good.example -p "$redis_port" ping
+	is 'redis-benchmark' 0 sh -c "redis-benchmark -h good.example -p $redis_port -t set,get -n 2000 -P 8 -q >/dev/null; echo \$?"
+	is 'ssh' 'from there' sh -c "$ssh root@good.example echo from there"
+	is 'ssh, a megabyte both ways' 1000000 sh -c "head -c 1000000 /dev/zero | $ssh root@good.example cat | wc -c"
+	is 'git over ssh: clone, push' "$how" sh -c "git clone -q ssh://root@good.example:$ssh_port$work/ssh/repo.git c 2>/dev/null &&
+		cd c && git checkout -q -B $how && echo $how >a && git add a && git commit -qm $how && git push -q origin $how &&
+		git ls-remote --heads origin $how | sed 's|.*/||'"
+	is 'node net' hello node -e 'const s = require("net").connect(80, "good.example", () => s.write("GET / HTTP/1.0\r\n\r\n"));
+		let t = ""; s.on("data", d => t += d).on("end", () => console.log(t.split("\r\n\r\n")[1].trim()))'
+	is 'node fetch' hello node -e 'fetch("http://good.example/").then(r => r.text()).then(t => console.log(t.trim()))'
+	is 'python asyncio, ten at once' "$(printf 'hello %.0s' 1 2 3 4 5 6 7 8 9 10)" $python -c 'import asyncio
+async def get():
+    r, w = await asyncio.open_connection("good.example", 80)
+    w.write(b"GET / HTTP/1.0\r\n\r\n")
+    return (await r.read()).split(b"\r\n\r\n")[1].decode().strip()
+async def main(): print(*await asyncio.gather(*(get() for _ in range(10))), end=" ")
+asyncio.run(main())'
+	is 'curl, 30 MB' "$(sha256sum <"$work/www/blob")" sh -c 'curl -sS http://good.example/blob | sha256sum'
+	is 'another host is not reached' 1 sh -c 'psql -h 203.0.113.66 -c "select 1" 2>&1 | grep -c "Operation not permitted"'
+done
+how=inspected
+is 'psql reads' 46 psql -X -q -A -t -c 'select 46'
+is 'psql does not write' 1 sh -c 'psql -X -c "create table no (a int)" 2>&1 | grep -c "no writes"'
+is 'mariadb does not write' 1 sh -c '"$@" -e "create database no" 2>&1 | grep -c 1142' sh "${maria[@]}"
+is 'redis does not write' 1 sh -c "redis-cli -h good.example -p $redis_port set a b | grep -c NOPERM"
+tap_done
