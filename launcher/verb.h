@@ -53,8 +53,8 @@ int cmd_undo(const struct options *o);
 int cmd_version(const struct options *o);
 int cmd_why(const struct options *o);
 
-extern const struct option_spec approve_options[], attach_options[], audit_options[],
-	ci_options[], commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
+extern const struct option_spec approve_options[], attach_options[], audit_options[], ci_options[],
+	commit_options[], diff_options[], discard_options[], doctor_options[], kill_options[],
 	learn_options[], login_options[], logs_options[], pause_options[], policy_options[],
 	prune_options[], ps_options[], resume_options[], rollback_options[], run_options[],
 	serve_options[], show_options[], snapshot_options[], status_options[], top_options[],
