@@ -102,6 +102,13 @@ $(B)/%.o: %.c
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# What looks for installed files is compiled anew for another PREFIX: `make && make install PREFIX=/usr`.
+.PHONY: FORCE
+$(B)/prefix: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
+$(patsubst %.c,$(B)/%.o,$(shell grep -lE 'VSANDBOX_(DATADIR|LIBEXEC)' launcher/*.c)): $(B)/prefix
+
 define floor_rule
 $(call archive,$(1)): $(call obj,$(call floor_src,$(1)))
 	@rm -f $$@

@@ -1,7 +1,6 @@
 #include "launcher/ci_harvest.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,46 +10,54 @@
 #include "launcher/log.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
+#include "policies/glob.h"
 #include "rootfs/commit.h"
 #include "rootfs/journal.h"
 #include "rootfs/overlay.h"
 
 enum { SHOWN_SIZE = 8192 };
 
-/* One name of a pattern against one of a path. */
-static bool name_matches(const char *pattern, size_t len, const char *name, size_t name_len)
+/* One name of a pattern against the first one of @path. */
+static bool name_matches(const char *pattern, size_t len, const char *path)
 {
-	char p[NAME_MAX + 1], n[NAME_MAX + 1];
-	if (len > NAME_MAX || name_len > NAME_MAX)
+	char name[NAME_MAX + 1];
+	size_t name_len = strcspn(path, "/");
+	if (!name_len || name_len > NAME_MAX || glob_check(pattern, pattern + len))
 		return false;
-	snprintf(p, sizeof(p), "%.*s", (int)len, pattern);
-	snprintf(n, sizeof(n), "%.*s", (int)name_len, name);
-	return fnmatch(p, n, 0) == 0;
+	snprintf(name, sizeof(name), "%.*s", (int)name_len, path);
+	return glob_match(pattern, pattern + len, name) == GLOB_MATCH;
 }
 
+static const char *next_name(const char *path)
+{
+	path += strcspn(path, "/");
+	return *path ? path + 1 : path;
+}
+
+/* Only the last ** is gone back to: what an earlier one could take as well, that one can. So hostile patterns end. */
 bool ci_harvest_match(const char *pattern, const char *path)
 {
+	const char *after_stars = NULL, *stars_at = NULL;
 	for (;;) {
 		while (*pattern == '/')
 			pattern++;
 		if (!*pattern)
 			return true; /* the whole pattern names @path or what is above it */
-		size_t len = strcspn(pattern, "/"), name_len = strcspn(path, "/");
+		size_t len = strcspn(pattern, "/");
 		if (len == 2 && strncmp(pattern, "**", 2) == 0) {
-			if (!pattern[2])
-				return true;
-			/* none, one or more directories; each turn makes the path shorter */
-			for (const char *at = path; at;
-			     at = strchr(at, '/'), at = at ? at + 1 : NULL)
-				if (ci_harvest_match(pattern + 2, at))
-					return true;
+			pattern += len;
+			after_stars = pattern;
+			stars_at = path;
+		} else if (name_matches(pattern, len, path)) {
+			pattern += len;
+			path = next_name(path);
+		} else if (after_stars && *stars_at) {
+			stars_at = next_name(stars_at);
+			path = stars_at;
+			pattern = after_stars;
+		} else {
 			return false;
 		}
-		if (!*path || !name_matches(pattern, len, path, name_len))
-			return false;
-		pattern += len;
-		path += name_len;
-		path += *path == '/';
 	}
 }
 

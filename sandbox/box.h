@@ -78,7 +78,7 @@ struct box {
 int box_start(const struct box_plan *plan, struct box *ret, struct err *err);
 int box_await(struct box *b, struct err *err);
 
-/* -EPERM: stdin, stdout or stderr is what mustn't be handed to the agent, a socket of the host's network. */
+/* -EPERM when our stdin, stdout or stderr is a socket of the host's network: no command may be given one. */
 int box_net_inherited(struct err *err);
 
 /* The caller (the monitor) moves itself into the sandbox's user and mount namespaces, then

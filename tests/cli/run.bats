@@ -242,3 +242,20 @@ load common
 	EOF
 	[[ $(cat out) == *"own reached"*"Connection refused"* ]]
 }
+
+@test "--direct: what changes there is real, what the policy blocks there stays blocked" {
+	mkdir cache other
+	echo key >cache/id_rsa
+	ln -s "$PWD/cache" link
+	box -q --direct "$PWD/link" -- sh -c 'echo x >cache/made; echo x >other/made; cat cache/id_rsa' || true
+	[ -e cache/made ]
+	[ ! -e other/made ]
+	run "$VSANDBOX" run -q --direct "$PWD/link" -- cat cache/id_rsa
+	[[ $output != *key* ]]
+	for bad in "$PWD/none" "$PWD/*.d" "$PWD/cache/made"; do
+		run "$VSANDBOX" run -q --direct "$bad" -- touch ran
+		[ "$status" -eq 125 ]
+		[[ $output == *direct* ]]
+	done
+	[ ! -e ran ]
+}

@@ -32,11 +32,9 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in oci ci; do
-		run "$VSANDBOX" "$verb"
-		[ "$status" -eq 125 ]
-		[[ $output == *"$verb is not built yet"* ]]
-	done
+	run "$VSANDBOX" oci
+	[ "$status" -eq 125 ]
+	[[ $output == *"oci is not built yet"* ]]
 }
 
 @test "an unknown policy: exit 125, nothing started" {
@@ -123,7 +121,10 @@ load common
 
 @test "every flag of every verb is in the man page, and the page is sound" {
 	page=$BATS_TEST_DIRNAME/../../man/vsandbox.1
-	mandoc -T utf8 "$page" | col -b >page
+	# a verb with a page of its own is described there
+	for own in "$page" "${page%.1}"-{ci,oci}.[1-8]; do
+		[ ! -e "$own" ] || mandoc -T utf8 "$own" | col -b
+	done >page
 	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/{print $1}'); do
 		grep -q "^ *$verb\b" page
 		for flag in $("$VSANDBOX" help "$verb" | grep -o -- '--[a-z][a-z-]*'); do

@@ -32,24 +32,24 @@ with() {
 	fi
 }
 
-claim 'make install' make -s install DESTDIR="$root" PREFIX=/opt/vs
+claim 'make install' make -s install DESTDIR="$root" PREFIX=/usr/local
 files='bin/vsandbox libexec/vsandbox/vsandbox-errands share/vsandbox/policies/ci.json share/man/man1/vsandbox-ci.1
 	lib/systemd/system/vsandbox-oci.socket lib/systemd/user/vsandbox-oci.service lib/systemd/system/vsandbox-serve.service
 	lib/tmpfiles.d/vsandbox.conf lib/sysusers.d/vsandbox.conf share/containers/oci/hooks.d/vsandbox.json
 	share/vsandbox/containers/containerd.toml share/vsandbox/kubernetes/30-agent.yaml share/vsandbox/ci/vsandbox-gha-hook.sh'
 missing=
 for f in $files; do
-	[ -e "$root/opt/vs/$f" ] || missing="$missing $f"
+	[ -e "$root/usr/local/$f" ] || missing="$missing $f"
 done
 tap_is 'what belongs to it is there' "$missing" ''
-tap_is 'what names a program names the installed one' "$(grep -rl /usr/bin/vsandbox "$root/opt/vs/lib" "$root/opt/vs/share/containers")" ''
+tap_is 'what names a program names the installed one' "$(grep -rl /usr/bin/vsandbox "$root/usr/local/lib" "$root/usr/local/share/containers")" ''
 
 # Units name programs by their final path; for the check those of the staging tree.
 units() {
 	mkdir -p "$work/$1"
-	for u in "$root/opt/vs/lib/systemd/$1"/*; do
+	for u in "$root/usr/local/lib/systemd/$1"/*; do
 		# a page that is not installed is no fault of the unit; that it exists is checked below
-		sed "s|/opt/vs/|$root/opt/vs/|; /^Documentation=/d" "$u" >"$work/$1/${u##*/}"
+		sed "s|/usr/local/|$root/usr/local/|; /^Documentation=/d" "$u" >"$work/$1/${u##*/}"
 	done
 	# what is said is a complaint even where the exit code is 0
 	XDG_RUNTIME_DIR=$work systemd-analyze "--$1" --man=no verify "$work/$1"/* >"$work/said" 2>&1
@@ -71,7 +71,7 @@ exposure() {
 with systemd-analyze 'the unit of the control plane gives little away (exposure 2.5 of 10 at most)' exposure
 pages() {
 	bad=0
-	grep -rhoE 'man:[a-z-]+\([0-9]\)' "$root/opt/vs/lib/systemd" | sort -u | sed 's/man:\(.*\)(\(.\))/\1.\2/' >"$work/pages"
+	grep -rhoE 'man:[a-z-]+\([0-9]\)' "$root/usr/local/lib/systemd" | sort -u | sed 's/man:\(.*\)(\(.\))/\1.\2/' >"$work/pages"
 	while read -r page; do
 		[ -e "man/$page" ] || { echo "$page"; bad=1; }
 	done <"$work/pages"
@@ -83,12 +83,12 @@ else
 	tap_skip 'the pages that units name exist' 'vsandbox-oci(8) is not written yet'
 fi
 tmpfiles() {
-	systemd-tmpfiles --root="$root" --create "$root/opt/vs/lib/tmpfiles.d/vsandbox.conf" &&
+	systemd-tmpfiles --root="$root" --create "$root/usr/local/lib/tmpfiles.d/vsandbox.conf" &&
 		[ "$(stat -c %a "$root/run/vsandbox")" = 711 ]
 }
 sysusers() {
 	mkdir -p "$root/etc"
-	systemd-sysusers --root="$root" "$root/opt/vs/lib/sysusers.d/vsandbox.conf" && grep -q '^vsandbox:' "$root/etc/passwd"
+	systemd-sysusers --root="$root" "$root/usr/local/lib/sysusers.d/vsandbox.conf" && grep -q '^vsandbox:' "$root/etc/passwd"
 }
 if [ "$(id -u)" -eq 0 ]; then
 	with systemd-tmpfiles 'tmpfiles makes the directory of the socket' tmpfiles
@@ -98,7 +98,7 @@ else
 	tap_skip 'sysusers makes the user of the control plane' 'root alone writes passwd'
 fi
 parsed() {
-	python3 - "$root/opt/vs/share" <<-'PY'
+	python3 - "$root/usr/local/share" <<-'PY'
 		import json, pathlib, sys, tomllib
 		share = pathlib.Path(sys.argv[1])
 		hook = json.loads((share / "containers/oci/hooks.d/vsandbox.json").read_text())
@@ -110,12 +110,12 @@ parsed() {
 		    json.loads(text) if f.suffix == ".json" else tomllib.loads(text)
 		cri = tomllib.loads((containers / "containerd.toml").read_text())["plugins"]["io.containerd.grpc.v1.cri"]
 		runtime = cri["containerd"]["runtimes"]["vsandbox"]
-		assert runtime["options"]["BinaryName"] == "/opt/vs/bin/vsandbox-runc", runtime
+		assert runtime["options"]["BinaryName"] == "/usr/local/bin/vsandbox-runc", runtime
 	PY
 }
 with python3 'hooks and snippets are the JSON and TOML that they say' parsed
 with yamllint 'the manifests are well-formed YAML' \
 	yamllint -s -d '{extends: default, rules: {line-length: {max: 130}}}' packaging/kubernetes
-claim 'make uninstall' make -s uninstall DESTDIR="$root" PREFIX=/opt/vs
-tap_is 'and nothing is left' "$(find "$root/opt/vs" ! -type d)" ''
+claim 'make uninstall' make -s uninstall DESTDIR="$root" PREFIX=/usr/local
+tap_is 'and nothing is left' "$(find "$root/usr/local" ! -type d)" ''
 tap_done
