@@ -25,7 +25,7 @@ done
 work=$(mktemp -d /tmp/vsoci.XXXXXX)
 cd "$work" || exit 1
 export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config XDG_RUNTIME_DIR=$work/run
-mkdir -p -m 700 "$XDG_STATE_HOME" "$XDG_CONFIG_HOME" "$XDG_RUNTIME_DIR"
+mkdir -m 700 "$XDG_STATE_HOME" "$XDG_CONFIG_HOME" "$XDG_RUNTIME_DIR"
 sock=$work/s.sock
 rootfs=$work/rootfs
 cat >open.json <<'JSON'
@@ -231,18 +231,19 @@ level_1() {
 	tap_is "half a file is an error" "$("$VSANDBOX" oci patch --runtime runc --check cut.json 2>/dev/null; echo $?)" 125
 }
 
-# Allows what is asked about *.ask until nothing more is; @held says what it was.
+asked() { "$VSANDBOX" approve list 2>/dev/null | grep '\.ask'; }
+
+# Allows what is asked about *.ask; held says what it was, and what held.out had by then.
 answer_held() {
 	local line
-	held=
-	for _ in 1 2 3; do
-		within 10 eval '"$VSANDBOX" approve list 2>/dev/null | grep -q "\.ask"' || return
-		line=$("$VSANDBOX" approve list | grep '\.ask' | head -n 1)
-		held="$held$(echo "$line" | awk '{ print $5 }')"
-		"$VSANDBOX" approve allow "${line%% *}" 2>approve.err || tap_note_file approve.err
-		[ "$1" = 1 ] && return
-	done
+	within 20 asked >/dev/null
+	line=$(asked | head -n 1)
+	held="$(cat held.out) $(echo "$line" | awk '{ print $5 }')"
+	"$VSANDBOX" approve allow "${line%% *}" 2>approve.err || tap_note_file approve.err
 }
+
+more_lines() { [ "$(wc -l <"$1")" -gt "$2" ]; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # The claims that a runtime has to keep.  runtime_claims NAME COMMAND-PREFIX...
 runtime_claims() {
@@ -260,7 +261,7 @@ x"
 
 	bundle b "$name" "$work/open.json" /bin/sh -c 'while :; do sleep 0.2; done'
 	"${run[@]}" run -d -b b "$name-2" </dev/null >run.out 2>&1 || tap_note_file run.out
-	local id
+	local id init
 	id=$(latest)
 	tap_is "$name: exec is served by the same session" \
 		"$("${run[@]}" exec "$name-2" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
@@ -273,9 +274,10 @@ import json, sys; print([s["state"] for s in json.load(sys.stdin)["sessions"]][:
 canary.secret
 data
 tool.ask"
+	init=$(python3 -c 'import json,sys; print(json.load(sys.stdin)["attached_pid"])' \
+		<"$XDG_STATE_HOME/vsandbox/sessions/$id/session.json")
 	"$VSANDBOX" kill "$id"
-	tap_is "$name: kill ends it" "$(within 10 eval "! kill -0 $(cat "$XDG_STATE_HOME/vsandbox/sessions/$id/session.json" |
-		python3 -c 'import json,sys; print(json.load(sys.stdin)["attached_pid"])') 2>/dev/null" && echo ended)" ended
+	tap_is "$name: kill ends it" "$(within 10 gone "$init" && echo ended)" ended
 	tap_is "$name: an ended one cannot be rolled back" \
 		"$("$VSANDBOX" rollback --yes "$id" 2>&1 | grep -c 'whose files went with it')" 1
 	"${run[@]}" delete -f "$name-2" 2>/dev/null
@@ -284,11 +286,12 @@ tool.ask"
 	"${run[@]}" run -b b "$name-3" </dev/null >held.out 2>&1 &
 	local job=$!
 	ours+=("$job")
-	answer_held 1
-	tap_is "$name: an exec waits for a person" "$(cat held.out) $held" " code_execution"
+	answer_held
+	tap_is "$name: an exec waits for a person" "$held" " code_execution"
 	wait "$job"
 	tap_is "$name: and goes on when it is allowed" "$? $(cat held.out)" "0 ran"
 
+	# shellcheck disable=SC2016
 	bundle b "$name" "$work/open.json" /bin/sh -c \
 		'while :; do if read -r x </root/data; then echo "read $x"; else echo lost; fi; read -r x </root/canary.secret && echo LEAK; usleep 50000 2>/dev/null; done'
 	"${run[@]}" run -d -b b "$name-4" </dev/null >lost.out 2>&1 || tap_note_file lost.out
@@ -312,7 +315,7 @@ tool.ask"
 	within 10 said "started 3" manager.out
 	local lines
 	lines=$(wc -l <kept.out)
-	within 10 eval '[ "$(wc -l <kept.out)" -gt '"$((lines + 3))"' ]'
+	within 10 more_lines kept.out "$((lines + 3))"
 	tap_is "$name: with its listeners kept it goes on under the next agent" \
 		"$(tail -n 4 kept.out | grep -c '^read data') $(grep -c lost kept.out) $(grep -c LEAK kept.out)" "2 0 0"
 	tap_is "$name: which decides as before" \
@@ -460,8 +463,8 @@ X
 	podman_here --runtime "$work/wrap-ask" run --rm --network=none --rootfs "$rootfs" /root/tool.ask >held.out 2>&1 &
 	job=$!
 	ours+=("$job")
-	answer_held 1
-	tap_is "podman: an exec waits for a person" "$(cat held.out) $held" " code_execution"
+	answer_held
+	tap_is "podman: an exec waits for a person" "$held" " code_execution"
 	wait "$job"
 	tap_is "podman: and goes on when it is allowed" "$? $(cat held.out)" "0 ran"
 
