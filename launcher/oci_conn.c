@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -33,11 +32,10 @@ static int check_pid_namespace(pid_t pid, struct err *err)
 	char path[32];
 	struct stat ours, theirs;
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-	bool seen = stat(path, &theirs) == 0;
-	if (!seen && (errno == ENOENT || errno == ESRCH))
+	if (stat("/proc/self/ns/pid", &ours) < 0)
+		return err_sys(err, errno, "the agent's own namespaces cannot be seen");
+	if (stat(path, &theirs) < 0) /* ENOENT; EACCES of one on its way out */
 		return 0;
-	if (!seen || stat("/proc/self/ns/pid", &ours) < 0)
-		return err_sys(err, errno, "the namespaces of the peer cannot be seen");
 	if (ours.st_ino != theirs.st_ino)
 		return err_set(err, EPERM, "the peer is in another pid namespace");
 	return 0;
