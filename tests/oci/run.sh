@@ -353,22 +353,20 @@ X
 	chown -R 54321:54321 "$home"
 	chmod 755 "$work" "$home/start"
 	chmod 700 "$home/state" "$home/run"
-	as_user() {
-		setpriv --reuid 54321 --regid 54321 --clear-groups env -i PATH=/usr/sbin:/usr/bin:/bin HOME="$home" \
-			USER=u XDG_RUNTIME_DIR="$home/run" XDG_STATE_HOME="$home/state" POLICY="${POLICY:-}" "$@"
-	}
-	as_user "$home/vsandbox" oci agent --listen "$home/s.sock" 2>user.log &
+	local as_user=(setpriv --reuid 54321 --regid 54321 --clear-groups env -i PATH=/usr/sbin:/usr/bin:/bin
+		HOME="$home" USER=u XDG_RUNTIME_DIR="$home/run" XDG_STATE_HOME="$home/state")
+	"${as_user[@]}" "$home/vsandbox" oci agent --listen "$home/s.sock" 2>user.log &
 	agent=$!
 	within 10 listens "$home/s.sock" || tap_note_file user.log
 	tap_is "a user's container under the user's agent" \
-		"$(POLICY=$home/theirs.json as_user sh "$home/start" "$home/s.sock" u1 2>/dev/null)" "data
+		"$("${as_user[@]}" POLICY="$home/theirs.json" sh "$home/start" "$home/s.sock" u1 2>/dev/null)" "data
 made"
 	stop_agent
 	start_agent --allow-uid 54321 --default-policy "$home/theirs.json"
-	tap_is "a user's container under root's agent" "$(as_user sh "$home/start" "$sock" u2 2>/dev/null)" "data
+	tap_is "a user's container under root's agent" "$("${as_user[@]}" sh "$home/start" "$sock" u2 2>/dev/null)" "data
 made"
 	tap_is "a user may not name another policy" \
-		"$(POLICY=observe as_user sh "$home/start" "$sock" u3 2>/dev/null)" ""
+		"$("${as_user[@]}" POLICY=observe sh "$home/start" "$sock" u3 2>/dev/null)" ""
 	tap_is "and the agent says so" "$(grep -c 'may not choose the policy observe' agent.log)" 1
 	stop_agent
 	bundle b runc "$work/open.json" /bin/echo LEAK
