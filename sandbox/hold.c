@@ -214,7 +214,7 @@ int hold_call(struct worker *w)
 	pthread_mutex_lock(&h->lock);
 	if (!passes(&w->pass, &key) && !granted(h, &key)) {
 		struct hold_question *q = question_for(w, &key);
-		if (q)
+		if (q && w->watch->listeners.growing) /* a container's: waits may be interrupted */
 			drop_former(h, q, (pid_t)w->n.notif.pid);
 		struct hold_call *c = q ? call_for(h) : NULL;
 		r = c ? HOLD_KEPT : -w->event.decision.deny_errno;

@@ -32,7 +32,7 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in oci ci; do
+	for verb in ci; do
 		run "$VSANDBOX" "$verb"
 		[ "$status" -eq 125 ]
 		[[ $output == *"$verb is not built yet"* ]]
@@ -123,12 +123,13 @@ load common
 
 @test "every flag of every verb is in the man page, and the page is sound" {
 	page=$BATS_TEST_DIRNAME/../../man/vsandbox.1
-	mandoc -T utf8 "$page" | col -b >page
+	# a verb with much to say has a page of its own
+	mandoc -T utf8 "$page" "${page%.1}"-*.8 | col -b >page
 	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/{print $1}'); do
 		grep -q "^ *$verb\b" page
 		for flag in $("$VSANDBOX" help "$verb" | grep -o -- '--[a-z][a-z-]*'); do
 			grep -q -- "$flag\b" page || { echo "$verb $flag"; false; }
 		done
 	done
-	mandoc -T lint -W warning "$page" "${page%.1}-events.5"
+	mandoc -T lint -W warning "$page" "${page%.1}-events.5" "${page%.1}"-*.8
 }
