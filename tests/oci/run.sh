@@ -134,6 +134,8 @@ PY
 
 latest() { "$VSANDBOX" ps --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["sessions"][0]["id"])'; }
 
+moved() { [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
+
 claim_json() {
 	printf '{"ociVersion":"1.0.2","fds":[%s],"pid":%%p,"metadata":"policy=%s","state":{"ociVersion":"1.0.2","id":"%s","status":"creating","pid":%%p,"bundle":"/nowhere","annotations":{}}}' \
 		"$1" "$2" "$3"
@@ -166,6 +168,14 @@ level_0() {
 		"$(send whole '"seccompFd"' "" unnamed)" "exec: ENOSYS"
 	tap_is "two MiB without an end: nothing passes" \
 		"$(timeout 20 "$OCI_BIN/fake" "$sock" long '{"a":1,' /bin/cat "$work/data" 2>/dev/null)" "exec: ENOSYS"
+	unshare -m sleep 60 &
+	local other=$!
+	ours+=("$other")
+	within 5 moved "$other"
+	tap_is "a claim for a process elsewhere: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
+		"$(claim_json '"seccompFd"' "$open" elsewhere | sed "s/%p/$other/g")" /bin/cat "$work/data" 2>&1)" "exec: ESRCH"
+	tap_is "a claim for a process in no container: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
+		"$(claim_json '"seccompFd"' "$open" host | sed 's/%p/1/g')" /bin/cat "$work/data" 2>&1)" "exec: ENOSYS"
 	timeout 20 "$OCI_BIN/fake" "$sock" leave x x
 	tap_is "who connects and leaves harms nobody" "$(send whole '"seccompFd"' "$open" after)" "$served"
 	(exec timeout 30 "$OCI_BIN/fake" "$sock" half "$(claim_json '"seccompFd"' "$open" half)" /bin/cat "$work/data" \
