@@ -25,6 +25,8 @@
 /* What is kept is called vs-KEY-WHAT: the claim, the slate, or a listener by its number. */
 static const char kept_prefix[] = "vs-";
 
+enum { RECENT = 4096 };
+
 static void new_guest(struct oci_guest *g)
 {
 	*g = (struct oci_guest){ .channel_fd = -1, .slate_fd = -1, .worker_pidfd = -1 };
@@ -197,8 +199,9 @@ void oci_guest_forget(struct oci_guest *g)
 		snprintf(name, sizeof(name), "%s%s-%s", kept_prefix, g->key, parts[i]);
 		keep_not(name);
 	}
-	/* the manager drops by itself those that have hung up; exec may have left others */
-	for (uint32_t i = 0; i < g->next && service_there(); i++) {
+	/* those that have hung up the manager has dropped by itself; an older one stays until the next agent */
+	uint32_t first = g->next > RECENT ? g->next - RECENT : 0;
+	for (uint32_t i = first; i < g->next && service_there(); i++) {
 		snprintf(name, sizeof(name), "%s%s-%u", kept_prefix, g->key, i);
 		keep_not(name);
 	}

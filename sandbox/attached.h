@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "sandbox/attach.h"
@@ -17,6 +18,7 @@ struct attached_watch {
 	struct attachment attachment;
 	struct tree tree;
 	int channel_fd; /* a container's; -1 none */
+	ino_t mount_ns; /* a container's; 0 none */
 	bool killed;
 	/* Takes in what has come on the channel. false: whoever sends is gone, and nothing is decided any more. */
 	bool (*on_channel)(struct attached_watch *w);

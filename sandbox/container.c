@@ -109,9 +109,10 @@ int container_enter(const struct container_entry *e, ino_t *ret_mount_ns, struct
 			       e->pid);
 	/* Its runtime has changed its user and can no longer be read from inside, and outside we may do too much. */
 	if (own_users && e->peer == 0)
-		return err_set(err, ENOSYS,
-			       "a container of root's with a user namespace of its own is not decided "
-			       "on yet: let its user start it");
+		return err_set(
+			err, ENOSYS,
+			"a container of root's with a user namespace of its own is not decided "
+			"on yet: let its user start it");
 	int r = check_owner(e, dir, own_users, err);
 	if (r == 0 && own_users)
 		r = give_session(e, dir, err);

@@ -351,6 +351,16 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	 * the answer comes first. Nobody receives another call of the task before it is interrupted: we lead.
 	 */
 	bool interruptible = watch->plan->attach && watch->plan->attach->container;
+	/*
+	 * A signal has sent the task round before it was seized: it asks anew, and is let go before anybody can
+	 * receive that, who would find it traced.
+	 */
+	if (interruptible && listener_valid(w->listener, id) < 0) {
+		watch_done(w, -EINTR);
+		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+		guard(w, x, &pid);
+		return;
+	}
 	if (!interruptible)
 		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	watch_done(w, EVENT_RESULT_PENDING);
@@ -358,6 +368,10 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	int r = listener_continue(w->listener, id);
 	if (interruptible)
 		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	if (interruptible && r == -ENOENT) { /* the same, just now */
+		guard(w, x, &pid);
+		return;
+	}
 	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
 	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE); /* traced now, and answered */

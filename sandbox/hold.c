@@ -215,7 +215,7 @@ int hold_call(struct worker *w)
 		e.action = w->action;
 		e.result = EVENT_RESULT_PENDING;
 		struct hold_question *q = question_for(w->watch, &key, &e);
-		if (q)
+		if (q && w->watch->listeners.growing) /* a container's: waits may be interrupted */
 			drop_former(h, q, (pid_t)w->n.notif.pid);
 		struct hold_call *c = q ? call_for(h) : NULL;
 		r = c ? HOLD_KEPT : -w->event.decision.deny_errno;

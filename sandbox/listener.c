@@ -8,10 +8,13 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/kernel.h"
 #include "sandbox/slate.h"
+
+enum { REUSE_MS = 60000 };
 
 static int measure(struct listener *l)
 {
@@ -113,6 +116,40 @@ int listeners_init(struct listeners *l)
 	return l->epoll_fd < 0 ? -errno : measure(&l->sizes);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* One that hung up long ago, closed. Who had a call of it has seen its end within milliseconds. NULL: none. */
+static struct listener *reuse(struct listeners *l)
+{
+	for (unsigned i = 0; l->growing && i < l->count; i++) {
+		struct listener *one = l->all[i];
+		uint64_t gone = __atomic_load_n(&one->gone_ms, __ATOMIC_ACQUIRE);
+		if (!gone || now_ms() - gone < REUSE_MS)
+			continue;
+		close(one->fd);
+		return one;
+	}
+	return NULL;
+}
+
+/* Room for one more, in the list. */
+static struct listener *make_room(struct listeners *l)
+{
+	struct listener **more = reallocarray(l->all, l->count + 1, sizeof(*more));
+	if (!more)
+		return NULL;
+	l->all = more;
+	struct listener *one = calloc(1, sizeof(*one));
+	if (one)
+		l->all[l->count++] = one;
+	return one;
+}
+
 int listeners_add(struct listeners *l, int fd)
 {
 	return listeners_add_as(l, fd, &l->sizes);
@@ -120,29 +157,28 @@ int listeners_add(struct listeners *l, int fd)
 
 int listeners_add_as(struct listeners *l, int fd, const struct listener *how)
 {
-	struct listener **more = reallocarray(l->all, l->count + 1, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	l->all = more;
-	struct listener *one = malloc(sizeof(*one));
+	struct listener fresh = l->sizes;
+	fresh.runtime = how->runtime;
+	fresh.slate = how->slate;
+	fresh.number = how->number;
+	int r = start(&fresh, fd);
+	if (r < 0)
+		return r;
+	struct listener *one = reuse(l);
+	if (!one)
+		one = make_room(l);
 	if (!one)
 		return -ENOMEM;
-	*one = l->sizes;
-	one->runtime = how->runtime;
-	one->slate = how->slate;
-	one->number = how->number;
+	*one = fresh;
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = one };
-	int r = start(one, fd);
 	__atomic_add_fetch(&l->left, 1, __ATOMIC_RELAXED); /* before it can be received from */
-	if (r == 0 && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
-		r = -errno;
-	if (r < 0) {
-		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
-		free(one);
-		return r;
-	}
-	l->all[l->count++] = one;
-	return 0;
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0)
+		return 0;
+	r = -errno;
+	__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
+	one->fd = -1; /* the caller's to close */
+	one->gone_ms = now_ms();
+	return r;
 }
 
 /* With one listener the receive call itself waits: a call less for each notification. */
@@ -171,6 +207,7 @@ int listeners_receive(struct listeners *l, union notification *ret, struct liste
 		if (e.events & EPOLLIN)
 			return listener_receive(one, ret);
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, one->fd, NULL);
+		__atomic_store_n(&one->gone_ms, now_ms(), __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 	}
 	return -EPIPE;

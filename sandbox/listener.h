@@ -18,6 +18,7 @@ struct listener {
 	pid_t runtime;
 	struct slate *slate; /* where received calls are put down; borrowed, NULL nowhere */
 	uint32_t number;     /* its name there */
+	uint64_t gone_ms;    /* monotonic: when it hung up; 0 it has not; atomic */
 };
 
 enum { LISTENER_FIRST_CALLER = -1 };
@@ -58,8 +59,12 @@ int listener_place(const struct listener *l, uint64_t id, int fd, int number,
 struct listeners {
 	struct listener **all; /* owned, as are those that were added by number */
 	unsigned count;
-	unsigned left;         /* not yet hung up; atomic */
-	bool growing;          /* more may be added, by one thread, while another receives */
+	unsigned left; /* not yet hung up; atomic */
+	/*
+	 * More may be added, by one thread, while another receives. They are owned then, and one that has hung
+	 * up makes room for another when nobody can hold a call of it any more.
+	 */
+	bool growing;
 	int epoll_fd;          /* owned */
 	struct listener sizes; /* what each new one starts from */
 };

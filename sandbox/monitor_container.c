@@ -17,9 +17,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,15 @@ static void answer_orphan(void *arg, uint64_t id)
 	struct orphan *o = arg;
 	if (listener_answer(o->listener, id, -EINTR) == 0)
 		o->count++;
+}
+
+/* What is stopped and killed with the container must be in it, whatever the claim says. */
+static bool is_inside(const struct attached_watch *w, pid_t pid)
+{
+	char name[32];
+	struct stat st;
+	snprintf(name, sizeof(name), "%d/ns/mnt", pid);
+	return pid > 0 && fstatat(w->tree.proc_fd, name, &st, 0) == 0 && st.st_ino == w->mount_ns;
 }
 
 static void add_listener(struct attached_watch *w, const struct container_packet *m, int fd)
@@ -65,7 +76,7 @@ static void add_listener(struct attached_watch *w, const struct container_packet
 	if (__atomic_load_n(&watch->closing, __ATOMIC_RELAXED) ||
 	    listeners_add_as(&watch->listeners, fd, &how) < 0)
 		close(fd); /* what is behind it fails from here on */
-	else if (m->pid > 0)
+	else if (is_inside(w, m->pid))
 		tree_add(&w->tree, m->pid);
 }
 
@@ -124,15 +135,14 @@ static int prepare(struct attached_watch *w, struct err *err)
 					       .proc_fd = proc_fd,
 					       .session_dirfd = w->plan->box->session_dirfd,
 					       .peer = attach->container->peer };
-	ino_t mount_ns;
-	int r = container_enter(&entry, &mount_ns, err);
+	int r = container_enter(&entry, &w->mount_ns, err);
 	if (r == 0)
 		r = attached_prepare(w, proc_fd, err);
 	if (r < 0)
 		return r;
 	w->watch->slate = slate;
 	w->watch->listeners.growing = true;
-	tracees_confine(w->watch->tracees, mount_ns);
+	tracees_confine(w->watch->tracees, w->mount_ns);
 	tree_add(&w->tree, attach->pid);
 	return 0;
 }

@@ -31,12 +31,6 @@ load common
 	[[ $output == *"takes no value"* ]]
 }
 
-@test "a verb of a later issue is refused by name" {
-	run "$VSANDBOX" oci
-	[ "$status" -eq 125 ]
-	[[ $output == *"oci is not built yet"* ]]
-}
-
 @test "an unknown policy: exit 125, nothing started" {
 	run "$VSANDBOX" run -p nosuch -- true
 	[ "$status" -eq 125 ]
@@ -131,5 +125,5 @@ load common
 			grep -q -- "$flag\b" page || { echo "$verb $flag"; false; }
 		done
 	done
-	mandoc -T lint -W warning "$page" "${page%.1}-events.5"
+	mandoc -T lint -W warning "$page" "${page%.1}-events.5" "${page%.1}"-*.8
 }
