@@ -67,7 +67,7 @@ static bool wants_policy(const struct option_spec *s)
 static void bash_values(const struct verb *v)
 {
 	for (const struct option_spec *s = v->options; s && s->name; s++) {
-		if (s->unbuilt || !s->value || (!wants_policy(s) && !choices(s)))
+		if (!s->value || (!wants_policy(s) && !choices(s)))
 			continue;
 		printf("\t%s:--%s", v->name, s->name);
 		if (s->letter)
@@ -88,11 +88,10 @@ static void bash_verb(const struct verb *v)
 {
 	printf("\t%s)\n\t\twords='", v->name);
 	for (const struct option_spec *s = v->options; s && s->name; s++)
-		if (!s->unbuilt)
-			printf("--%s ", s->name);
+		printf("--%s ", s->name);
 	fputs("--help' valued=' ", stdout);
 	for (const struct option_spec *s = v->options; s && s->name; s++) {
-		if (s->unbuilt || !s->value)
+		if (!s->value)
 			continue;
 		printf("--%s ", s->name);
 		if (s->letter)
@@ -111,15 +110,13 @@ static void print_bash(void)
 	      "\tif ((COMP_CWORD == 1)); then\n\t\twords='",
 	      stdout);
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			printf("%s%s", v == verb_table ? "" : " ", v->name);
+		printf("%s%s", v == verb_table ? "" : " ", v->name);
 	fputs("'\n\t\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
 	      "\"$word\")\n\t\treturn\n\tfi\n"
 	      "\tcase $verb in\n",
 	      stdout);
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			bash_verb(v);
+		bash_verb(v);
 	fputs("\tesac\n"
 	      "\tif [[ -n $command ]]; then\n"
 	      "\t\t# after the command's own name, complete as for that command\n"
@@ -137,8 +134,7 @@ static void print_bash(void)
 	      "\t\tcase $verb:$before in\n",
 	      stdout);
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			bash_values(v);
+		bash_values(v);
 	fputs("\t\tesac\n"
 	      "\telif [[ $word != -* ]]; then\n"
 	      "\t\tif [[ -n $subs && $COMP_CWORD -eq 2 ]]; then\n"
@@ -193,8 +189,7 @@ static void zsh_verb(const struct verb *v)
 {
 	printf("\t%s)\n\t\t_arguments -s -S \\\n", v->name);
 	for (const struct option_spec *s = v->options; s && s->name; s++)
-		if (!s->unbuilt)
-			zsh_option(s);
+		zsh_option(s);
 	fputs("\t\t\t'--help[print help]' \\\n", stdout);
 	if (*subverbs(v))
 		printf("\t\t\t'1:what:(%s)' '*:name:_vsandbox_policies' ;;\n", subverbs(v));
@@ -227,8 +222,6 @@ static void print_zsh(void)
 	     "\t\tlocal -a verbs\n"
 	     "\t\tverbs=(");
 	for (const struct verb *v = verb_table; v->name; v++) {
-		if (!v->run)
-			continue;
 		printf("\t\t\t'%s:", v->name);
 		for (const char *c = v->help; *c; c++)
 			fputs(*c == '\'' ? "'\\''" : (char[]){ *c, 0 }, stdout);
@@ -240,8 +233,7 @@ static void print_zsh(void)
 	     "\t((CURRENT--))\n"
 	     "\tcase $verb in");
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			zsh_verb(v);
+		zsh_verb(v);
 	puts("\tesac\n}\n"
 	     "if [[ $funcstack[1] == _vsandbox ]]; then\n"
 	     "\t_vsandbox \"$@\"\n"
@@ -266,8 +258,6 @@ static void fish_verb(const struct verb *v)
 	fish_text(v->help);
 	putchar('\n');
 	for (const struct option_spec *s = v->options; s && s->name; s++) {
-		if (s->unbuilt)
-			continue;
 		printf("complete -c vsandbox -n '%s %s' -l %s", seen, v->name, s->name);
 		if (s->letter)
 			printf(" -s %c", s->letter);
@@ -301,8 +291,7 @@ static void print_fish(void)
 {
 	puts("# vsandbox completion fish >~/.config/fish/completions/vsandbox.fish");
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			fish_verb(v);
+		fish_verb(v);
 }
 
 static const struct {

@@ -19,13 +19,8 @@ static void print_program(void)
 	puts("usage: vsandbox VERB [OPTION…] [ARGUMENT…]\n\n"
 	     "Runs an AI agent or a CI job so that nothing it does is final until you say so.\n");
 	for (const struct verb *v = verb_table; v->name; v++)
-		if (v->run)
-			printf("  %-12s %s\n", v->name, v->help);
-	fputs("\nNot built yet:", stdout);
-	for (const struct verb *v = verb_table; v->name; v++)
-		if (!v->run)
-			printf(" %s", v->name);
-	puts("\n\nvsandbox help VERB says more. Every flag --some-name can also be given as "
+		printf("  %-12s %s\n", v->name, v->help);
+	puts("\nvsandbox help VERB says more. Every flag --some-name can also be given as "
 	     "VSANDBOX_SOME_NAME.\nWhere SESSION is left out it is the latest from this directory, "
 	     "else your latest;\nan id may be shortened while unique.");
 }
@@ -41,8 +36,7 @@ void help_print(const struct verb *v)
 	if (v->options)
 		puts("");
 	for (const struct option_spec *o = v->options; o && o->name; o++)
-		if (!o->unbuilt)
-			print_option(o);
+		print_option(o);
 }
 
 int cmd_help(const struct options *o)

@@ -69,10 +69,6 @@ static int dispatch(const char *name, char **argv)
 			log_error("there is no verb '%s'; vsandbox help lists them", name);
 		return EXIT_USAGE;
 	}
-	if (!v->run) {
-		log_error("%s is not built yet (%s)", v->name, v->help);
-		return EXIT_USAGE;
-	}
 	int r = options_parse(v->options, argv, &options, &err);
 	if (r == OPTIONS_HELP) {
 		help_print(v);

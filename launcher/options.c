@@ -22,9 +22,6 @@ static int unknown(const struct option_spec *specs, const char *given, const cha
 
 static int add(struct options *o, unsigned id, const char *value, struct err *err)
 {
-	const struct option_spec *spec = &o->specs[id];
-	if (spec->unbuilt)
-		return err_set(err, EINVAL, "--%s is not built yet: %s", spec->name, spec->unbuilt);
 	if (o->count == OPTIONS_GIVEN_MAX)
 		return err_set(err, EINVAL, "more than %d options", OPTIONS_GIVEN_MAX);
 	o->given[o->count++] = (struct option_given){ .id = id, .value = value };

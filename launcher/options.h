@@ -17,7 +17,6 @@ struct option_spec {
 	char letter;       /* 0 none */
 	const char *value; /* what the value is called in help; NULL: a switch */
 	const char *help;
-	const char *unbuilt; /* not built yet: giving it is refused with this text; NULL built */
 };
 
 enum { OPTIONS_GIVEN_MAX = 256 };

@@ -10,7 +10,7 @@ struct verb {
 	const char *name;
 	const char *synopsis;                /* what follows the options; "" nothing */
 	const char *help;                    /* one line */
-	int (*run)(const struct options *o); /* returns the exit code; NULL: not built yet */
+	int (*run)(const struct options *o); /* returns the exit code */
 	const struct option_spec *options;   /* ended by a NULL name; NULL none */
 };
 
