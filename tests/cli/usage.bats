@@ -32,11 +32,9 @@ load common
 }
 
 @test "a verb of a later issue is refused by name" {
-	for verb in ci; do
-		run "$VSANDBOX" "$verb"
-		[ "$status" -eq 125 ]
-		[[ $output == *"$verb is not built yet"* ]]
-	done
+	run "$VSANDBOX" ci
+	[ "$status" -eq 125 ]
+	[[ $output == *"ci is not built yet"* ]]
 }
 
 @test "an unknown policy: exit 125, nothing started" {
