@@ -213,7 +213,9 @@ level_1() {
 		sed 's/^vsandbox: //' patch.err >>got
 		[ ! -s patched.json ] || "$here/rules.py" patched.json >>got
 		if [ -n "${UPDATE:-}" ]; then cp got "$here/configs/$name.golden"; fi
-		if diff -u "$here/configs/$name.golden" got >diff.out; then
+		if [ "$(uname -m)" != x86_64 ]; then
+			tap_skip "patch of $name is as it was agreed" "the agreed form is that of x86-64"
+		elif diff -u "$here/configs/$name.golden" got >diff.out; then
 			tap_ok "patch of $name is as it was agreed"
 		else
 			tap_not_ok "patch of $name is as it was agreed"
