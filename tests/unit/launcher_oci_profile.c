@@ -12,7 +12,7 @@
 
 #include "base/syscalls.h"
 #include "launcher/oci_profile.h"
-#include "sandbox/filter.h"
+#include "sandbox/filter_rows.h"
 
 static uint64_t number(struct json_object *o, const char *name)
 {
