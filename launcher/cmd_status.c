@@ -84,8 +84,8 @@ static void print_text(const struct status *s)
 	else if (*s->server.url)
 		line("", "the server answers and knows the key");
 	if (s->undelivered)
-		printf("%-12s%u sessions are not wholly delivered: vsandbox status --flush\n", "",
-		       s->undelivered);
+		printf("%-12s%u session%s not wholly delivered: vsandbox status --flush\n", "",
+		       s->undelivered, s->undelivered == 1 ? " is" : "s are");
 }
 
 /* Where this host reports, and whether anybody listens there. */

@@ -94,6 +94,7 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 {
 	struct undo_result r;
 	bool done = m->value == 0 && rollback_parse(m->text, &r) == 0;
+	gateway_drain(g); /* the cause first */
 	if (done)
 		log_error("rolled back the last %llu changes (drifted %llu, past undoing %llu, "
 			  "failed "
@@ -104,7 +105,6 @@ static void on_rolled_back(struct gateway *g, const struct packet *m)
 			  (unsigned long long)r.outcomes[UNDO_FAILED], g->session.id);
 	else
 		log_error("the last changes could not be rolled back: %s", m->text);
-	gateway_drain(g);
 	if (done) {
 		gateway_keep_snapshot(g, "rollback");
 		external_print(g->session.dirfd, r.oldest_seq, stderr, EXTERNAL_TEXT);
