@@ -579,6 +579,19 @@ static int judge_removal(struct worker *w)
 	return watch_decide_also(w, &a);
 }
 
+/* "." and "..", a slash behind or not: the kernel removes neither. */
+static bool ends_in_dots(const char *path)
+{
+	size_t len = strlen(path);
+	while (len && path[len - 1] == '/')
+		len--;
+	size_t start = len;
+	while (start && path[start - 1] != '/')
+		start--;
+	len -= start;
+	return (len == 1 || len == 2) && strncmp(path + start, "..", len) == 0;
+}
+
 /* Does the call take away, put in place or make a name that leads to our own directories? */
 static bool is_fenced(const struct worker *w)
 {
@@ -587,7 +600,8 @@ static bool is_fenced(const struct worker *w)
 	enum action_op op = w->row->op;
 	bool makes = op == OP_MKDIR || op == OP_MKNOD || op == OP_SYMLINK;
 	/* making one that is there is the kernel's to refuse */
-	if (op == OP_DELETE || op == OP_RENAME || (makes && !first->exists))
+	bool takes = op == OP_RENAME || (op == OP_DELETE && !ends_in_dots(w->path[0]));
+	if (takes || (makes && !first->exists))
 		if (fence_has(f, first->path))
 			return true;
 	return (op == OP_RENAME || (op == OP_LINK && !second->exists)) &&
