@@ -90,7 +90,8 @@ other_job_is_denied() {
 	echo '{"name":"dep","version":"1.0.0","main":"i.js"}' >dep/package.json
 	echo 'module.exports = 7' >dep/i.js
 	echo '{"name":"app","version":"1.0.0","scripts":{"start":"node -e \"process.exit(require(\\\"dep\\\") - 7)\""}}' >app/package.json
-	job='cd dep && npm pack --silent >/dev/null && cd ../app &&
+	# it asks its registry for a newer npm, and whether it gets as far before the job ends is chance
+	job='export npm_config_update_notifier=false && cd dep && npm pack --silent >/dev/null && cd ../app &&
 		npm install --offline --no-audit --no-fund --silent ../dep/dep-1.0.0.tgz && npm start --silent'
 	learn sh -c "$job"
 	enforce sh -c "$job"
