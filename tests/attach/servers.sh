@@ -17,7 +17,7 @@ busy_nginx() {
 	fi
 	chmod 755 "$work"
 	mkdir -p www && echo page >www/index.html && echo hidden >www/a.secret
-	for ((i = 0; i < (times + 4) / 5; i++)); do
+	for ((i = 0; i < few; i++)); do
 		port=$(free_port)
 		cat >nginx.conf <<-CONF
 			daemon off; pid $work/nginx.pid; worker_processes 2; error_log $work/nginx.log;
@@ -62,7 +62,7 @@ busy_redis() {
 		tap_skip "redis under redis-benchmark" "no redis"
 		return
 	fi
-	for ((i = 0; i < (times + 4) / 5; i++)); do
+	for ((i = 0; i < few; i++)); do
 		port=$(free_port)
 		rm -rf redis && mkdir redis
 		redis-server --port "$port" --bind 127.0.0.1 --dir "$work/redis" --save '' --enable-protected-configs yes >redis.log 2>&1 &
@@ -105,13 +105,14 @@ busy_postgres() {
 		return
 	fi
 	port=$(free_port)
-	for ((i = 0; i < (times + 9) / 10; i++)); do
+	for ((i = 0; i < few; i++)); do
 		"${as[@]}" postgres -D "$work/pg/data" -p "$port" -h 127.0.0.1 -k "$work/pg" -F >pg.log 2>&1 &
 		pid=$!
 		ours+=("$pid")
 		within 60 psql -h 127.0.0.1 -p "$port" -U u -c 'select 1' postgres -o /dev/null 2>/dev/null
 		[ "$i" -gt 0 ] || pgbench -h 127.0.0.1 -p "$port" -U u -i -q postgres >/dev/null 2>&1
-		pgbench -h 127.0.0.1 -p "$port" -U u -c 4 -j 2 -T 3 postgres >pgbench.out 2>&1 &
+		# -n: else each run begins by emptying the history that is added up below
+		pgbench -n -h 127.0.0.1 -p "$port" -U u -c 4 -j 2 -T 3 postgres >pgbench.out 2>&1 &
 		load=$!
 		sleep 0.3
 		moment 1500
