@@ -49,11 +49,10 @@ cat >limited.json <<'JSON'
 { "name": "limited", "description": "with a limit", "limits": { "pids": 10 } }
 JSON
 
-# Only what we started, by its number.
-ours=()
+# Only what is our child still: a number that was waited for may be somebody else's by now.
 finish() {
 	local p
-	for p in "${ours[@]}"; do kill -9 "$p" 2>/dev/null; done
+	for p in $(jobs -p); do kill -9 "$p" 2>/dev/null; done
 	rm -rf "$work"
 }
 trap finish EXIT
@@ -95,7 +94,6 @@ works() {
 	for ((i = 0; i < count; i++)); do
 		"$@" <in >out 2>perr &
 		pid=$!
-		ours+=("$pid")
 		exec 3>in
 		within 60 said ready out
 		moment "$ms"
@@ -279,7 +277,6 @@ SH
 	for ((i = 0; i < times; i++)); do
 		bash pipes.sh "$work/canary.secret" >out 2>perr &
 		pid=$!
-		ours+=("$pid")
 		within 30 said ready out
 		moment 200
 		attach "$pid" || { tap_note_file err; bad=$((bad + 1)); }
@@ -309,7 +306,6 @@ for n in range(1, 401):
     try: os.unlink("files/%d" % n)
     except PermissionError: pass' &
 	pid=$!
-	ours+=("$pid")
 	within 10 [ ! -e files/5 ]
 	timeout 60 "$VSANDBOX" attach -q -p "$work/forbid.json" "$pid" >id 2>err || tap_note_file err
 	local left
@@ -329,7 +325,6 @@ ends() {
 	local pid id monitor
 	bash -c 'while :; do sleep 0.05; done' &
 	pid=$!
-	ours+=("$pid")
 	attach "$pid"
 	id=$(cat id)
 	"$VSANDBOX" kill "$id"
@@ -338,7 +333,6 @@ ends() {
 
 	bash -c 'while :; do sleep 0.05; done' &
 	pid=$!
-	ours+=("$pid")
 	attach "$pid"
 	id=$(cat id)
 	monitor=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["monitor"]["pid"])' \
@@ -349,7 +343,6 @@ ends() {
 	rm -f -- *.secret
 	bash -c 'while :; do sleep 0.02; echo x >>a.secret; done' 2>/dev/null &
 	pid=$!
-	ours+=("$pid")
 	within 5 test -s a.secret
 	attach "$pid"
 	id=$(cat id)
@@ -389,7 +382,6 @@ os.unlink("large")
 print("changed", flush=True)
 sys.stdin.readline()' <in >out &
 	pid=$!
-	ours+=("$pid")
 	exec 3>in
 	within 10 said ready out
 	attach "$pid" || tap_note_file err
@@ -426,7 +418,6 @@ import os, time
 time.sleep(1)
 os.unlink("back/kept")' &
 	pid=$!
-	ours+=("$pid")
 	attach "$pid"
 	id=$(cat id)
 	wait "$pid"
@@ -444,7 +435,6 @@ tells_all() {
 		rm -f in && mkfifo in
 		python3 "$here/changes.py" "$seed" rand <in >out &
 		pid=$!
-		ours+=("$pid")
 		exec 3>in
 		within 10 said ready out
 		cp -a rand rand.before
@@ -498,7 +488,6 @@ print(refused(connect), refused(lambda: open(dir + "/events.jsonl", "a")), refus
       refused(lambda: open("/proc/%s/mem" % monitor, "r+b")), refused(lambda: open(config + "/forged.json", "w")),
       refused(lambda: os.rename(os.path.dirname(config), "moved")), flush=True)' <in >out &
 	pid=$!
-	ours+=("$pid")
 	exec 3>in
 	within 10 said ready out
 	attach "$pid" || tap_note_file err
@@ -529,10 +518,8 @@ refusals() {
 	local pid tracer
 	sleep 60 &
 	pid=$!
-	ours+=("$pid")
 	strace -o /dev/null -p "$pid" 2>/dev/null &
 	tracer=$!
-	ours+=("$tracer")
 	within 10 grep -q 'TracerPid:.[1-9]' "/proc/$pid/status"
 	refused "under strace" "$pid" "traced already, by pid $tracer (strace)"
 	kill "$tracer" && wait "$tracer" 2>/dev/null
@@ -544,7 +531,6 @@ refusals() {
 
 	sleep 60 &
 	pid=$!
-	ours+=("$pid")
 	if gdb -q -batch -p "$pid" -ex 'shell true' >/dev/null 2>&1; then
 		gdb -q -p "$pid" -batch -ex 'shell sleep 5' >/dev/null 2>&1 &
 		tracer=$!
@@ -558,7 +544,6 @@ refusals() {
 
 	"$ATTACH_BIN/refuse" io_uring &
 	pid=$!
-	ours+=("$pid")
 	sleep 0.3
 	if kill -0 "$pid" 2>/dev/null; then
 		refused "with an io_uring" "$pid" "io_uring already"
@@ -567,22 +552,18 @@ refusals() {
 	fi
 	"$ATTACH_BIN/refuse" strict &
 	pid=$!
-	ours+=("$pid")
 	sleep 0.3
 	refused "in strict mode" "$pid" "strict seccomp mode" "NoNewPrivs:0Seccomp:1"
 	"$ATTACH_BIN/refuse" listener &
 	pid=$!
-	ours+=("$pid")
 	sleep 0.3
 	refused "with a listener" "$pid" "listener already\|filters of its own" "NoNewPrivs:1Seccomp:2"
 	"$ATTACH_BIN/refuse" full &
 	pid=$!
-	ours+=("$pid")
 	sleep 0.3
 	refused "without a descriptor to spare" "$pid" "no descriptor to spare"
 	unshare -Urm sleep 60 &
 	pid=$!
-	ours+=("$pid")
 	sleep 0.5
 	if [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; then
 		refused "in a namespace" "$pid" "another user namespace\|may not be looked into\|another mount"
@@ -601,7 +582,6 @@ refusals() {
 	fi
 	sleep 60 &
 	pid=$!
-	ours+=("$pid")
 	timeout 20 "$VSANDBOX" attach --net allowlist -p "$work/limited.json" "$pid" 2>err
 	tap_is "a policy with limits: refused, with the reason" "$? $(grep -c 'limits are set when' err)" "125 1"
 	"$VSANDBOX" doctor --pid "$pid" >doctor.out
@@ -616,7 +596,6 @@ dying() {
 	for ((i = 0; i < times; i++)); do
 		"$ATTACH_BIN/target" "$work/canary.secret" 1 20 </dev/null >out 2>&1 &
 		pid=$!
-		ours+=("$pid")
 		(
 			moment 60
 			kill -9 "$pid" 2>/dev/null
@@ -645,7 +624,6 @@ sys.stdin.readline()
 try: print("got", c.recv(1), flush=True)
 except OSError as e: print(e, flush=True)' <in >out 2>perr &
 	pid=$!
-	ours+=("$pid")
 	exec 3>in
 	within 10 said ready out
 	attach --cut-connections "$pid" || tap_note_file err

@@ -30,7 +30,6 @@ busy_nginx() {
 		CONF
 		nginx -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
 		pid=$!
-		ours+=("$pid")
 		within 30 listens "$port"
 		wrk -t1 -c8 -d2 --timeout 30s "http://127.0.0.1:$port/" >wrk.out 2>&1 &
 		wrk=$!
@@ -67,7 +66,6 @@ busy_redis() {
 		rm -rf redis && mkdir redis
 		redis-server --port "$port" --bind 127.0.0.1 --dir "$work/redis" --save '' --enable-protected-configs yes >redis.log 2>&1 &
 		pid=$!
-		ours+=("$pid")
 		within 30 listens "$port"
 		redis-benchmark -p "$port" -c 8 -n 20000 -q INCR counter >bench.out 2>&1 &
 		load=$!
@@ -108,7 +106,6 @@ busy_postgres() {
 	for ((i = 0; i < few; i++)); do
 		"${as[@]}" postgres -D "$work/pg/data" -p "$port" -h 127.0.0.1 -k "$work/pg" -F >pg.log 2>&1 &
 		pid=$!
-		ours+=("$pid")
 		within 60 psql -h 127.0.0.1 -p "$port" -U u -c 'select 1' postgres -o /dev/null 2>/dev/null
 		[ "$i" -gt 0 ] || pgbench -h 127.0.0.1 -p "$port" -U u -i -q postgres >/dev/null 2>&1
 		# -n: else each run begins by emptying the history that is added up below
