@@ -56,7 +56,7 @@ int confine_memory(void)
 
 /* ---- the fence --------------------------------------------------------------------------- */
 
-static uint64_t handled_rights(int abi)
+uint64_t confine_landlock_rights(int abi)
 {
 	uint64_t all = (1ULL << 13) - 1; /* ABI 1: EXECUTE .. MAKE_SYM */
 	if (abi >= 2)
@@ -90,7 +90,8 @@ int confine_files(const struct confine_place *places, unsigned count, bool *ret_
 	*ret_landlock = abi >= 1;
 	if (abi < 1) /* switched off or not compiled in; the filter and careful opens remain */
 		return 0;
-	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs = handled_rights(abi) };
+	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs =
+							     confine_landlock_rights(abi) };
 	size_t size = sizeof(attr.handled_access_fs);
 	if (abi >= 6) {
 		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;

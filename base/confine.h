@@ -23,6 +23,9 @@ int confine_privileges(void);
 /* Other processes of the same user cannot trace it or read its memory; /proc/self is root's from then on. 0, -errno. */
 int confine_memory(void);
 
+/* Every right to files that Landlock of that ABI (>= 1) can take away. */
+uint64_t confine_landlock_rights(int abi);
+
 struct confine_place {
 	int fd;     /* of a directory or file; -1 none */
 	bool write; /* else it is only read */

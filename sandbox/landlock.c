@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
@@ -14,18 +15,6 @@
 static const uint64_t file_rights = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
 				    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
 				    LANDLOCK_ACCESS_FS_IOCTL_DEV;
-
-static uint64_t rights_of_abi(int abi)
-{
-	uint64_t all = (1ULL << 13) - 1; /* ABI 1: EXECUTE .. MAKE_SYM */
-	if (abi >= 2)
-		all |= LANDLOCK_ACCESS_FS_REFER;
-	if (abi >= 3)
-		all |= LANDLOCK_ACCESS_FS_TRUNCATE;
-	if (abi >= 5)
-		all |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
-	return all;
-}
 
 static int allow_fd(int ruleset, int fd, uint64_t rights)
 {
@@ -135,7 +124,8 @@ int landlock_fence(const struct box_plan *plan, uint32_t *degraded, struct err *
 		return box_degrade(plan, LAYER_LANDLOCK, degraded, errno, err,
 				   "the kernel has none (needs CONFIG_SECURITY_LANDLOCK and "
 				   "'landlock' in the lsm= boot parameter)");
-	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs = rights_of_abi(abi) };
+	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs =
+							     confine_landlock_rights(abi) };
 	size_t size = sizeof(attr.handled_access_fs);
 	if (abi >= 6) {
 		/* the tree's processes may signal each other; nobody outside, whatever else fails */
