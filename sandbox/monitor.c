@@ -152,6 +152,15 @@ static bool runtime_calls(struct worker *w)
 	return false;
 }
 
+/* 0 would mean our own process group: a caller that this pid namespace has no number for. */
+static void kill_caller(struct worker *w)
+{
+	if (w->n.notif.pid)
+		kill((pid_t)w->n.notif.pid, SIGKILL);
+	else
+		worker_answer(w, -EPERM);
+}
+
 /*
  * The table's answer. A filter of ours has given those that rest on registers itself; one that a runtime made
  * of rules asks about them where its rules cannot say them. Another architecture's numbers mean other calls.
@@ -170,7 +179,7 @@ static void carry(struct worker *w)
 	else if (how == HOW_ERRNO)
 		worker_answer(w, -deny_errno);
 	else if (how == HOW_KILL)
-		kill((pid_t)w->n.notif.pid, SIGKILL);
+		kill_caller(w);
 	else if (carriers[how])
 		carriers[how](w);
 	else
@@ -183,7 +192,7 @@ static void step(struct worker *w)
 	struct watch *watch = w->watch;
 	const struct seccomp_data *data = &w->n.notif.data;
 	if (__atomic_load_n(&watch->ending, __ATOMIC_RELAXED)) {
-		kill((pid_t)w->n.notif.pid, SIGKILL);
+		kill_caller(w);
 		return;
 	}
 	if (__atomic_load_n(&watch->detached, __ATOMIC_RELAXED)) {
