@@ -177,7 +177,8 @@ b = bytearray(open(sys.argv[1], "rb").read()); b[len(b) // 2] ^= 1; open(sys.arg
 	box -q --no-snapshot -- sh -c 'head -c 100000000 /dev/urandom >big'
 	"$VSANDBOX" snapshot create >out 2>&1 3>&- &
 	pid=$!
-	within 5 eval 'child=$(pgrep -P $pid -f vsandbox-archive)'
+	within 20 eval 'child=$(pgrep -P $pid -f vsandbox-archive)'
+	within 20 eval 'ls -A "$(store .)" | grep -q tmp' # it has begun
 	kill -9 "$child"
 	run wait "$pid"
 	[ "$status" -ne 0 ]
