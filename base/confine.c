@@ -54,18 +54,38 @@ int confine_memory(void)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
+int confine_powers(void)
+{
+	int r = confine_capabilities(0);
+	if (r == 0)
+		r = confine_memory();
+	return r == 0 ? confine_privileges() : r;
+}
+
 /* ---- the fence --------------------------------------------------------------------------- */
 
-uint64_t confine_landlock_rights(int abi)
+int confine_ruleset(uint64_t *ret_rights)
 {
-	uint64_t all = (1ULL << 13) - 1; /* ABI 1: EXECUTE .. MAKE_SYM */
+	/* ABI 1: EXECUTE .. MAKE_SYM */
+	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs = (1ULL << 13) - 1 };
+	size_t size = sizeof(attr.handled_access_fs);
+	int abi =
+		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (abi < 1)
+		return -EOPNOTSUPP;
 	if (abi >= 2)
-		all |= LANDLOCK_ACCESS_FS_REFER;
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
 	if (abi >= 3)
-		all |= LANDLOCK_ACCESS_FS_TRUNCATE;
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
 	if (abi >= 5)
-		all |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
-	return all;
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+	if (abi >= 6) {
+		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+		size = sizeof(attr);
+	}
+	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	*ret_rights = attr.handled_access_fs;
+	return ruleset < 0 ? -errno : ruleset;
 }
 
 static int add_place(int ruleset, uint64_t handled, const struct confine_place *p, struct err *err)
@@ -85,25 +105,15 @@ static int add_place(int ruleset, uint64_t handled, const struct confine_place *
 int confine_files(const struct confine_place *places, unsigned count, bool *ret_landlock,
 		  struct err *err)
 {
-	int abi =
-		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	*ret_landlock = abi >= 1;
-	if (abi < 1) /* switched off or not compiled in; the filter and careful opens remain */
+	uint64_t handled;
+	cleanup_fd int ruleset = confine_ruleset(&handled);
+	*ret_landlock = ruleset >= 0;
+	if (ruleset == -EOPNOTSUPP) /* the filter and careful opens remain */
 		return 0;
-	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs =
-							     confine_landlock_rights(abi) };
-	size_t size = sizeof(attr.handled_access_fs);
-	if (abi >= 6) {
-		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
-		size = sizeof(attr);
-	}
-	cleanup_fd int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 	if (ruleset < 0)
-		return err_sys(err, errno, "cannot make a Landlock ruleset");
+		return err_sys(err, -ruleset, "cannot make a Landlock ruleset");
 	for (unsigned i = 0; i < count; i++) {
-		int r = places[i].fd < 0
-				? 0
-				: add_place(ruleset, attr.handled_access_fs, &places[i], err);
+		int r = places[i].fd < 0 ? 0 : add_place(ruleset, handled, &places[i], err);
 		if (r < 0)
 			return r;
 	}

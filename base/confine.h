@@ -23,8 +23,15 @@ int confine_privileges(void);
 /* Other processes of the same user cannot trace it or read its memory; /proc/self is root's from then on. 0, -errno. */
 int confine_memory(void);
 
-/* Every right to files that Landlock of that ABI (>= 1) can take away. */
-uint64_t confine_landlock_rights(int abi);
+/* The last three in one, with no capability kept. 0, -errno. */
+int confine_powers(void);
+
+/*
+ * An empty Landlock ruleset of every right to files that this kernel can take away, which are *ret_rights; from Linux 6.12
+ * whoever enters it may send no signal and reach no abstract socket beyond itself. A descriptor, the caller's; -EOPNOTSUPP:
+ * the kernel has none, or whoever started us hides it (landlock_create_ruleset(2)); another -errno.
+ */
+int confine_ruleset(uint64_t *ret_rights);
 
 struct confine_place {
 	int fd;     /* of a directory or file; -1 none */

@@ -105,11 +105,7 @@ int confine_server(const char *url, enum confine_reach reach, bool *ret_landlock
 	close_places(places, count);
 	if (r < 0)
 		return r;
-	r = confine_capabilities(0);
-	if (r == 0)
-		r = confine_memory();
-	if (r == 0)
-		r = confine_privileges();
+	r = confine_powers();
 	if (r == 0 && !connects)
 		r = confine_calls(&quiet);
 	if (r == 0)

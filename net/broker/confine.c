@@ -43,11 +43,7 @@ int confine_broker(struct confine_rules *rules)
 {
 	int r = confine_leave_root();
 	if (r == 0)
-		r = confine_capabilities(0);
-	if (r == 0)
-		r = confine_memory();
-	if (r == 0)
-		r = confine_privileges();
+		r = confine_powers();
 	/* Should be armed after the change of user, which disarms it. */
 	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		r = -errno;

@@ -33,11 +33,7 @@ int confine_inspector(void)
 	int r = confine_leave_root();
 
 	if (r == 0)
-		r = confine_capabilities(0);
-	if (r == 0)
-		r = confine_memory();
-	if (r == 0)
-		r = confine_privileges();
+		r = confine_powers();
 	if (r == 0)
 		r = confine_files(NULL, 0, &landlock, NULL);
 	return r == 0 ? confine_calls(&filter) : r;
