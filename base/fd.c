@@ -3,6 +3,24 @@
 #include <errno.h>
 #include <unistd.h>
 
+ssize_t fd_read_all(int fd, char *bytes, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		ssize_t n = read(fd, bytes + len, size - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 int fd_write_all(int fd, const char *bytes, size_t len)
 {
 	while (len > 0) {

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
+
+/* Reads up to the end or @size bytes, going on after EINTR and short reads. Their number, -errno. */
+ssize_t fd_read_all(int fd, char *bytes, size_t size);
 
 /* Writes all of it, going on after EINTR and short writes. 0, -errno. */
 int fd_write_all(int fd, const char *bytes, size_t len);

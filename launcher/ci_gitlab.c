@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "launcher/ci.h"
 #include "launcher/ci_harvest.h"
@@ -414,10 +415,10 @@ static int read_script(const char *path, char **ret, size_t *len, struct err *er
 	char *text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return err_set(err, ENOMEM, "out of memory");
-	ssize_t n = read(fd, text, (size_t)st.st_size);
+	ssize_t n = fd_read_all(fd, text, (size_t)st.st_size);
 	if (n != st.st_size) {
 		free(text);
-		return err_sys(err, n < 0 ? errno : EIO, "%s", path);
+		return err_sys(err, n < 0 ? (int)-n : EIO, "%s", path);
 	}
 	*ret = text;
 	*len = (size_t)n;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/amount.h"
@@ -196,14 +197,11 @@ int config_load(struct config *ret, struct err *err)
 	cleanup_free char *text = calloc(1, CONFIG_MAX + 1);
 	if (!text)
 		return err_set(err, ENOMEM, "out of memory");
-	size_t len = 0;
-	for (ssize_t n; len < CONFIG_MAX && (n = read(fd, text + len, CONFIG_MAX - len)) != 0;) {
-		if (n < 0 && errno != EINTR)
-			return err_sys(err, errno, "%s", path);
-		len += n > 0 ? (size_t)n : 0;
-	}
+	ssize_t len = fd_read_all(fd, text, CONFIG_MAX);
+	if (len < 0)
+		return err_sys(err, (int)-len, "%s", path);
 	if (len == CONFIG_MAX)
 		return err_set(err, EFBIG, "%s: larger than %d bytes", path, CONFIG_MAX - 1);
 	const struct reading r = { path, ret, err };
-	return parse(&r, text, len);
+	return parse(&r, text, (size_t)len);
 }

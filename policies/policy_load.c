@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/event.h"
+#include "base/fd.h"
 #include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/policy_index.h"
@@ -68,19 +69,13 @@ static int read_file(const struct loader *l, const char *path, char **ret, size_
 	cleanup_free char *text = malloc(FILE_MAX + 1);
 	if (!text)
 		return loader_no_memory(l);
-	size_t len = 0;
-	while (len <= FILE_MAX) {
-		ssize_t n = read(fd, text + len, FILE_MAX + 1 - len);
-		if (n < 0 && errno != EINTR)
-			return err_sys(l->err, errno, "%s", path);
-		if (n == 0)
-			break;
-		len += n > 0 ? (size_t)n : 0;
-	}
+	ssize_t len = fd_read_all(fd, text, FILE_MAX + 1);
+	if (len < 0)
+		return err_sys(l->err, (int)-len, "%s", path);
 	if (len > FILE_MAX)
 		return err_set(l->err, EINVAL, "%s: larger than 1 MiB", path);
 	*ret = take_ptr(text);
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/beneath.h"
 #include "rootfs/commit_planner.h"
@@ -160,11 +161,9 @@ static char *read_text(int dir, const char *leaf)
 	char *text = calloc(1, CONTENT_MAX + 1);
 	cleanup_fd int fd =
 		dir < 0 ? -1 : openat(dir, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	ssize_t n = 0;
-	for (size_t len = 0; text && fd >= 0 && len < CONTENT_MAX &&
-			     (n = read(fd, text + len, CONTENT_MAX - len)) > 0;)
-		len += (size_t)n;
-	for (size_t i = 0; text && i < CONTENT_MAX; i++) /* what hides behind a NUL byte counts */
+	if (text && fd >= 0)
+		(void)fd_read_all(fd, text, CONTENT_MAX); /* as much of it as there is */
+	for (size_t i = 0; text && i < CONTENT_MAX; i++)  /* what hides behind a NUL byte counts */
 		if (!text[i] && text[i + 1])
 			text[i] = '\n';
 	return text;

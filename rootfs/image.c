@@ -67,19 +67,14 @@ static int read_text(int dirfd, const char *path, const char *what, char **ret, 
 	if (fd < 0)
 		return fd;
 	cleanup_free char *text = malloc(OCI_JSON_MAX + 2);
-	size_t len = 0;
-	ssize_t n = 1;
-	while (text && len <= OCI_JSON_MAX && n > 0) {
-		n = read(fd, text + len, OCI_JSON_MAX + 1 - len);
-		len += n > 0 ? (size_t)n : 0;
-	}
-	if (!text || n < 0)
-		return err_sys(err, text ? errno : ENOMEM, "cannot read %s", what);
+	ssize_t len = text ? fd_read_all(fd, text, OCI_JSON_MAX + 1) : -ENOMEM;
+	if (len < 0)
+		return err_sys(err, (int)-len, "cannot read %s", what);
 	if (len > OCI_JSON_MAX)
 		return err_set(err, EBADMSG, "%s is longer than %d bytes", what, OCI_JSON_MAX);
 	text[len] = '\0';
 	*ret = take_ptr(text);
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 

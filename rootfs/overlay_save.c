@@ -94,11 +94,9 @@ static int load(int session_dirfd, const char *name, struct overlay *ret, struct
 	cleanup_free char *text = malloc(LAYERS_FILE_MAX);
 	if (!text)
 		return err_sys(err, ENOMEM, "overlay: layers.json");
-	size_t len = 0;
-	ssize_t n;
-	while (len < LAYERS_FILE_MAX - 1 &&
-	       (n = read(fd, text + len, LAYERS_FILE_MAX - 1 - len)) > 0)
-		len += (size_t)n;
+	ssize_t len = fd_read_all(fd, text, LAYERS_FILE_MAX - 1);
+	if (len < 0)
+		return err_sys(err, (int)-len, "overlay: cannot read %s", name);
 	text[len] = '\0';
 	cleanup_json struct json_object *root = json_tokener_parse(text);
 	struct json_object *layers = root ? member(root, "layers", json_type_array) : NULL;

@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 enum {
@@ -184,22 +185,6 @@ static bool same_meta(const struct walk *w, const struct stat *u, const struct s
 	       (u->st_mtim.tv_sec == l->st_mtim.tv_sec && u->st_mtim.tv_nsec == l->st_mtim.tv_nsec);
 }
 
-static ssize_t read_full(int fd, char *bytes, size_t size)
-{
-	size_t len = 0;
-	while (len < size) {
-		ssize_t n = read(fd, bytes + len, size - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 /* Unreadable counts as different: the safe side. */
 static bool same_bytes(int upper_dir, int lower_dir, const char *name)
 {
@@ -210,8 +195,8 @@ static bool same_bytes(int upper_dir, int lower_dir, const char *name)
 	if (u < 0 || l < 0 || !a || !b)
 		return false;
 	for (;;) {
-		ssize_t n = read_full(u, a, COMPARE_BYTES);
-		ssize_t m = read_full(l, b, COMPARE_BYTES);
+		ssize_t n = fd_read_all(u, a, COMPARE_BYTES);
+		ssize_t m = fd_read_all(l, b, COMPARE_BYTES);
 		if (n < 0 || n != m || memcmp(a, b, (size_t)n) != 0)
 			return false;
 		if (n == 0)

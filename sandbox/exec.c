@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -200,14 +201,8 @@ static bool argv_matches(const struct worker *w, int proc_dir, const struct expe
 		want[len++] = '\0'; /* the kernel adds an empty argv[0] */
 
 	cleanup_fd int fd = openat(proc_dir, "cmdline", O_RDONLY | O_CLOEXEC);
-	size_t got = 0;
-	while (fd >= 0 && got < sizeof(have)) {
-		ssize_t n = read(fd, have + got, sizeof(have) - got);
-		if (n <= 0)
-			break;
-		got += (size_t)n;
-	}
-	if (a->argv_truncated ? got < len : got != len)
+	ssize_t got = fd < 0 ? -1 : fd_read_all(fd, have, sizeof(have));
+	if (got < (ssize_t)len || (!a->argv_truncated && got != (ssize_t)len))
 		return false;
 	return memcmp(want, have, len) == 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/network.h"
 #include "sandbox/reads.h"
@@ -19,22 +20,19 @@ static const char source[] = "control plane";
 
 static int read_text(int dirfd, char **ret, size_t *ret_len, struct err *err)
 {
-	size_t len = 0;
 	cleanup_fd int fd = openat(dirfd, file_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "%s", file_name);
 	cleanup_free char *text = malloc(ORDERS_MAX);
 	if (!text)
 		return err_sys(err, ENOMEM, "%s", file_name);
-	for (ssize_t n = 1; n > 0 && len < ORDERS_MAX; len += (size_t)n) {
-		n = read(fd, text + len, ORDERS_MAX - len);
-		if (n < 0)
-			return err_sys(err, errno, "%s", file_name);
-	}
+	ssize_t len = fd_read_all(fd, text, ORDERS_MAX);
+	if (len < 0)
+		return err_sys(err, (int)-len, "%s", file_name);
 	if (len == ORDERS_MAX)
 		return err_set(err, EFBIG, "%s: larger than 1 MiB", file_name);
 	*ret = take_ptr(text);
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 

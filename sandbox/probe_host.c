@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/probe.h"
 
@@ -18,18 +19,9 @@ enum { TEXT_SIZE = 8192 };
 /* The beginning of a file below the root, NUL-terminated; false when there is none. */
 static bool read_text(const struct probe_host *h, const char *path, char text[static TEXT_SIZE])
 {
-	size_t len = 0;
 	cleanup_fd int fd = openat(h->root_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	text[0] = '\0';
-	while (fd >= 0 && len < TEXT_SIZE - 1) {
-		ssize_t n = read(fd, text + len, TEXT_SIZE - 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	text[len] = '\0';
+	ssize_t len = fd < 0 ? 0 : fd_read_all(fd, text, TEXT_SIZE - 1);
+	text[len < 0 ? 0 : len] = '\0';
 	return fd >= 0;
 }
 

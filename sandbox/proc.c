@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 enum { STAT_SIZE = 1024 };
@@ -16,17 +17,10 @@ ssize_t proc_read(int dirfd, const char *name, char *buf, size_t size)
 	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	size_t len = 0;
-	while (len < size - 1) {
-		ssize_t n = read(fd, buf + len, size - 1 - len);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	buf[len] = '\0';
-	return (ssize_t)len;
+	ssize_t len = fd_read_all(fd, buf, size - 1);
+	if (len >= 0)
+		buf[len] = '\0';
+	return len;
 }
 
 const char *proc_field(const char *status, const char *name)

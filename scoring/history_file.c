@@ -256,7 +256,7 @@ static int read_file(int dirfd, const char *name, char **ret_text, size_t *ret_l
 	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	cleanup_free char *text = NULL;
 	struct stat st;
-	size_t len = 0;
+	ssize_t len;
 
 	if (fd < 0)
 		return -errno;
@@ -267,20 +267,12 @@ static int read_file(int dirfd, const char *name, char **ret_text, size_t *ret_l
 	text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
-	while (len < (size_t)st.st_size) {
-		ssize_t n = read(fd, text + len, (size_t)st.st_size - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
+	len = fd_read_all(fd, text, (size_t)st.st_size);
+	if (len < 0)
+		return (int)len;
 	text[len] = '\0';
 	*ret_text = take_ptr(text);
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 
