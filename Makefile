@@ -324,7 +324,7 @@ export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4
 export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
 CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
-.PHONY: check check-long check-built check-long-built
+.PHONY: check check-long check-built check-long-built check-needs
 check: ## install test packages, build, run every suite in its short form (< 30 min)
 	packaging/install-packages build test lint
 	tests/lib/reachable.sh $(OTHER_UID) $(MAKE) --no-print-directory check-built
@@ -336,9 +336,12 @@ check-oci: ## containers of runc, crun, podman, containerd, buildah and Docker u
 	packaging/install-packages build test oci
 	$(MAKE) --no-print-directory all $(call probes,tests/oci)
 	$(CHECK) tests/oci/run.sh
-check-built: $(CHECK_NEEDS)
+check-needs: $(CHECK_NEEDS)
+check-built:
+	$(MAKE) --no-print-directory -j"$$(nproc)" check-needs
 	echo "$$SUITES_SHORT" | tests/lib/suites.sh $(B)/tap
-check-long-built: $(CHECK_NEEDS)
+check-long-built:
+	$(MAKE) --no-print-directory -j"$$(nproc)" check-needs
 	echo "$$SUITES_LONG" | tests/lib/suites.sh $(B)/tap
 
 .PHONY: check-ci-runners
