@@ -169,6 +169,7 @@ UNIT_WITH_net_pg_tree := $(B)/net/inspect/pg_tree.o
 UNIT_WITH_scoring_server_confine := $(addprefix $(B)/control/,confine.o db.o db_sqlite.o db_postgres.o)
 define unit_rule
 $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(UNIT_WITH_$(1)) $(call upto,$(call floor_of,$(1)))
+	$$(call say,ld,$$@)
 	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ -lcmocka -lm $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(UNIT_SRC))),$(eval $(call unit_rule,$(t))))
@@ -182,7 +183,8 @@ $(B)/tests/unit/base_syscalls.o: $(B)/tests/unit/header_calls.inc
 $(B)/tests/unit/base_syscalls.o: CPPFLAGS += -I$(B)/tests/unit
 
 $(B)/docs/gen-syscalls: $(B)/docs/gen-syscalls.o $(call upto,base)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # The seccomp programs are compiled here, so that no start waits for it.
 FILTER_GEN := $(B)/sandbox/gen/filters
@@ -216,7 +218,8 @@ PROBES := $(call probes,tests/attach) $(call probes,tests/oci) $(call probes,tes
 	$(B)/tests/rollback/mutate
 $(PROBES): $(B)/%: %.c
 	@mkdir -p $(@D)
-	$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
+	$(call say,cc,$<)
+	$(Q)$(CC) $(PROBE_CFLAGS) -MMD -MP -MF $@.d $< -o $@
 .PHONY: probes
 probes: $(PROBES)
 
@@ -230,14 +233,16 @@ KERNEL_SRC := $(sort $(wildcard tests/kernel/*.c))
 KERNEL_BIN := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(KERNEL_SRC))
 define kernel_rule
 $(B)/tests/kernel/$(1): $(B)/tests/kernel/$(1).o $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
+	$$(call say,ld,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LIBS) -o $$@
 endef
 $(foreach t,$(notdir $(basename $(KERNEL_SRC))),$(eval $(call kernel_rule,$(t))))
 
 # Shows an ended session's merged tree; driven by tests/rollback/*.py.
 MERGED_BIN := $(B)/tests/rollback/merged
 $(MERGED_BIN): $(MERGED_BIN).o $(call upto,sandbox)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,ld,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 .PHONY: kernel
 kernel: $(KERNEL_BIN) ## build and run the tests that need namespaces
@@ -250,10 +255,12 @@ FUZZ_WITH_control := $(call obj,$(wildcard control/*.c)) $(B)/control/dashboard.
 FUZZ_NAMES := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 define fuzz_rule
 $(B)/tests/fuzz/$(1): $(B)/tests/fuzz/$(1).o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
+	$$(call say,ld,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -fsanitize=fuzzer,address,undefined $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 $(B)/tests/replay/$(1): $(B)/tests/fuzz/$(1).o $(B)/tests/fuzz/replay/main.o $(FUZZ_WITH_$(1)) $(call upto,sandbox)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
+	$$(call say,ld,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(SIBLING_LIBS) $$(LIBS) -o $$@
 endef
 $(foreach t,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(t))))
 REPLAY_BIN := $(FUZZ_NAMES:%=$(B)/tests/replay/%)
