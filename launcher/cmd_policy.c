@@ -120,15 +120,21 @@ static int print_file(const char *path, struct err *err)
 	return n < 0 ? err_sys(err, errno, "%s", path) : 0;
 }
 
-static int policy_show(const struct options *o, struct err *err)
+/* The one policy that the arguments name; the caller's to release. */
+static int load_named(const struct options *o, struct policy **ret, struct err *err)
 {
 	struct policy_env env;
-	struct policy *p;
 	int r = options_want_args(o, 1, 1, err);
 	if (r < 0)
 		return r;
 	policy_environment(&env);
-	r = policy_load(o->args[0], &env, &p, err);
+	return policy_load(o->args[0], &env, ret, err);
+}
+
+static int policy_show(const struct options *o, struct err *err)
+{
+	struct policy *p;
+	int r = load_named(o, &p, err);
 	if (r < 0)
 		return r;
 	r = kept_load(p, err);
@@ -150,13 +156,8 @@ static int policy_show(const struct options *o, struct err *err)
 
 static int policy_check(const struct options *o, struct err *err)
 {
-	struct policy_env env;
 	struct policy *p;
-	int r = options_want_args(o, 1, 1, err);
-	if (r < 0)
-		return r;
-	policy_environment(&env);
-	r = policy_load(o->args[0], &env, &p, err);
+	int r = load_named(o, &p, err);
 	if (r < 0)
 		return r;
 	fputs("ok: ", stdout);
