@@ -20,14 +20,15 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 ask() {
-	curl -sS --max-time 30 -H "x-api-key: $KEY" "$@"
+	curl -sS --max-time 120 -H "x-api-key: $KEY" "$@"
 }
 
 "$SERVE" --db "$work/x.db" --listen 127.0.0.1:0 --port-file "$work/port" >"$work/out" 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
 	[ ! -s "$work/port" ] || break
-	sleep 0.1
+	kill -0 "$server" 2>/dev/null || break
+	sleep 0.05
 done
 KEY=$(grep ^vtk_ "$work/out")
 URL=http://127.0.0.1:$(cat "$work/port" 2>/dev/null)
