@@ -3,6 +3,7 @@
 
     limits.py NAME SERVE DB DIRECTORY
 """
+import atexit
 import hashlib
 import hmac
 import json
@@ -75,6 +76,7 @@ class Server:
         self.out = open(output, "a")
         self.process = subprocess.Popen([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--port-file", port, *flags],
                                         stdout=self.out, stderr=self.out)
+        atexit.register(self.process.kill)  # when this program fails
         if not wait_for("port", lambda: os.path.exists(port) and os.path.getsize(port) > 1):
             print("Bail out! the server does not start: " + open(output).read())
             sys.exit(1)
