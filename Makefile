@@ -276,6 +276,10 @@ fuzz-run: $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 			-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
+# How often each kind of program is attached to in the short form, and each server.
+ATTACH_TIMES ?= 4
+ATTACH_FEW ?= 1
+
 # The suites of `make check`, cheapest first. Each is one command that prints TAP; its output stays
 # in $(B)/tap. A second user, who owns nothing here, runs what must work without root.
 OTHER_UID ?= 12345
@@ -309,7 +313,7 @@ net $(CHECK) tests/net/run.sh
 net-peers $(CHECK) tests/net/peers.sh
 net-leak $(CHECK) tests/net/leak.sh
 net-leak-handover $(CHECK) tests/net/leak.sh --handover $(HANDOVER_ATTACKS)
-attach $(CHECK) tests/attach/run.sh $(6)
+attach $(CHECK) tests/attach/run.sh $(7)
 ci $(CHECK) tests/ci/run.sh
 packaging $(CHECK) tests/packaging/run.sh
 oci $(CHECK) tests/oci/run.sh --levels 0,1,2
@@ -322,13 +326,13 @@ uplink-user $(CHECK) tests/uplink/run.sh --uid $(OTHER_UID)
 ci-user $(CHECK) tests/ci/run.sh --uid $(OTHER_UID)
 commit-user $(CHECK) tests/commit/run.sh $(6) --uid $(OTHER_UID)
 fidelity-user $(CHECK) tests/fidelity/run.sh --uid $(OTHER_UID)
-attach-user $(CHECK) tests/attach/run.sh $(6) --uid $(OTHER_UID)
+attach-user $(CHECK) tests/attach/run.sh $(7) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
 # 20,000 tries against millions of flips in the short form, 100,000 in the long one.
-export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,)
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long)
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,,--times $(ATTACH_TIMES) --few $(ATTACH_FEW))
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long,--times 200 --few 200)
 CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built check-needs

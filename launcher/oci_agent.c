@@ -113,11 +113,13 @@ static int admit(struct agent *a, struct oci_conn *c, const struct oci_claim *cl
 		 struct err *err)
 {
 	struct oci_guest *g = find_guest(a, c->uid, claim->id);
+	/* another container of that name is none that was told of: the one before may not have gone yet */
+	bool joins = g && (claim->exec || claim->init == g->init);
 	const char *policy;
 	int r = choose_policy(a, claim, c->uid, &policy, err);
 	if (r < 0)
 		return r;
-	if (!g && (a->options->flags & OCI_AGENT_REGISTERED)) {
+	if (!joins && (a->options->flags & OCI_AGENT_REGISTERED)) {
 		const struct registered *known = find_registered(a, c->uid, claim->id);
 		if (!known || (known->pid && claim->init && known->pid != claim->init))
 			return err_set(err, EPERM, "no createRuntime hook has told of it");
@@ -125,7 +127,7 @@ static int admit(struct agent *a, struct oci_conn *c, const struct oci_claim *cl
 	cleanup_fd int listener = oci_conn_listener(c, claim, err);
 	if (listener < 0)
 		return listener;
-	if (g && (claim->exec || claim->init == g->init))
+	if (joins)
 		return oci_guest_add(g, claim->pid, take_fd(&listener), err);
 	if (a->guest_count == GUESTS)
 		return err_set(err, ENOSPC, "there are %d containers already", GUESTS);

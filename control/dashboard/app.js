@@ -40,6 +40,7 @@ function ask() {
 	if (source) source.close();
 	source = current = person = null;
 	at("top").hidden = true;
+	page.removeAttribute("aria-busy");
 	say("");
 	const key = h("input", { id: "key", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
 	const form = h("form", { class: "login card", onsubmit: async (e) => {
@@ -77,8 +78,10 @@ async function route() {
 	document.title = `${view.title || name} · vsandbox`;
 	const root = h("div");
 	const mine = current = { on: () => {}, key: () => {} };
+	page.setAttribute("aria-busy", "true");
 	page.replaceChildren(root);
 	await attempt(async () => Object.assign(mine, await view.open(root, { args: rest.map(decodeURIComponent), person, attempt, say })));
+	if (current === mine) page.removeAttribute("aria-busy");
 }
 
 let due = 0;

@@ -109,14 +109,11 @@ function fill(pre, text) {
 	pre.hidden = false;
 }
 
-function changed(s, ctx, diff, draw) {
+function changed(s, ctx, diff, take) {
 	const list = s.listed ?? (Array.isArray(s.changes) ? s.changes : []);
 	const columns = ["Path", "Change", "Written by", ""], asked = may(ctx) && (!s.ended_at || Date.parse(s.info?.settle_until) > Date.now());
 	const show = (path) => ctx.attempt(async () => fill(diff, await ask(s.id, path)));
-	const look = () => ctx.attempt(async () => {
-		s.listed = await ask(s.id);
-		draw();
-	});
+	const look = () => ctx.attempt(async () => take(await ask(s.id)));
 	return [table("Changed files", columns, list.map((c) => row(columns, [h("code", null, shown(c.path)), shown(c.kind ?? c.change ?? ""),
 		c.program ? h("span", null, h("code", null, shown(c.program)), h("span", { class: "dim" }, ` pid ${shown(c.pid)}`)) : "",
 		asked ? button("Diff", () => show(c.path), { "data-at": c.path, "aria-label": `Difference of ${shown(c.path)}` }) : ""])), "None reported."),
@@ -159,7 +156,10 @@ export async function session(root, ctx) {
 		drawFiles();
 		drawLine();
 	};
-	const drawFiles = () => redraw(files, changed(s, ctx, diff, drawFiles));
+	const drawFiles = () => redraw(files, changed(s, ctx, diff, (list) => {
+		s.listed = list; // of the session as it is by now: it may have been loaded again while its sandbox answered
+		drawFiles();
+	}));
 	const drawLine = () => {
 		redraw(tree, processes(actions));
 		redraw(line, h("p", null, spark(actions.slice(0, 100).map((a) => a.risk_score).reverse(), "scores of the last actions")),

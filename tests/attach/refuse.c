@@ -1,5 +1,6 @@
 /*
- * Processes that cannot be attached to: refuse io_uring|strict|listener|full. Each waits until it is killed.
+ * Processes that cannot be attached to: refuse io_uring|strict|listener|full. Each says "ready" and waits until it is
+ * killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 2 && i < sizeof(kinds) / sizeof(*kinds); i++)
 		if (strcmp(argv[1], kinds[i].name) == 0) {
 			if (kinds[i].make())
+				return 1;
+			if (write(STDOUT_FILENO, "ready\n", 6) != 6)
 				return 1;
 			while (read(silent[0], &c, 1) >= 0)
 				;

@@ -1,24 +1,38 @@
 # shellcheck shell=bash disable=SC2154
 # Servers under load, attached to in the middle. Read by run.sh.
 
-# A port nobody uses now.
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# A port for a server of ours in $port, until release_port: bound by somebody who does not listen, it is given to nobody
+# else, and who asks for reuse, as servers do, may have it.
+hold_port() {
+	coproc PORT { python3 -c '
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+sys.stdin.read()'; }
+	port_holder=$PORT_PID
+	read -r port <&"${PORT[0]}"
+}
+release_port() {
+	kill "$port_holder"
+	wait "$port_holder" 2>/dev/null
 }
 
-listens() { python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null; }
+listens() { (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+no_save_runs() { redis-cli -p "$port" INFO persistence | grep -q rdb_bgsave_in_progress:0; }
 
 # nginx with two workers: no request fails while wrk loads it, and afterwards a secret is a 403.
 busy_nginx() {
-	local i bad=0 pid port wrk
+	local i bad=0 pid port port_holder code wrk
 	if ! command -v nginx >/dev/null || ! command -v wrk >/dev/null; then
 		tap_skip "nginx under wrk" "no nginx or no wrk"
 		return
 	fi
 	chmod 755 "$work"
 	mkdir -p www && echo page >www/index.html && echo hidden >www/a.secret
+	hold_port
 	for ((i = 0; i < few; i++)); do
-		port=$(free_port)
 		cat >nginx.conf <<-CONF
 			daemon off; pid $work/nginx.pid; worker_processes 2; error_log $work/nginx.log;
 			events { worker_connections 256; }
@@ -30,8 +44,8 @@ busy_nginx() {
 		CONF
 		nginx -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
 		pid=$!
-		within 30 listens "$port"
-		wrk -t1 -c8 -d2 --timeout 30s "http://127.0.0.1:$port/" >wrk.out 2>&1 &
+		within 60 listens "$port" || tap_note "nginx does not listen"
+		wrk -t1 -c8 -d2 --timeout 60s "http://127.0.0.1:$port/" >wrk.out 2>&1 &
 		wrk=$!
 		sleep 0.3
 		moment 1000
@@ -51,22 +65,23 @@ print(a.status, b.status, b.read().decode().strip())' "$port")
 		kill -QUIT "$pid"
 		wait "$pid"
 	done
+	release_port
 	tap_is "nginx with two workers under wrk: no request fails, then a secret is a 403" "$bad" 0
 }
 
 # redis under redis-benchmark: no error, the counter right; then it cannot save to a secret.
 busy_redis() {
-	local i bad=0 pid port load got
+	local i bad=0 pid port port_holder load got
 	if ! command -v redis-server >/dev/null || ! command -v redis-benchmark >/dev/null; then
 		tap_skip "redis under redis-benchmark" "no redis"
 		return
 	fi
+	hold_port
 	for ((i = 0; i < few; i++)); do
-		port=$(free_port)
 		rm -rf redis && mkdir redis
 		redis-server --port "$port" --bind 127.0.0.1 --dir "$work/redis" --save '' --enable-protected-configs yes >redis.log 2>&1 &
 		pid=$!
-		within 30 listens "$port"
+		within 60 listens "$port" || tap_note_file redis.log
 		redis-benchmark -p "$port" -c 8 -n 20000 -q INCR counter >bench.out 2>&1 &
 		load=$!
 		moment 300
@@ -78,19 +93,20 @@ busy_redis() {
 		# BGSAVE forks: the child is decided as well
 		[ "$(redis-cli -p "$port" SAVE)" != OK ] || { bad=$((bad + 1)); tap_note "SAVE wrote the secret"; }
 		redis-cli -p "$port" BGSAVE >/dev/null
-		sleep 0.3
+		within 60 no_save_runs
 		redis-cli -p "$port" CONFIG SET dbfilename dump.rdb >/dev/null
 		[ "$(redis-cli -p "$port" SAVE)" = OK ] || { bad=$((bad + 1)); tap_note "SAVE fails where it may write"; }
 		[ ! -e redis/dump.secret ] || { bad=$((bad + 1)); tap_note "a child wrote the secret"; }
 		kill "$pid"
 		wait "$pid"
 	done
+	release_port
 	tap_is "redis under redis-benchmark: every INCR counted once, then SAVE is decided" "$bad" 0
 }
 
 # postgres with its processes under pgbench: no transaction fails, the sums agree; then COPY is decided.
 busy_postgres() {
-	local i bad=0 pid port load as=()
+	local i bad=0 pid port port_holder load got as=()
 	if ! command -v initdb >/dev/null || ! command -v pgbench >/dev/null; then
 		tap_skip "postgres under pgbench" "no postgres"
 		return
@@ -102,11 +118,11 @@ busy_postgres() {
 		tap_skip "postgres under pgbench" "initdb: $(tail -n 1 initdb.out)"
 		return
 	fi
-	port=$(free_port)
+	hold_port
 	for ((i = 0; i < few; i++)); do
 		"${as[@]}" postgres -D "$work/pg/data" -p "$port" -h 127.0.0.1 -k "$work/pg" -F >pg.log 2>&1 &
 		pid=$!
-		within 60 psql -h 127.0.0.1 -p "$port" -U u -c 'select 1' postgres -o /dev/null 2>/dev/null
+		within 60 psql -h 127.0.0.1 -p "$port" -U u -c 'select 1' postgres -o /dev/null 2>/dev/null || tap_note_file pg.log
 		[ "$i" -gt 0 ] || pgbench -h 127.0.0.1 -p "$port" -U u -i -q postgres >/dev/null 2>&1
 		# -n: else each run begins by emptying the history that is added up below
 		pgbench -n -h 127.0.0.1 -p "$port" -U u -c 4 -j 2 -T 3 postgres >pgbench.out 2>&1 &
@@ -130,5 +146,6 @@ busy_postgres() {
 		kill "$pid"
 		wait "$pid"
 	done
+	release_port
 	tap_is "postgres with its processes under pgbench: no transaction lost, then COPY is decided" "$bad" 0
 }

@@ -9,8 +9,8 @@
  * nobody sent a signal. wrong: data lost, doubled or changed. early, late: waits shorter than asked, or
  * longer by more than LATE_MS. Usage: target CANARY [spinners [sleepers]]
  *
- * target CANARY alone: one thread that makes no call for two seconds, so that an attach finds it in its own code; then
- * the canary, and "alone denied=D wrong=W".
+ * target CANARY alone FILE: one thread that makes no call until the first byte of FILE changes, so that an attach finds it
+ * in its own code; then the canary, and "alone denied=D wrong=W".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,6 +30,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
@@ -371,10 +372,15 @@ static void start(void (*step)(void), pthread_t *ret)
 	threads++;
 }
 
-static int alone(void)
+static int alone(const char *file)
 {
+	int fd = open(file, O_RDONLY);
+	const volatile char *told = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+	if (fd < 0 || told == MAP_FAILED)
+		return 1;
+	char before = *told;
 	printf("ready\n");
-	for (int64_t until = now_us() + 2000000; now_us() < until;) {
+	while (*told == before) {
 		do_compute();
 		do_rseq();
 	}
@@ -389,8 +395,8 @@ int main(int argc, char **argv)
 	char line[64];
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	canary = argc > 1 ? argv[1] : "canary.secret";
-	if (argc > 2 && strcmp(argv[2], "alone") == 0)
-		return alone();
+	if (argc > 3 && strcmp(argv[2], "alone") == 0)
+		return alone(argv[3]);
 	int spinners = argc > 2 ? atoi(argv[2]) : 1, sleepers = argc > 3 ? atoi(argv[3]) : 0;
 	for (unsigned i = 0; i < WAITS; i++)
 		start(waits[i], &all[threads]);

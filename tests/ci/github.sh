@@ -76,11 +76,11 @@ cat >"$work/out/cancel.py" <<'PY'
 import signal, subprocess, sys, time
 log = open(sys.argv[1], "w+")
 p = subprocess.Popen(sys.argv[3:], stdout=log, stderr=log, stdin=open(sys.argv[2]))
-end = time.monotonic() + 30
+end = time.monotonic() + 120
 while "ready" not in open(sys.argv[1]).read() and time.monotonic() < end and p.poll() is None:
     time.sleep(0.05)
 p.send_signal(signal.SIGINT)
-print(p.wait(30))
+print(p.wait(120))
 PY
 tap_is 'github: SIGINT on a timeout reaches the step' "$(as_user /usr/bin/python3 "$work/out/cancel.py" \
 	"$work/out/cancelled" "$work/out/request" bash "$work/hook.sh") $(tail -n 1 "$work/out/cancelled")" '9 int'

@@ -115,11 +115,11 @@ cat >"$work/out/group.py" <<'PY'
 import os, signal, subprocess, sys, time
 log = open(sys.argv[1], "w+")
 p = subprocess.Popen(sys.argv[3:], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-end = time.monotonic() + 30
+end = time.monotonic() + 120
 while "ready" not in open(sys.argv[1]).read() and time.monotonic() < end and p.poll() is None:
     time.sleep(0.05)
 os.killpg(p.pid, getattr(signal, sys.argv[2]))
-print(p.wait(30))
+print(p.wait(120))
 PY
 tap_is 'gitlab: SIGTERM to the group reaches the script' "$(driver VSANDBOX_CI_JOB="$job" /usr/bin/python3 "$work/out/group.py" \
 	"$work/out/cancelled" SIGTERM "$VSANDBOX" ci gitlab run "$work/out/script" build_script) $(tail -n 1 "$work/out/code")" '71 9'
@@ -129,7 +129,7 @@ printf 'echo ready\nexec sleep 271828\n' >"$work/out/script"
 driver VSANDBOX_CI_JOB="$job" /usr/bin/python3 "$work/out/group.py" "$work/out/killed" SIGKILL \
 	"$VSANDBOX" ci gitlab run "$work/out/script" step_more >/dev/null
 tap_is 'gitlab: SIGKILL to the driver ends the script inside' \
-	"$(stage after_script 'for i in $(seq 50); do pgrep -f 271828 >/dev/null || break; sleep 0.1; done; pgrep -fc "^sleep 271828" || true'; grep -v vsandbox: "$work/out/after_script" | head -n 1)" '0
+	"$(stage after_script 'for i in $(seq 600); do pgrep -f 271828 >/dev/null || break; sleep 0.1; done; pgrep -fc "^sleep 271828" || true'; grep -v vsandbox: "$work/out/after_script" | head -n 1)" '0
 0'
 over
 tap_is 'gitlab: cleanup after a cancel leaves nothing' \

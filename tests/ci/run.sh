@@ -29,9 +29,9 @@ trap 'exit 1' INT TERM
 # As the runner's user.
 as_user() {
 	if [ "$uid" -eq "$(id -u)" ]; then
-		timeout 60 "$@"
+		timeout 300 "$@"
 	else
-		timeout 60 setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
+		timeout 300 setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
 	fi
 }
 

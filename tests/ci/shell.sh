@@ -33,7 +33,7 @@ tap_is 'ci shell: no variable chooses the policy' "$?" 1
 	exec "$@" "$VSANDBOX" ci shell -- -c 'trap "echo term; exit 7" TERM; echo ready; while :; do sleep 0.1; done'
 ) >"$work/out/term" 2>"$work/out/err" &
 started=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
 	grep -q ready "$work/out/term" && break
 	sleep 0.1
 done

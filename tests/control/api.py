@@ -21,7 +21,7 @@ def call(method, path, body=None, key=admin, raw=None, header="x-api-key"):
         request.add_header(header, key)
     request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.loads(answer.read()), answer.headers
     except urllib.error.HTTPError as error:
         text = error.read()
@@ -222,7 +222,7 @@ told = []
 waiter = threading.Thread(target=lambda: told.extend(call("GET", poll + known, key=gate)[1]), daemon=True)
 waiter.start()
 call("PATCH", "/api/agents/boxed/profile", {"blocked_resources": ["*.env"]})
-waiter.join(10)
+waiter.join(60)
 ok("an edit of the profile ends the wait", len(told) == 1 and
    told[0]["body"]["policy"]["blocked_resources"] == ["*.env"] and told[0]["body"]["version"] != known, told)
 known = told[0]["body"]["version"] if told else ""
@@ -255,7 +255,7 @@ def with_gateway(answers, *request):
     thread = threading.Thread(target=gateway, args=(answers,), daemon=True)
     thread.start()
     answer = call(*request)
-    thread.join(30)
+    thread.join(60)
     return answer
 
 

@@ -29,7 +29,7 @@ def same(what, got, want):
 
 
 def call(method, path, body=None, **headers):
-    connection = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPConnection(host, timeout=120)
     connection.request(method, path, None if body is None else json.dumps(body),
                        {k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
@@ -94,7 +94,7 @@ class Stream:
     """Reads server-sent events in a thread of its own."""
 
     def __init__(self, last=None):
-        self.connection = http.client.HTTPConnection(host, timeout=25)
+        self.connection = http.client.HTTPConnection(host, timeout=120)
         headers = {"x-api-key": admin}
         if last is not None:
             headers["Last-Event-ID"] = str(last)
@@ -121,7 +121,7 @@ class Stream:
         except (OSError, ValueError, AttributeError):
             pass
 
-    def wait(self, holds, seconds=10):
+    def wait(self, holds, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end and not holds(self):
             time.sleep(0.02)
@@ -139,7 +139,6 @@ same("events need a key", call("GET", "/api/events")[0], 401)
 same("and one that may read", by_key("GET", "/api/events", key=agent["key"])[0], 403)
 many = [Stream() for _ in range(40)]
 ok("it is an event stream", many[0].answer.getheader("Content-Type") == "text/event-stream")
-time.sleep(1.2)
 begin = time.monotonic()
 post("/tmp/e-1")
 ok("forty listeners see an action", all(s.wait(lambda s: "/tmp/e-1" in s.resources()) for s in many))
@@ -163,12 +162,11 @@ same("what came meanwhile is resumed, once and in order", (lambda s: (s.wait(lam
 ok("whoever was away too long is told", Stream(4096).wait(lambda s: s.events and s.events[0][1] == "gap"))
 same("a number that is none begins now", (lambda s: (time.sleep(0.5), s.events))(Stream("nonsense"))[1], [])
 fresh = Stream()  # a stream lives for a minute, and a slow machine has used up the first one's
-time.sleep(1.2)
 by_key("POST", "/api/actions", [{"agent_id": "flood", "action_type": "file_read", "resource": f"/tmp/f-{n}"} for n in range(1000)])
 ok("a burst of a thousand arrives whole", fresh.wait(lambda s: sum(r.startswith("/tmp/f-") for r in s.resources()) == 1000),
    len(fresh.resources()))
 same("and once", len(set(e[0] for e in fresh.events)), len(fresh.events))
-ok("silence has a heartbeat", fresh.wait(lambda s: s.beats > 0, 20))
+ok("silence has a heartbeat", fresh.wait(lambda s: s.beats > 0))
 print(f"1..{number}")
 sys.stdout.flush()
 sys.exit(1 if failed else 0)

@@ -33,9 +33,10 @@ start_server() {
 	rm -f "$work/port"
 	env "$@" "$SERVE" --db "$db" --listen 127.0.0.1:0 --port-file "$work/port" >"$work/out" 2>&1 &
 	server=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 1200); do
 		[ -s "$work/port" ] && break
-		sleep 0.1
+		kill -0 "$server" 2>/dev/null || break
+		sleep 0.05
 	done
 	[ -s "$work/port" ] || return 1
 	url=http://127.0.0.1:$(cat "$work/port")
@@ -48,7 +49,7 @@ stop_server() {
 }
 
 ask() {
-	curl -s -m 30 -H "x-api-key: $key" "$@"
+	curl -s -m 120 -H "x-api-key: $key" "$@"
 }
 
 # post NAME: an action with a payload of 16 kB; prints the status

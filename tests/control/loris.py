@@ -35,7 +35,7 @@ COUNT = min(COUNT, hard - 100)
 
 def health():
     started = time.monotonic()
-    with urllib.request.urlopen(URL + "/health", timeout=20) as answer:
+    with urllib.request.urlopen(URL + "/health", timeout=120) as answer:
         return answer.status, time.monotonic() - started
 
 
@@ -79,14 +79,14 @@ alone, refused = [], False
 for i in range(4200):
     s = socket.socket()
     s.bind(("127.0.2.1", 0))
-    s.settimeout(10)
+    s.settimeout(60)
     try:
         s.connect((address.hostname, address.port))
     except OSError:
         refused = True
         break
     alone.append(s)
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while not refused and time.monotonic() < deadline:
     for s in alone[-150:]:
         s.settimeout(0.05)

@@ -16,7 +16,7 @@ lock = threading.Lock()
 def call(path, body=None):
     request = urllib.request.Request(url + path, data=None if body is None else json.dumps(body).encode())
     request.add_header("x-api-key", key)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read()), answer.headers
 
 

@@ -16,6 +16,8 @@ from selenium.common.exceptions import NoSuchElementException, StaleElementRefer
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import alert_is_present
+from selenium.webdriver.support.ui import WebDriverWait
 
 url, admin, work = sys.argv[1:4]
 shots = sys.argv[4] if len(sys.argv) > 4 else ""
@@ -37,7 +39,7 @@ def call(method, path, body=None, key=admin):
                                      data=None if body is None else json.dumps(body).encode())
     request.add_header("x-api-key", key)
     try:
-        with urllib.request.urlopen(request, timeout=40) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
@@ -51,9 +53,10 @@ for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
     options.add_argument(flag)
 options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
 browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+browser.set_script_timeout(60)
 
 
-def see(what, holds, seconds=10):
+def see(what, holds, seconds=60):
     """Waits until holds() is true; a page that draws itself anew in between is looked at again."""
     end, seen = time.monotonic() + seconds, None
     while time.monotonic() < end and not seen:
@@ -72,7 +75,7 @@ def text():
 
 def press(look):
     """Clicks what @look finds; live views draw themselves anew, and then it is looked for again."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             look().click()
@@ -88,9 +91,32 @@ def find(selector):
     return found[0] if found else None
 
 
+def accept():
+    """Says yes to what the page asks."""
+    WebDriverWait(browser, 60).until(alert_is_present()).accept()
+
+
 def visit(view):
-    browser.execute_script("location.hash = arguments[0]", "#/" + view)
-    time.sleep(0.3)
+    """Comes back when the view is drawn, or the page asks for the key instead."""
+    browser.execute_async_script(
+        "const [to, done] = arguments, page = document.getElementById('view');"
+        "const look = () => page.hasAttribute('aria-busy') ? setTimeout(look, 10) : done();"
+        "if (location.hash === to) return look();"
+        "addEventListener('hashchange', look, { once: true }); location.hash = to;", "#/" + view)
+
+
+def first_view():
+    """Bytes that the page and all it asked for have had, once everything came."""
+    sizes, end = {}, time.monotonic() + 60
+    while time.monotonic() < end and not (sizes and all(sizes.values())):
+        for line in browser.get_log("performance"):  # of the browser's own first page too
+            message = json.loads(line["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent" and message["params"]["request"]["url"].startswith(url):
+                sizes[message["params"]["requestId"]] = 0
+            elif message["method"] == "Network.loadingFinished" and message["params"]["requestId"] in sizes:
+                sizes[message["params"]["requestId"]] = message["params"]["encodedDataLength"]
+        time.sleep(0.05)
+    return sum(sizes.values())
 
 
 def size(width, height=900):
@@ -107,14 +133,7 @@ def walk():
     size(1280)
     browser.get(url + "/")
     see("a stranger sees the login", lambda: find("form.login #key"))
-    ours, loaded = set(), 0
-    for line in browser.get_log("performance"):  # of the browser's own first page too
-        message = json.loads(line["message"])["message"]
-        if message["method"] == "Network.responseReceived":
-            if message["params"]["response"]["url"].startswith(url):
-                ours.add(message["params"]["requestId"])
-        elif message["method"] == "Network.loadingFinished" and message["params"]["requestId"] in ours:
-            loaded += message["params"]["encodedDataLength"]
+    loaded = first_view()
     ok("the first view is under 150 kB", 10000 < loaded < 150000, loaded)
     print(f"#   {int(loaded)} bytes")
     find("#key").send_keys("vtk_" + "A" * 43, Keys.ENTER)
@@ -131,7 +150,7 @@ def walk():
 
     # ---- live
     call("POST", "/api/actions", {"agent_id": "worker", "session_id": "s-1", "action_type": "file_read", "resource": "/tmp/seen-live"})
-    see("a posted action appears without a reload", lambda: "/tmp/seen-live" in text(), 5)
+    see("a posted action appears without a reload", lambda: "/tmp/seen-live" in text())
 
     # ---- hostile names
     call("POST", "/api/actions", {"agent_id": HOSTILE, "agent_name": HOSTILE, "action_type": "file_write",
@@ -187,16 +206,13 @@ def walk():
         see("pause reaches the sandbox and its state comes back", lambda: [o["kind"] for o in orders] == ["pause"]
             and find("main .badge").text == "paused")
         press(lambda: browser.find_element(By.XPATH, "//button[.='Diff']"))
-        time.sleep(1)  # the order is an event, and the view draws itself anew
         see("a difference is asked of the sandbox and shown as text", lambda: HOSTILE in find("pre.diff").text)
         press(lambda: find('button[data-at="look"]'))
         see("changes are listed while it runs, with who wrote them",
             lambda: "/w/listed-now" in text() and "/bin/" + HOSTILE in text() and "pid 7" in text())
         press(lambda: find('button[data-at="rollback"]'))
-        prompt = browser.switch_to.alert
-        prompt.accept()
-        time.sleep(0.2)
-        browser.switch_to.alert.accept()
+        accept()
+        accept()
         see("rollback reaches the sandbox", lambda: orders[-1]["kind"] == "rollback" and orders[-1]["body"]["last"] == 1)
 
         # ---- approvals by keyboard
@@ -223,7 +239,7 @@ def walk():
         ok("and so it is stored", states == {"q1": "allowed", "q2": "denied", "q3": "pending"}, states)
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
 
     # ---- commit, once it has ended
     _, later = call("POST", "/api/sessions", dict(session, state="ended", ended_at="2026-01-01T01:00:00+00:00", exit_code=0, info={
@@ -280,7 +296,7 @@ def walk():
     see("disabled", lambda: find('button[aria-label="Enable no-prod"]'))
     ok("it does not", call("POST", "/api/check", prod)[1]["policy_matched"] is None)
     press(lambda: find('button[aria-label="Delete no-prod"]'))
-    browser.switch_to.alert.accept()
+    accept()
     see("deleted", lambda: "no-prod" not in text() and call("GET", "/api/policies")[1] == [])
 
     # ---- usage, keys

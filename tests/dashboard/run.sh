@@ -38,9 +38,10 @@ trap 'exit 130' INT TERM
 
 "$SERVE" --db "$work/store.db" --listen 127.0.0.1:0 --port-file "$work/port" >"$work/out" 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
 	[ -s "$work/port" ] && break
-	sleep 0.1
+	kill -0 "$server" 2>/dev/null || break
+	sleep 0.05
 done
 key=$(grep ^vtk_ "$work/out")
 "$python" "$here/browser.py" "http://127.0.0.1:$(cat "$work/port")" "$key" "$work" "${SHOTS:-}"

@@ -21,9 +21,15 @@ out() {
 	ip netns exec "$OUT" "$@"
 }
 
-# serve COMMAND...: a server in OUT, ended with the internet.
+# serve COMMAND...: a server in OUT, ended with the internet. Not by out(), whose pid would be a shell's.
 serve() {
 	ip netns exec "$OUT" "$@" >>"$work/servers.log" 2>&1 &
+	PIDS="$PIDS $!"
+}
+
+# serve_host COMMAND...: one in HOST.
+serve_host() {
+	ip netns exec "$HOST" "$@" >>"$work/servers.log" 2>&1 &
 	PIDS="$PIDS $!"
 }
 
@@ -69,7 +75,7 @@ internet_up() {
 	serve nginx -e stderr -c "$work/nginx.conf"
 	serve redis-server --bind 203.0.113.10 --port 6379 --save '' --protected-mode no --dir "$work"
 	serve python3 tests/net/servers.py
-	within 10 out python3 -c 'import socket
+	within 60 out python3 -c 'import socket
 for p in (80, 6379, 6601, 7007): socket.create_connection(("203.0.113.10", p)).close()
 socket.create_connection(("198.51.100.53", 53)).close()'
 }

@@ -470,7 +470,7 @@ static int unix_path(void)
 }
 static int unix_run(void)
 {
-	return unix_stream("/run/vsandbox-leak.sock");
+	return unix_stream(getenv("LEAK_RUN_SOCKET"));
 }
 static int unix_proc(void)
 {

@@ -29,7 +29,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 work=$(mktemp -d) || exit 1
 chmod 755 "$work"
-run_socket=/run/vsandbox-leak.sock
+run_socket=/run/vsandbox-leak-$$.sock
 end() {
 	internet_down
 	rm -f "$run_socket"
@@ -52,13 +52,13 @@ PIDS="$PIDS $!"
 ip netns exec "$HOST" python3 tests/net/witness.py lo "$work/hits" @vsandbox-leak "$work/leak.sock" "$run_socket" >>"$work/ready" &
 PIDS="$PIDS $!"
 two_ready() { [ "$(grep -c ready "$work/ready")" -eq 2 ]; }
-within 10 two_ready || {
+within 60 two_ready || {
 	tap_not_ok 'the witnesses watch'
 	tap_done
 	exit 1
 }
 printf '{ "name": "leak", "extends": ["dev"], "network": { "handover": [ %s ] } }\n' "$handover" >"$work/leak.json"
-export LEAK_SOCKET="$work/leak.sock"
+export LEAK_SOCKET="$work/leak.sock" LEAK_RUN_SOCKET="$run_socket"
 
 as_user() {
 	if [ "$uid" -eq 0 ]; then
@@ -69,8 +69,9 @@ as_user() {
 	fi
 }
 
+# How many there were of all that was sent until now.
 hits() {
-	sleep 0.1
+	host python3 tests/net/mark.py "$work/hits.o0" "$work/hits.lo" || echo 'of the witnesses one sees nothing:'
 	wc -l <"$work/hits"
 }
 
@@ -81,22 +82,23 @@ for line in "$@"; do
 	# Outside it must arrive, or the claim below says nothing. A race is won sooner or later.
 	: >"$work/hits"
 	for _ in $(seq 40); do
-		LEAK_TRIES=500 host timeout 60 env LEAK_SOCKET="$LEAK_SOCKET" "$work/leak" "$name" >"$work/native" 2>&1
-		[ "$(hits)" -eq 0 ] || break
+		LEAK_TRIES=500 host timeout 60 "$work/leak" "$name" >"$work/native" 2>&1
+		came=$(hits)
+		[ "$came" = 0 ] || break
 	done
-	if [ "$(hits)" -eq 0 ]; then
+	if [ "$came" = 0 ]; then
 		tap_skip "$name leaves nothing" "outside it does not arrive either: $(tail -n 1 "$work/native")"
 		continue
 	fi
 	: >"$work/hits"
-	(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p "$work/leak.json" --net allowlist --resolver 198.51.100.53 \
+	(cd "$work/home" && as_user timeout 300 "$VSANDBOX" run -q -p "$work/leak.json" --net allowlist --resolver 198.51.100.53 \
 		--allow-hosts good.example --allow-hosts 203.0.113.10:6601 -- "$work/leak" "$name") >"$work/inside" 2>&1
 	began=$?
 	got=$(hits)
 	if [ "$began" -eq 125 ]; then # vsandbox's own: nothing was tried
 		tap_not_ok "$name is tried inside"
 		tap_note_file "$work/inside" 5
-	elif [ "$got" -eq 0 ]; then
+	elif [ "$got" = 0 ]; then
 		tap_ok "$name leaves nothing"
 		tap_note "$(tail -n 1 "$work/inside")"
 	else

@@ -53,17 +53,31 @@ start_sshd() {
 		UsePAM no
 	CONF
 	serve /usr/sbin/sshd -D -e -f "$work/ssh/config"
-	within 10 out nc -z "$server_address" "$ssh_port"
+	within 60 out nc -z "$server_address" "$ssh_port"
 }
 
-tap_is 'the servers start' "$(
-	internet_up && start_pg && start_mariadb && start_redis && start_sshd >/dev/null 2>&1
-	echo $?
-	declare -p pg_port mariadb_port redis_port ssh_port PIDS server_pids >"$work/ports"
-)" 0
-# shellcheck source=/dev/null
-. "$work/ports"
-export PGPASSWORD=secret PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=20 PGPORT=$pg_port PGHOST=good.example
+# All at once: each makes keys and files for seconds. Prints what failed; what each has learned stands in a file.
+start_all() {
+	local name
+	for name in pg mariadb redis sshd; do
+		(
+			PIDS='' server_pids=()
+			"start_$name" >"$work/$name.start" 2>&1 || echo "$name"
+			{
+				compgen -v | grep '_port$' | while read -r p; do echo "$p=${!p}"; done
+				echo "PIDS=\"\$PIDS $PIDS\" server_pids+=(${server_pids[*]})"
+			} >"$work/$name.started"
+		) &
+	done
+	wait
+}
+internet_up || tap_note_file "$work/servers.log"
+tap_is 'the servers start' "$(start_all)" ''
+for name in pg mariadb redis sshd; do
+	# shellcheck source=/dev/null
+	. "$work/$name.started"
+done
+export PGPASSWORD=secret PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=120 PGPORT=$pg_port PGHOST=good.example
 git init -q --bare -b main "$work/ssh/repo.git"
 
 policy() {
@@ -96,7 +110,7 @@ as_user() {
 is() {
 	local claim=$1 want=$2
 	shift 2
-	tap_is "$how: $claim" "$(cd "$work/home" && as_user timeout 120 "$VSANDBOX" run -q -p "$work/$how.json" \
+	tap_is "$how: $claim" "$(cd "$work/home" && as_user timeout 300 "$VSANDBOX" run -q -p "$work/$how.json" \
 		--resolver 198.51.100.53 --on-exit discard -- "$@" 2>&1)" "$want"
 }
 

@@ -23,8 +23,6 @@ async def count(reader, writer):
     while data := await reader.read(1 << 20):
         digest.update(data)
         size += len(data)
-    with open("/tmp/vsandbox-count-%d" % writer.get_extra_info("sockname")[1], "w") as f:
-        f.write("%d %s" % (size, digest.hexdigest()))
     writer.write(b"%d %s\n" % (size, digest.hexdigest().encode()))
     await writer.drain()
     writer.close()
@@ -39,21 +37,23 @@ async def slam(reader, writer):
 
 
 async def witness(reader, writer):
-    """Says on another connection how the last one here ended."""
+    """Sends the first byte back; how the connection ends is said on another."""
+    writer.write(await reader.read(1))
+    end = witness.last = asyncio.get_running_loop().create_future()
     try:
         while await reader.read(65536):
             pass
-        witness.last = b"eof"
+        end.set_result(b"eof")
     except ConnectionResetError:
-        witness.last = b"reset"
+        end.set_result(b"reset")
+    except OSError as e:
+        end.set_result(str(e).encode())
     writer.close()
 
 
-witness.last = b"none"
-
-
 async def last(reader, writer):
-    writer.write(witness.last)
+    """How the last one there ended, once it has."""
+    writer.write(await witness.last)
     writer.close()
 
 

@@ -154,7 +154,7 @@ static void answers_in_its_mode(void)
 	vs_close(c);
 
 	o.mode = VS_PAUSE;
-	o.approval_timeout_ms = 20000;
+	o.approval_timeout_ms = 120000;
 	c = client(&o, "allow");
 	same("PAUSE goes on when a person allows", vs_log_action(c, &bad, &d, &err), 0);
 	vs_close(c);

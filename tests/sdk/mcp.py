@@ -34,7 +34,7 @@ def same(what, got, want):
 def rest(method, path, body=None, key=KEY):
     request = urllib.request.Request(URL + path, json.dumps(body).encode() if body is not None else None,
                                      {"x-api-key": key}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.loads(answer.read())
 
 
@@ -47,7 +47,7 @@ class Posts:
     def say(self, text):
         request = urllib.request.Request(URL + "/mcp", text.encode(), {
             "Authorization": "Bearer " + self.key, "Accept": "application/json, text/event-stream"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             body = answer.read()
             if answer.status == 200:
                 self.answers.append(body)
@@ -161,7 +161,7 @@ said = tool("decide_approval", {"approval_id": waiting[0]["id"], "decision": "de
 ok("decide_approval", told and told[-1]["kind"] == "answer" and told[-1]["body"]["decision"] == "deny", (said, told))
 said = tool("rollback_agent", {"agent_id": boxed, "n_actions": 2})
 ok("rollback_agent waits for the sandbox's word", said["rolled_back"] == 2 and told[-1]["kind"] == "rollback", said)
-thread.join(30)
+thread.join(60)
 same("a word that is none", tool("decide_approval", {"approval_id": 1, "decision": "perhaps"}), -32602)
 rest("POST", "/api/sessions", {"id": SESSION, "agent_id": boxed, "host": "h", "state": "ended"}, gate)
 
@@ -178,7 +178,7 @@ if HTTP:
 else:
     for p in (program, viewer):
         p.process.stdin.close()
-        same("the end of the input is the end", p.process.wait(10), 0)
+        same("the end of the input is the end", p.process.wait(60), 0)
     without = subprocess.run([sys.argv[1]], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                              env={"VAULTAK_API_URL": URL})
     ok("no key", without.returncode == 2 and "VSANDBOX_API_KEY" in without.stderr, without)

@@ -10,9 +10,10 @@ top=$(cd "$here/../.." && pwd)
 B=${B:-$top/build/release}
 SERVE=${SERVE:-$B/vsandbox-serve}
 work=$(mktemp -d "${TMPDIR:-/tmp}/sdk.XXXXXX") || exit 1
-server='' person=''
+server='' person='' clients=()
 cleanup() {
-	[ -z "$person" ] || kill "$person" 2>/dev/null
+	local p
+	for p in $person "${clients[@]}"; do kill "$p" 2>/dev/null; done
 	[ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; }
 	rm -rf "$work"
 }
@@ -20,14 +21,15 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 ask() {
-	curl -sS --max-time 30 -H "x-api-key: $KEY" "$@"
+	curl -sS --max-time 120 -H "x-api-key: $KEY" "$@"
 }
 
 "$SERVE" --db "$work/x.db" --listen 127.0.0.1:0 --port-file "$work/port" >"$work/out" 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
 	[ ! -s "$work/port" ] || break
-	sleep 0.1
+	kill -0 "$server" 2>/dev/null || break
+	sleep 0.05
 done
 KEY=$(grep ^vtk_ "$work/out")
 URL=http://127.0.0.1:$(cat "$work/port" 2>/dev/null)
@@ -39,20 +41,6 @@ if [ -z "$KEY" ]; then
 fi
 AGENT_KEY=$(ask "$URL/api/keys" -d '{"name":"c","role":"agent"}' | jq -r .key)
 export KEY URL AGENT_KEY
-
-# unittest's verbose lines as claims
-export PYTHONDONTWRITEBYTECODE=1
-timeout 300 python3 "$top/sdk/python/tests/test_sdk.py" -v >"$work/python" 2>&1
-ran=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$work/python")
-while IFS= read -r line; do
-	case $line in
-	*' ... ok') tap_ok "python: ${line%% *}" ;;
-	*) tap_not_ok "python: ${line%% *}" ;;
-	esac
-done < <(grep -E '^test_.* \.\.\. ' "$work/python")
-tap_is "python: the suite ran to its end and passed" "$(tail -n 1 "$work/python")" OK
-[ "$(tail -n 1 "$work/python")" = OK ] || tap_note_file "$work/python" 60
-tap_is "python: every test is a line above" "$(grep -cE '^test_.* \.\.\. ' "$work/python")" "$ran"
 
 # Somebody who allows what agents *-allow ask, and denies *-deny.
 answer_questions() {
@@ -67,6 +55,34 @@ answer_questions() {
 answer_questions 2>/dev/null &
 person=$!
 
+# begin NAME COMMAND...: the C program, whose agents are NAME-*, beside all that follows; its pid in $begun
+begin() {
+	mkdir "$work/$1"
+	NAME=$1 LD_LIBRARY_PATH=$B timeout 600 "${@:2}" "$B/tests/sdk/client" >"$work/$1/c" 2>"$work/$1/c.err" &
+	begun=$!
+	clients+=("$begun")
+}
+begin plain env
+plain=$begun valgrind=''
+if ! readelf -d "$B/libvsandbox.so" | grep -q 'libasan'; then
+	begin valgrind valgrind -q --leak-check=full --show-leak-kinds=definite,possible --error-exitcode=9
+	valgrind=$begun
+fi
+
+# unittest's verbose lines as claims
+export PYTHONDONTWRITEBYTECODE=1
+timeout 600 python3 "$top/sdk/python/tests/test_sdk.py" -v >"$work/python" 2>&1
+ran=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$work/python")
+while IFS= read -r line; do
+	case $line in
+	*' ... ok') tap_ok "python: ${line%% *}" ;;
+	*) tap_not_ok "python: ${line%% *}" ;;
+	esac
+done < <(grep -E '^test_.* \.\.\. ' "$work/python")
+tap_is "python: the suite ran to its end and passed" "$(tail -n 1 "$work/python")" OK
+[ "$(tail -n 1 "$work/python")" = OK ] || tap_note_file "$work/python" 60
+tap_is "python: every test is a line above" "$(grep -cE '^test_.* \.\.\. ' "$work/python")" "$ran"
+
 # relay PREFIX FILE STATUS: another program's TAP as claims of this one; its stderr is FILE.err
 relay() {
 	while IFS= read -r line; do
@@ -80,13 +96,8 @@ relay() {
 	[ "$3" = 0 ] || tap_note_file "$2.err" 40
 }
 
-# client NAME COMMAND...: the C program's claims, and its exit status
-client() {
-	NAME=$1 LD_LIBRARY_PATH=$B timeout 300 "${@:2}" "$B/tests/sdk/client" >"$work/c" 2>"$work/c.err"
-	status=$?
-	relay "$1 " "$work/c" $status
-}
-client plain env
+wait "$plain"
+relay "plain " "$work/plain/c" $?
 rows() {
 	ask "$URL/api/actions?agent_id=$1&limit=1000" | jq -c "$2"
 }
@@ -103,15 +114,17 @@ tap_is "c: the profile reached the server" \
 tap_is "c: a question that nobody answered is closed" \
 	"$(ask "$URL/api/approvals?state=all&limit=1000" | jq -c 'map(select(.agent_id == "plain-nobody") | .state)')" \
 	'["expired"]'
-case $(readelf -d "$B/libvsandbox.so" | grep -c 'libasan') in
-0) client valgrind valgrind -q --leak-check=full --show-leak-kinds=definite,possible --error-exitcode=9 ;;
-*) tap_skip "c: valgrind" "the library has sanitizers" ;;
-esac
+if [ -n "$valgrind" ]; then
+	wait "$valgrind"
+	relay "valgrind " "$work/valgrind/c" $?
+else
+	tap_skip "c: valgrind" "the library has sanitizers"
+fi
 
-timeout 120 python3 "$here/mcp.py" "$B/vsandbox-mcp" >"$work/mcp" 2>"$work/mcp.err"
+timeout 300 python3 "$here/mcp.py" "$B/vsandbox-mcp" >"$work/mcp" 2>"$work/mcp.err"
 mcp=$?
 relay "" "$work/mcp" $mcp
-timeout 120 python3 "$here/mcp.py" http >"$work/mcp-http" 2>"$work/mcp-http.err"
+timeout 300 python3 "$here/mcp.py" http >"$work/mcp-http" 2>"$work/mcp-http.err"
 mcp=$?
 relay "" "$work/mcp-http" $mcp
 

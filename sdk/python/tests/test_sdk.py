@@ -27,7 +27,7 @@ logging.getLogger("vsandbox").setLevel(logging.CRITICAL)
 def call(method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(URL + path, data, {"x-api-key": KEY}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.loads(answer.read())
 
 
@@ -49,7 +49,7 @@ def rows(who):
 def answer_when_asked(who, decision):
     """A person: waits for the agent's question and answers it. Returns the thread; its .question is what was asked."""
     def run():
-        for _ in range(200):
+        for _ in range(1200):
             for row in call("GET", "/api/approvals"):
                 if row["agent_id"] == who:
                     thread.question = row
