@@ -176,24 +176,54 @@ static int64_t add_all_sums(struct db *db, const struct record *records, unsigne
 	return n;
 }
 
-static int64_t open_alerts(struct db *db, const struct batch *b, struct err *err)
+static int64_t open_alert(struct db *db, const struct record *first, int64_t count,
+			  int64_t window_us, struct err *err)
 {
-	int64_t n = 0;
-	for (unsigned i = 0; i < b->count && n >= 0; i++) {
-		const struct record *r = &b->records[i];
-		if (r->flagged && !r->duplicate)
-			n = alert_open(db,
-				       &(struct alert){ .agent = r->agent,
-							.action = r->id,
-							.level = risk_level(r->risk),
-							.message = r->reason,
-							.source = r->source },
-				       NULL, err);
-	}
-	return n;
+	return alert_open(db,
+			  &(struct alert){ .agent = first->agent,
+					   .action = first->id,
+					   .level = risk_level(first->risk),
+					   .message = first->reason,
+					   .source = first->source,
+					   .session = first->session,
+					   .kind = first->kind,
+					   .count = count },
+			  window_us, NULL, err);
 }
 
-int record_append(struct db *db, struct record *records, unsigned count, struct err *err)
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_alert(const struct record *a, const struct record *b)
+{
+	return strcmp(a->agent, b->agent) == 0 && same_text(a->session, b->session) &&
+	       strcmp(a->kind, b->kind) == 0 &&
+	       strcmp(risk_level(a->risk), risk_level(b->risk)) == 0;
+}
+
+/* A flood's actions are neighbours: counted here first, they cost one statement. */
+static int64_t open_alerts(struct db *db, const struct batch *b, int64_t window_us, struct err *err)
+{
+	const struct record *first = NULL;
+	int64_t n = 0, count = 0;
+	for (unsigned i = 0; i < b->count && n >= 0; i++) {
+		const struct record *r = &b->records[i];
+		if (!r->flagged || r->duplicate)
+			continue;
+		if (first && (window_us <= 0 || !same_alert(first, r))) {
+			n = open_alert(db, first, count, window_us, err);
+			count = 0;
+		}
+		if (!count++)
+			first = r;
+	}
+	return n >= 0 && first ? open_alert(db, first, count, window_us, err) : n;
+}
+
+int record_append(struct db *db, struct record *records, unsigned count, int64_t window_us,
+		  struct err *err)
 {
 	struct batch batch = { records, count };
 	cleanup_free struct db_value *args = calloc(count * COLUMNS + 1, sizeof(*args));
@@ -205,7 +235,7 @@ int record_append(struct db *db, struct record *records, unsigned count, struct 
 	if (n >= 0)
 		n = insert_new(db, &batch, args, err);
 	if (n >= 0)
-		n = open_alerts(db, &batch, err);
+		n = open_alerts(db, &batch, window_us, err);
 	if (n >= 0)
 		n = add_all_sums(db, records, count, err);
 	return n < 0 ? (int)n : 0;

@@ -133,8 +133,9 @@ static int64_t run_alert(struct db *db, void *arg, struct err *err)
 			       &(struct alert){ .agent = a.id,
 						.level = level ? level : "medium",
 						.message = call_text(c, "message"),
-						.source = call_text(c, "source") },
-			       &id, err);
+						.source = call_text(c, "source"),
+						.count = 1 },
+			       c->server->alert_window_us, &id, err);
 	if (n >= 0)
 		n = alert_get(db, id, list, err);
 	agent_free(&a);

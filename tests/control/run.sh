@@ -105,6 +105,8 @@ durability() {
 
 suite sqlite "$work/store.db"
 relay limits sqlite "$SERVE" "$work/limits.db" "$work"
+mkdir "$work/sqlite-alerts"
+relay alerts sqlite "$SERVE" "$work/alerts.db" "$work/sqlite-alerts"
 if start_server "$work/loris.db" --request-timeout 5; then
 	relay loris sqlite "$url"
 	stop_server -TERM
@@ -122,11 +124,14 @@ else
 		"${as[@]}" "$pg/pg_ctl" -w -D "$work/pg/data" -o "-k $work/pg -h ''" -l "$work/pg/log" start >/dev/null; then
 		postgres=1
 		suite postgresql "postgresql:///postgres?host=$work/pg&user=vs"
-		if "${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits; then
+		if "${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits &&
+			"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs alerts; then
 			rm -f "$work"/limits.*
+			mkdir "$work/postgresql-alerts"
+			relay alerts postgresql "$SERVE" "postgresql:///alerts?host=$work/pg&user=vs" "$work/postgresql-alerts"
 			relay limits postgresql "$SERVE" "postgresql:///limits?host=$work/pg&user=vs" "$work"
 		else
-			tap_not_ok "postgresql: a second database"
+			tap_not_ok "postgresql: databases of their own"
 		fi
 		two_servers=1
 	else
