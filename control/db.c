@@ -144,8 +144,7 @@ int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db
 										       : 1;
 		const char *sql = insert_text(db, insert, n);
 		int64_t r = sql ? db->backend->query(db, sql, args + done * insert->columns,
-						     n * insert->columns, insert->visit,
-						     insert->arg, err)
+						     n * insert->columns, NULL, NULL, err)
 				: err_set(err, ENOMEM, "database: out of memory");
 		if (r < 0)
 			return r;

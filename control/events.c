@@ -18,8 +18,10 @@ enum {
 	STREAMS = 512,
 	BLOCK = 16384,
 	TICK_MS = 100,
-	ALONE_TICKS = 10, /* while nobody listens */
-	PAST_S = 600,     /* what the ring holds at its start */
+	ALONE_TICKS = 10, /* while nobody listens, */
+	ALONE_MAX =
+		600, /* up to this; who comes after that has what is new by the first look, or a gap */
+	PAST_S = 600, /* what the ring holds at its start */
 	BEAT_S = 10,
 	LIFE_S = 60,
 	/* A number of another server can be committed after a younger one of ours. */
@@ -371,11 +373,13 @@ static void wake(struct events *e, bool all)
 static void run(void *arg)
 {
 	struct events *e = arg;
-	for (unsigned tick = 0; worker_pause(&e->worker, TICK_MS); tick++) {
+	unsigned alone = 0; /* ticks */
+	while (worker_pause(&e->worker, TICK_MS)) {
 		pthread_mutex_lock(&e->lock);
 		bool listened = e->streams > 0;
 		pthread_mutex_unlock(&e->lock);
-		if (listened || tick % ALONE_TICKS == 0)
+		alone = listened ? 0 : alone + 1;
+		if (listened || (alone < ALONE_MAX && alone % ALONE_TICKS == 0))
 			wake(e, look(e));
 	}
 }

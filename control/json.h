@@ -1,6 +1,7 @@
 /* JSON values in the forms of the API. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct json_object;
@@ -11,6 +12,9 @@ struct json_object *json_time(int64_t us);
 int json_time_parse(const char *text, int64_t *ret_us);
 /* A score with at most four decimals. */
 struct json_object *json_score(double value);
+enum { JSON_SCORE_SIZE = 16 };
+/* The same as text, and its length. */
+size_t json_score_text(double value, char text[static JSON_SCORE_SIZE]);
 /* The value that @text holds; null for NULL or what is no JSON. */
 struct json_object *json_stored(const char *text);
 /* The same for an answer that nobody looks into: @text, which this program wrote itself, goes out as it is. */
