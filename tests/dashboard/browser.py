@@ -53,7 +53,7 @@ options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "A
 browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
 
 
-def see(what, holds, seconds=10):
+def see(what, holds, seconds=40):
     """Waits until holds() is true; a page that draws itself anew in between is looked at again."""
     end, seen = time.monotonic() + seconds, None
     while time.monotonic() < end and not seen:
@@ -72,7 +72,7 @@ def text():
 
 def press(look):
     """Clicks what @look finds; live views draw themselves anew, and then it is looked for again."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 40
     while True:
         try:
             look().click()
@@ -131,7 +131,7 @@ def walk():
 
     # ---- live
     call("POST", "/api/actions", {"agent_id": "worker", "session_id": "s-1", "action_type": "file_read", "resource": "/tmp/seen-live"})
-    see("a posted action appears without a reload", lambda: "/tmp/seen-live" in text(), 5)
+    see("a posted action appears without a reload", lambda: "/tmp/seen-live" in text())
 
     # ---- hostile names
     call("POST", "/api/actions", {"agent_id": HOSTILE, "agent_name": HOSTILE, "action_type": "file_write",
@@ -257,6 +257,13 @@ def walk():
     see("acknowledged, it goes", lambda: "look <img" not in text() and "came live" in text())
     see("and the count follows", lambda: find("#nav a[data-view=alerts] .count").text == "1")
     ok("and is so for the server", not [a for a in call("GET", "/api/alerts")[1] if a["message"].startswith("look")])
+
+    flood = lambda n: call("POST", "/api/actions", [{"agent_id": "worker", "session_id": "s-1", "action_type": "file_read",
+                                                     "resource": "/srv/secret"}] * n)
+    flood(3)
+    see("a flood is one alert with a count", lambda: "× 3" in text() and text().count("/srv/secret") == 1)
+    flood(2)
+    see("which grows before one's eyes", lambda: "× 5" in text() and text().count("/srv/secret") == 1)
 
     # ---- policies
     visit("policies")
