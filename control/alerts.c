@@ -40,7 +40,7 @@ int64_t alert_open(struct db *db, const struct alert *a, int64_t window_us, int6
 		      " session_id, kind, count, last_at)"
 		      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $7)",
 		      db_i(id), db_t(a->agent), a->action ? db_i(a->action) : db_null(),
-		      db_t(a->level), db_t(a->message), db_t(a->source), db_i(now),
+		      db_t(a->level), db_t(a->message), db_t(a->source), db_i(a->at ? a->at : now),
 		      db_t(a->session ? a->session : ""), db_t(a->kind), db_i(a->count));
 }
 

@@ -23,6 +23,7 @@ struct alert {
 	const char *session; /* NULL none */
 	const char *kind;    /* what is counted together; NULL: this one stands alone */
 	int64_t count;       /* how many actions it is about, 1 at least */
+	int64_t at;          /* when it was, by who tells it, microseconds; 0: now */
 };
 
 enum { ALERT_WINDOW_S = 60 };

@@ -128,22 +128,6 @@ static const char *decision_of(struct json_object *o)
 	return NULL;
 }
 
-static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
-
-static int64_t timestamp_of(struct json_object *o)
-{
-	struct json_object *v = json_object_object_get(o, "timestamp");
-	int64_t us;
-	double s = json_object_get_double(v);
-	if ((json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)) &&
-	    s >= 0 && s < latest_s)
-		return (int64_t)(s * 1e6);
-	if (json_object_is_type(v, json_type_string) &&
-	    json_time_parse(json_object_get_string(v), &us) == 0)
-		return us;
-	return ids_now_us();
-}
-
 static const char *stored_text(struct json_object *o, const char *name)
 {
 	struct json_object *v = json_object_object_get(o, name);
@@ -169,7 +153,9 @@ static void fill_record(struct json_object *o, const struct evaluation *e, struc
 	r->decision = own ? own : decisions[e->verdict];
 	r->flagged = flagged_given ? json_object_get_boolean(json_object_object_get(o, "flagged"))
 				   : strcmp(r->decision, "ALLOW") != 0;
-	r->at = timestamp_of(o);
+	r->at = json_time_given(json_object_object_get(o, "timestamp"));
+	if (!r->at)
+		r->at = ids_now_us();
 	if (!r->flagged)
 		return;
 	const char *said = member_text(o, "flag_reason", NULL);

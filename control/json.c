@@ -71,6 +71,20 @@ struct json_object *json_score(double value)
 	return json_object_new_double_s(isfinite(value) ? round(value * 10000) / 10000 : 0, text);
 }
 
+static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
+
+int64_t json_time_given(struct json_object *v)
+{
+	double s = json_object_get_double(v);
+	int64_t us;
+	if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
+		return s >= 0 && s < latest_s ? (int64_t)(s * 1e6) : 0;
+	return json_object_is_type(v, json_type_string) &&
+			       json_time_parse(json_object_get_string(v), &us) == 0
+		       ? us
+		       : 0;
+}
+
 struct json_object *json_stored(const char *text)
 {
 	return text && *text ? json_tokener_parse(text) : NULL;

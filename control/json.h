@@ -10,6 +10,8 @@ struct json_object;
 struct json_object *json_time(int64_t us);
 /* Reads what json_time writes, and the usual variants (Z, no fraction, an offset). 0 or -EINVAL. */
 int json_time_parse(const char *text, int64_t *ret_us);
+/* A time as clients give it: seconds since 1970, or as json_time_parse. Microseconds; 0: none, or none that makes sense. */
+int64_t json_time_given(struct json_object *v);
 /* A score with at most four decimals. */
 struct json_object *json_score(double value);
 enum { JSON_SCORE_SIZE = 16 };

@@ -169,6 +169,23 @@ if [ -n "${two_servers:-}" ]; then
 	*'"logged":true'*) tap_ok "a restart of PostgreSQL is survived" ;;
 	*) tap_not_ok "a restart of PostgreSQL is survived" && tap_note "$answer" ;;
 	esac
+	python3 "$here/stream.py" "$second" "$key" >"$work/acknowledged" &
+	client=$!
+	for _ in $(seq 300); do
+		[ "$(wc -l <"$work/acknowledged")" -ge 200 ] && break
+		sleep 0.2
+	done
+	"${as[@]}" "$pg/pg_ctl" -w -D "$work/pg/data" -m immediate restart -o "-k $work/pg -h ''" -l "$work/pg/log" >/dev/null
+	kill "$client" 2>/dev/null
+	wait "$client" 2>/dev/null
+	for _ in $(seq 300); do
+		ask -f -o /dev/null "$second/api/actions?limit=1" && break
+		sleep 0.2
+	done
+	python3 "$here/stream.py" "$second" "$key" "$work/acknowledged" >"$work/lost"
+	tap_is "PostgreSQL that dies under load loses none of the acknowledged actions" \
+		"$? $(wc -l <"$work/lost") of $(($(wc -l <"$work/acknowledged") >= 200))" "0 0 of 1"
+	tap_note "$(wc -l <"$work/acknowledged") were acknowledged"
 	kill "$one" "$two"
 	wait "$one" "$two" 2>/dev/null
 	server=''
