@@ -23,39 +23,35 @@ static int take_id(const struct db_row *row, void *arg)
 }
 
 struct batch {
-	struct record *records; /* by id: they are given in this order */
+	struct record *records;
 	unsigned count;
 };
 
-static int by_id(const void *key, const void *record)
+/* Who holds the client's id; a repetition gets the first one's number. */
+static int64_t find_first(struct db *db, struct record *r, struct err *err)
 {
-	int64_t id = *(const int64_t *)key, other = ((const struct record *)record)->id;
-	return id < other ? -1 : id > other;
+	int64_t id = r->id;
+	int64_t n = db_each(db, err, take_id, &id,
+			    "SELECT id FROM action_keys WHERE agent = $1 AND session_id "
+			    "= $2 AND action_id = $3",
+			    db_t(r->agent), db_t(r->session ? r->session : ""), db_t(r->client_id));
+	r->duplicate = id != r->id;
+	r->id = id;
+	return n;
 }
 
-/* A client id that was taken is that of a new action. */
-static int take_claimed(const struct db_row *row, void *arg)
-{
-	struct batch *b = arg;
-	int64_t id = db_int(row, 0);
-	struct record *r = bsearch(&id, b->records, b->count, sizeof(*r), by_id);
-	if (r)
-		r->duplicate = false;
-	return 0;
-}
-
-/* Whoever is a repetition is marked as one, with the first one's id. */
+/* Whoever is a repetition is marked as one. As a rule nobody is, and then the number of rows says so. */
 static int64_t claim_client_ids(struct db *db, struct batch *b, struct db_value *args,
 				struct err *err)
 {
-	const struct db_insert claim = {
+	static const struct db_insert claim = {
 		"INSERT INTO action_keys(agent, session_id, action_id, id)",
-		"ON CONFLICT DO NOTHING RETURNING id", 4, take_claimed, b
+		"ON CONFLICT DO NOTHING", 4
 	};
 	unsigned n = 0;
 	for (unsigned i = 0; i < b->count; i++) {
 		struct record *r = &b->records[i];
-		r->duplicate = r->client_id;
+		r->duplicate = false;
 		if (!r->client_id)
 			continue;
 		args[n++] = db_t(r->agent);
@@ -63,18 +59,13 @@ static int64_t claim_client_ids(struct db *db, struct batch *b, struct db_value 
 		args[n++] = db_t(r->client_id);
 		args[n++] = db_i(r->id);
 	}
-	int64_t result = db_insert(db, &claim, args, n / 4, err);
-	for (unsigned i = 0; i < b->count && result >= 0; i++) {
-		struct record *r = &b->records[i];
-		if (r->duplicate)
-			result = db_each(
-				db, err, take_id, &r->id,
-				"SELECT id FROM action_keys WHERE agent = $1 AND session_id "
-				"= $2 AND action_id = $3",
-				db_t(r->agent), db_t(r->session ? r->session : ""),
-				db_t(r->client_id));
-	}
-	return result;
+	int64_t claimed = db_insert(db, &claim, args, n / 4, err);
+	if (claimed < 0 || claimed == n / 4)
+		return claimed;
+	for (unsigned i = 0; i < b->count && claimed >= 0; i++)
+		if (b->records[i].client_id)
+			claimed = find_first(db, &b->records[i], err);
+	return claimed;
 }
 
 enum { COLUMNS = 16 };
@@ -85,7 +76,7 @@ static int64_t insert_new(struct db *db, const struct batch *b, struct db_value 
 	static const struct db_insert insert = {
 		"INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
 		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)",
-		"", COLUMNS, NULL, NULL
+		"", COLUMNS
 	};
 	unsigned n = 0;
 	for (unsigned i = 0; i < b->count; i++) {
@@ -123,15 +114,23 @@ static int64_t add_sums(struct db *db, const struct sums *s, struct err *err)
 		      db_r(s->risk), db_i(ids_now_us()));
 }
 
-static int64_t add_daily(struct db *db, const struct record *r, int64_t count, struct err *err)
+/* What a batch adds to one day's count of one kind. */
+struct day_sum {
+	const struct record *like;
+	int64_t count;
+};
+enum { DAY_SUMS = 32 };
+
+static int64_t add_daily(struct db *db, const struct day_sum *s, struct err *err)
 {
+	const struct record *r = s->like;
 	return db_run(
 		db, err,
 		"INSERT INTO daily(day, agent, type, decision, level, count)"
 		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (day, agent, type, decision, level)"
 		" DO UPDATE SET count = daily.count + excluded.count",
 		db_i(r->at / 86400000000), db_t(r->agent), db_t(r->type), db_t(r->decision),
-		db_t(risk_level(r->risk)), db_i(count));
+		db_t(risk_level(r->risk)), db_i(s->count));
 }
 
 static bool same_day_sum(const struct record *a, const struct record *b)
@@ -141,13 +140,37 @@ static bool same_day_sum(const struct record *a, const struct record *b)
 	       strcmp(risk_level(a->risk), risk_level(b->risk)) == 0;
 }
 
-/* A batch is mostly one agent and a few kinds: sums of equal neighbours cost one statement. */
-static int64_t add_all_sums(struct db *db, const struct record *records, unsigned count,
+static int64_t add_day_sums(struct db *db, const struct record *records, unsigned count,
 			    struct err *err)
 {
+	struct day_sum sums[DAY_SUMS];
+	unsigned used = 0;
+	int64_t n = 0;
+	for (unsigned i = 0; i < count && n >= 0; i++) {
+		unsigned at = 0;
+		if (records[i].duplicate)
+			continue;
+		while (at < used && !same_day_sum(sums[at].like, &records[i]))
+			at++;
+		if (at == DAY_SUMS) { /* no room: one goes out before the batch ends */
+			used = --at;
+			n = add_daily(db, &sums[at], err);
+		}
+		if (at == used)
+			sums[used++] = (struct day_sum){ &records[i], 0 };
+		sums[at].count++;
+	}
+	for (unsigned at = 0; at < used && n >= 0; at++)
+		n = add_daily(db, &sums[at], err);
+	return n;
+}
+
+/* A batch is mostly one agent's: sums of equal neighbours cost one statement. */
+static int64_t add_agent_sums(struct db *db, const struct record *records, unsigned count,
+			      struct err *err)
+{
 	struct sums sums = { 0 };
-	const struct record *day = NULL;
-	int64_t n = 0, of_day = 0;
+	int64_t n = 0;
 	for (unsigned i = 0; i < count && n >= 0; i++) {
 		const struct record *r = &records[i];
 		if (r->duplicate)
@@ -156,44 +179,64 @@ static int64_t add_all_sums(struct db *db, const struct record *records, unsigne
 			n = add_sums(db, &sums, err);
 			sums = (struct sums){ 0 };
 		}
-		if (n >= 0 && day && !same_day_sum(day, r)) {
-			n = add_daily(db, day, of_day, err);
-			of_day = 0;
-		}
 		sums.agent = r->agent;
 		sums.actions++;
 		sums.flagged += r->flagged;
 		sums.allowed +=
 			strcmp(r->decision, "ALLOW") == 0 || strcmp(r->decision, "ALERT") == 0;
 		sums.risk += r->risk;
-		day = r;
-		of_day++;
 	}
-	if (n >= 0 && sums.agent)
-		n = add_sums(db, &sums, err);
-	if (n >= 0 && day)
-		n = add_daily(db, day, of_day, err);
-	return n;
+	return n >= 0 && sums.agent ? add_sums(db, &sums, err) : n;
 }
 
-static int64_t open_alerts(struct db *db, const struct batch *b, struct err *err)
+static int64_t open_alert(struct db *db, const struct record *first, int64_t count,
+			  int64_t window_us, struct err *err)
 {
-	int64_t n = 0;
+	return alert_open(db,
+			  &(struct alert){ .agent = first->agent,
+					   .action = first->id,
+					   .level = risk_level(first->risk),
+					   .message = first->reason,
+					   .source = first->source,
+					   .session = first->session,
+					   .kind = first->kind,
+					   .count = count },
+			  window_us, NULL, err);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_alert(const struct record *a, const struct record *b)
+{
+	return strcmp(a->agent, b->agent) == 0 && same_text(a->session, b->session) &&
+	       strcmp(a->kind, b->kind) == 0 &&
+	       strcmp(risk_level(a->risk), risk_level(b->risk)) == 0;
+}
+
+/* A flood's actions are neighbours: counted here first, they cost one statement. */
+static int64_t open_alerts(struct db *db, const struct batch *b, int64_t window_us, struct err *err)
+{
+	const struct record *first = NULL;
+	int64_t n = 0, count = 0;
 	for (unsigned i = 0; i < b->count && n >= 0; i++) {
 		const struct record *r = &b->records[i];
-		if (r->flagged && !r->duplicate)
-			n = alert_open(db,
-				       &(struct alert){ .agent = r->agent,
-							.action = r->id,
-							.level = risk_level(r->risk),
-							.message = r->reason,
-							.source = r->source },
-				       NULL, err);
+		if (!r->flagged || r->duplicate)
+			continue;
+		if (first && (window_us <= 0 || !same_alert(first, r))) {
+			n = open_alert(db, first, count, window_us, err);
+			count = 0;
+		}
+		if (!count++)
+			first = r;
 	}
-	return n;
+	return n >= 0 && first ? open_alert(db, first, count, window_us, err) : n;
 }
 
-int record_append(struct db *db, struct record *records, unsigned count, struct err *err)
+int record_append(struct db *db, struct record *records, unsigned count, int64_t window_us,
+		  struct err *err)
 {
 	struct batch batch = { records, count };
 	cleanup_free struct db_value *args = calloc(count * COLUMNS + 1, sizeof(*args));
@@ -205,9 +248,11 @@ int record_append(struct db *db, struct record *records, unsigned count, struct 
 	if (n >= 0)
 		n = insert_new(db, &batch, args, err);
 	if (n >= 0)
-		n = open_alerts(db, &batch, err);
+		n = open_alerts(db, &batch, window_us, err);
 	if (n >= 0)
-		n = add_all_sums(db, records, count, err);
+		n = add_agent_sums(db, records, count, err);
+	if (n >= 0)
+		n = add_day_sums(db, records, count, err);
 	return n < 0 ? (int)n : 0;
 }
 

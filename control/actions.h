@@ -6,7 +6,7 @@
 
 #include "control/agents.h"
 
-enum { BREAKDOWN_SIZE = 512, REASON_SIZE = 400 };
+enum { BREAKDOWN_SIZE = 512, REASON_SIZE = 400, KIND_SIZE = 448 };
 
 /* One action. Strings are borrowed; NULL: not given. */
 struct record {
@@ -20,16 +20,18 @@ struct record {
 	const char *decision;           /* ALLOW ALERT PAUSE ROLLBACK BLOCK */
 	bool flagged;
 	char reason[REASON_SIZE];
-	int64_t at;     /* the client's clock, microseconds */
-	int64_t id;     /* given by record_append; of the first one when it is a repetition */
-	bool duplicate; /* this client id was logged before */
+	char kind[KIND_SIZE]; /* of the alert, where it is flagged */
+	int64_t at;           /* the client's clock, microseconds */
+	int64_t id;           /* given by record_append; of the first one when it is a repetition */
+	bool duplicate;       /* this client id was logged before */
 };
 
 /*
- * Appends @count records in order, keeps counters and daily sums, and opens an alert for each flagged
- * one. To be run inside store_write.
+ * Appends @count records in order, keeps counters and daily sums, and opens alerts for the flagged
+ * ones, counted together for @window_us (alerts.h). To be run inside store_write.
  */
-int record_append(struct db *db, struct record *records, unsigned count, struct err *err);
+int record_append(struct db *db, struct record *records, unsigned count, int64_t window_us,
+		  struct err *err);
 
 struct record_filter {
 	const char *agent, *session, *type, *decision; /* NULL: any; agent by UUID */

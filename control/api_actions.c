@@ -128,22 +128,6 @@ static const char *decision_of(struct json_object *o)
 	return NULL;
 }
 
-static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
-
-static int64_t timestamp_of(struct json_object *o)
-{
-	struct json_object *v = json_object_object_get(o, "timestamp");
-	int64_t us;
-	double s = json_object_get_double(v);
-	if ((json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)) &&
-	    s >= 0 && s < latest_s)
-		return (int64_t)(s * 1e6);
-	if (json_object_is_type(v, json_type_string) &&
-	    json_time_parse(json_object_get_string(v), &us) == 0)
-		return us;
-	return ids_now_us();
-}
-
 static const char *stored_text(struct json_object *o, const char *name)
 {
 	struct json_object *v = json_object_object_get(o, name);
@@ -169,8 +153,18 @@ static void fill_record(struct json_object *o, const struct evaluation *e, struc
 	r->decision = own ? own : decisions[e->verdict];
 	r->flagged = flagged_given ? json_object_get_boolean(json_object_object_get(o, "flagged"))
 				   : strcmp(r->decision, "ALLOW") != 0;
-	snprintf(r->reason, sizeof(r->reason), "%s", member_text(o, "flag_reason", e->reason));
-	r->at = timestamp_of(o);
+	r->at = json_time_given(json_object_object_get(o, "timestamp"));
+	if (!r->at)
+		r->at = ids_now_us();
+	if (!r->flagged)
+		return;
+	const char *said = member_text(o, "flag_reason", NULL);
+	snprintf(r->reason, sizeof(r->reason), "%s", said ? said : e->reason);
+	if (said)
+		snprintf(r->kind, sizeof(r->kind), "%s said %s", r->decision, r->reason);
+	else
+		snprintf(r->kind, sizeof(r->kind), "%s %s %s", r->decision, reason_name(e->why),
+			 e->rule);
 }
 
 /* The agent of an action, which is made when nobody knows it yet. */
@@ -233,7 +227,9 @@ static int64_t run_posting(struct db *db, void *arg, struct err *err)
 	p->evaluated = p->evaluated || r == 0;
 	for (unsigned i = 0; r == 0 && i < p->count; i++)
 		fill_record(action_at(p, i), &p->evaluations[i], &p->records[i]);
-	return r == 0 ? record_append(db, p->records, p->count, err) : r;
+	return r == 0 ? record_append(db, p->records, p->count, p->call->server->alert_window_us,
+				      err)
+		      : r;
 }
 
 static struct json_object *logged(const struct record *r)

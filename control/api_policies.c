@@ -111,10 +111,12 @@ int api_alerts_list(struct call *c, struct err *err)
 {
 	const char *acknowledged = c->query(c, "acknowledged");
 	struct listing l = { c, { .before = call_cursor(c), .limit = call_limit(c) } };
-	if (acknowledged && strcmp(acknowledged, "all") == 0)
+	if (acknowledged && strcasecmp(acknowledged, "all") == 0)
 		l.filter.acknowledged = -1;
-	else
-		l.filter.acknowledged = acknowledged && strcasecmp(acknowledged, "true") == 0;
+	else if (acknowledged && strcasecmp(acknowledged, "true") == 0)
+		l.filter.acknowledged = 1;
+	else if (acknowledged && strcasecmp(acknowledged, "false") != 0)
+		return err_set(err, EINVAL, "acknowledged is true, false or all");
 	if (l.filter.before < 0 || l.filter.limit < 0)
 		return err_set(err, EINVAL, "limit or cursor make no sense");
 	c->reply = json_object_new_array();
@@ -133,8 +135,11 @@ static int64_t run_alert(struct db *db, void *arg, struct err *err)
 			       &(struct alert){ .agent = a.id,
 						.level = level ? level : "medium",
 						.message = call_text(c, "message"),
-						.source = call_text(c, "source") },
-			       &id, err);
+						.source = call_text(c, "source"),
+						.count = 1,
+						.at = json_time_given(json_object_object_get(
+							c->body, "timestamp")) },
+			       c->server->alert_window_us, &id, err);
 	if (n >= 0)
 		n = alert_get(db, id, list, err);
 	agent_free(&a);

@@ -125,20 +125,19 @@ static int64_t run_usage(struct db *db, void *arg, struct err *err)
 {
 	struct call *c = arg;
 	struct json_object *types = json_object_new_object(), *decisions = json_object_new_object();
-	struct json_object *days = json_object_new_array();
 	json_put(c->reply, "days", json_object_new_int64(DAYS));
 	json_put(c->reply, "by_type", types);
 	json_put(c->reply, "by_decision", decisions);
-	json_put(c->reply, "daily_breakdown", days);
-	int64_t n = db_each(db, err, add_count, types,
+	int64_t n = run_stats(db, c, err);
+	if (n >= 0)
+		n = db_each(db, err, add_count, types,
 			    "SELECT type, sum(count) FROM daily WHERE day >= $1 GROUP BY type",
 			    db_i(first_day()));
-	if (n >= 0)
-		n = db_each(
-			db, err, add_count, decisions,
-			"SELECT decision, sum(count) FROM daily WHERE day >= $1 GROUP BY decision",
-			db_i(first_day()));
-	return n < 0 ? n : daily(db, days, err);
+	return n < 0 ? n
+		     : db_each(db, err, add_count, decisions,
+			       "SELECT decision, sum(count) FROM daily WHERE day >= $1 GROUP BY "
+			       "decision",
+			       db_i(first_day()));
 }
 
 int api_usage(struct call *c, struct err *err)

@@ -45,7 +45,8 @@ int call_invalid(struct call *c, const char *field, const char *msg, const char 
 {
 	struct json_object *list = json_object_new_array(), *o = json_object_new_object();
 	struct json_object *loc = json_object_new_array();
-	json_object_array_add(loc, json_object_new_string("body"));
+	/* of a call that reads no body, it was the query */
+	json_object_array_add(loc, json_object_new_string(c->route->fields ? "body" : "query"));
 	if (field)
 		json_object_array_add(loc, json_object_new_string(field));
 	json_put(o, "loc", loc);

@@ -24,7 +24,8 @@ struct server {
 	struct events *events;
 	struct rates *rates;
 	struct metrics *metrics;
-	unsigned mask; /* bits of enum mask: what is masked at all */
+	unsigned mask;           /* bits of enum mask: what is masked at all */
+	int64_t alert_window_us; /* as alert_open's */
 };
 
 struct call {

@@ -135,17 +135,24 @@ static const char *insert_text(struct db *db, const struct db_insert *insert, un
 	return text;
 }
 
+/* 64, 16, 4 or 1: few texts to prepare, and few statements whatever the number. */
+static unsigned rows_at_once(unsigned left, unsigned columns)
+{
+	unsigned n = DB_ROWS;
+	while (n > 1 && (n > left || n * columns > DB_ARGS_MAX))
+		n /= 4;
+	return n;
+}
+
 int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db_value *args,
 		  unsigned rows, struct err *err)
 {
 	int64_t total = 0;
 	for (unsigned done = 0, n; done < rows; done += n) {
-		n = rows - done >= DB_ROWS && DB_ROWS * insert->columns <= DB_ARGS_MAX ? DB_ROWS
-										       : 1;
+		n = rows_at_once(rows - done, insert->columns);
 		const char *sql = insert_text(db, insert, n);
 		int64_t r = sql ? db->backend->query(db, sql, args + done * insert->columns,
-						     n * insert->columns, insert->visit,
-						     insert->arg, err)
+						     n * insert->columns, NULL, NULL, err)
 				: err_set(err, ENOMEM, "database: out of memory");
 		if (r < 0)
 			return r;

@@ -86,13 +86,11 @@ int64_t db_query(struct db *db, const char *sql, const struct db_value *args, un
 /*
  * INSERT of many rows, a few statements for all of them: to a database on the network each statement is a way there and
  * back. @into: "INSERT INTO table(column, …)", a literal; @rest: what follows the values. @args: @rows times @columns
- * values, row by row. @visit is called for what RETURNING gives, in no order that is promised. As db_query.
+ * values, row by row. The number of rows that are new, or as db_query.
  */
 struct db_insert {
 	const char *into, *rest;
 	unsigned columns;
-	int (*visit)(const struct db_row *row, void *arg); /* NULL none */
-	void *arg;
 };
 int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db_value *args,
 		  unsigned rows, struct err *err);

@@ -18,9 +18,9 @@ struct db_backend {
 };
 
 enum {
-	DB_ROWS = 16, /* of an INSERT in one statement */
-	DB_ARGS_MAX = 256,
-	DB_INSERTS = 8,
+	DB_ROWS = 64, /* of an INSERT in one statement; a power of four */
+	DB_ARGS_MAX = 1024,
+	DB_INSERTS = 16,
 };
 
 /* First member of each backend's own. */

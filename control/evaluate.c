@@ -449,12 +449,14 @@ static void explain(const struct agent *a, const struct inquiry *q, const struct
 
 static void put_breakdown(const struct score *score, char out[static BREAKDOWN_SIZE])
 {
-	size_t len = 0;
-	for (unsigned d = 0; d < DIMENSION_COUNT; d++)
-		len += (size_t)snprintf(out + len, BREAKDOWN_SIZE - len, "%s\"%s\":%.4g",
-					d ? "," : "{", dimension_name((enum dimension)d),
-					(double)score->x[d]);
-	snprintf(out + len, BREAKDOWN_SIZE - len, "}");
+	char *to = out; /* names have 20 bytes at most, so that it always fits */
+	for (unsigned d = 0; d < DIMENSION_COUNT; d++) {
+		to = stpcpy(to, d ? ",\"" : "{\"");
+		to = stpcpy(to, dimension_name((enum dimension)d));
+		to = stpcpy(to, "\":");
+		to += json_score_text((double)score->x[d], to);
+	}
+	stpcpy(to, "}");
 }
 
 int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t rules,

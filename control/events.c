@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/scope.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/worker.h"
 
 enum {
 	RING = 4096,
@@ -18,8 +18,10 @@ enum {
 	STREAMS = 512,
 	BLOCK = 16384,
 	TICK_MS = 100,
-	ALONE_TICKS = 10, /* while nobody listens */
-	PAST_S = 600,     /* what the ring holds at its start */
+	ALONE_TICKS = 10, /* while nobody listens, */
+	ALONE_MAX =
+		600, /* up to this; who comes after that has what is new by the first look, or a gap */
+	PAST_S = 600, /* what the ring holds at its start */
 	BEAT_S = 10,
 	LIFE_S = 60,
 	/* A number of another server can be committed after a younger one of ours. */
@@ -43,7 +45,7 @@ struct stream {
 
 struct events {
 	struct store *store;
-	pthread_t thread;
+	struct worker worker;
 	pthread_mutex_t lock;
 	struct event ring[RING];
 	uint64_t count;          /* events that ever were in the ring */
@@ -51,7 +53,6 @@ struct events {
 	int64_t floor;           /* nothing up to this number was ever in the ring */
 	unsigned streams;
 	struct stream *asleep;
-	bool stopping;
 };
 
 /* ---- what is new --------------------------------------------------------------------------- */
@@ -272,7 +273,7 @@ static ssize_t on_read(void *arg, uint64_t pos, char *buf, size_t max)
 		}
 		len += send_pending(s, buf + len, max - (size_t)len);
 	}
-	if (len == 0 && (e->stopping || now >= s->end_us)) {
+	if (len == 0 && (worker_stopping(&e->worker) || now >= s->end_us)) {
 		len = MHD_CONTENT_READER_END_OF_STREAM;
 	} else if (len == 0) {
 		MHD_suspend_connection(s->connection);
@@ -327,7 +328,7 @@ bool events_answer(struct events *e, void *connection)
 			      .end_us = now + LIFE_S * 1000000LL,
 			      .beat_us = now + BEAT_S * 1000000LL };
 	pthread_mutex_lock(&e->lock);
-	bool room = e->streams < STREAMS && !e->stopping;
+	bool room = e->streams < STREAMS && !worker_stopping(&e->worker);
 	e->streams += room;
 	if (room)
 		place(s, last ? strtoll(last, NULL, 10) : 0);
@@ -369,18 +370,18 @@ static void wake(struct events *e, bool all)
 	pthread_mutex_unlock(&e->lock);
 }
 
-static void *run(void *arg)
+static void run(void *arg)
 {
 	struct events *e = arg;
-	for (unsigned tick = 0; !__atomic_load_n(&e->stopping, __ATOMIC_RELAXED); tick++) {
-		nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000L }, NULL);
+	unsigned alone = 0; /* ticks */
+	while (worker_pause(&e->worker, TICK_MS)) {
 		pthread_mutex_lock(&e->lock);
 		bool listened = e->streams > 0;
 		pthread_mutex_unlock(&e->lock);
-		if (listened || tick % ALONE_TICKS == 0)
+		alone = listened ? 0 : alone + 1;
+		if (listened || (alone < ALONE_MAX && alone % ALONE_TICKS == 0))
 			wake(e, look(e));
 	}
-	return NULL;
 }
 
 struct events *events_new(struct store *store)
@@ -392,7 +393,7 @@ struct events *events_new(struct store *store)
 	e->floor = ids_at(ids_now_us() - PAST_S * 1000000LL);
 	pthread_mutex_init(&e->lock, NULL);
 	look(e);
-	if (pthread_create(&e->thread, NULL, run, e) != 0) {
+	if (worker_start(&e->worker, run, e) < 0) {
 		free(e);
 		return NULL;
 	}
@@ -403,10 +404,7 @@ void events_stop(struct events *e)
 {
 	if (!e)
 		return;
-	pthread_mutex_lock(&e->lock);
-	__atomic_store_n(&e->stopping, true, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&e->lock);
-	pthread_join(e->thread, NULL);
+	worker_stop(&e->worker);
 	wake(e, true);
 }
 

@@ -48,12 +48,41 @@ int json_time_parse(const char *text, int64_t *ret_us)
 	return 0;
 }
 
+size_t json_score_text(double value, char text[static JSON_SCORE_SIZE])
+{
+	double rounded = isfinite(value) ? round(value * 10000) : 0;
+	int ten_thousandths = (int)rounded;
+	if (rounded < 0 || rounded >= 10000) /* no score, or 1 */
+		return (size_t)snprintf(text, JSON_SCORE_SIZE, "%.4g", rounded / 10000);
+	size_t len = 0;
+	text[len++] = '0';
+	if (ten_thousandths)
+		text[len++] = '.';
+	for (int unit = 1000; ten_thousandths; ten_thousandths %= unit, unit /= 10)
+		text[len++] = (char)('0' + ten_thousandths / unit);
+	text[len] = '\0';
+	return len;
+}
+
 struct json_object *json_score(double value)
 {
-	char text[32];
-	value = isfinite(value) ? round(value * 10000) / 10000 : 0;
-	snprintf(text, sizeof(text), "%.4g", value);
-	return json_object_new_double_s(value, text);
+	char text[JSON_SCORE_SIZE];
+	json_score_text(value, text);
+	return json_object_new_double_s(isfinite(value) ? round(value * 10000) / 10000 : 0, text);
+}
+
+static const double latest_s = 253402300800; /* the year 10000; what comes from beyond is no time */
+
+int64_t json_time_given(struct json_object *v)
+{
+	double s = json_object_get_double(v);
+	int64_t us;
+	if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
+		return s >= 0 && s < latest_s ? (int64_t)(s * 1e6) : 0;
+	return json_object_is_type(v, json_type_string) &&
+			       json_time_parse(json_object_get_string(v), &us) == 0
+		       ? us
+		       : 0;
 }
 
 struct json_object *json_stored(const char *text)

@@ -1,6 +1,7 @@
 /* JSON values in the forms of the API. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct json_object;
@@ -9,8 +10,13 @@ struct json_object;
 struct json_object *json_time(int64_t us);
 /* Reads what json_time writes, and the usual variants (Z, no fraction, an offset). 0 or -EINVAL. */
 int json_time_parse(const char *text, int64_t *ret_us);
+/* A time as clients give it: seconds since 1970, or as json_time_parse. Microseconds; 0: none, or none that makes sense. */
+int64_t json_time_given(struct json_object *v);
 /* A score with at most four decimals. */
 struct json_object *json_score(double value);
+enum { JSON_SCORE_SIZE = 16 };
+/* The same as text, and its length. */
+size_t json_score_text(double value, char text[static JSON_SCORE_SIZE]);
 /* The value that @text holds; null for NULL or what is no JSON. */
 struct json_object *json_stored(const char *text);
 /* The same for an answer that nobody looks into: @text, which this program wrote itself, goes out as it is. */

@@ -3,9 +3,9 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "control/ids.h"
+#include "control/worker.h"
 
 enum {
 	TICK_MS = 40,      /* resumes are gathered: a burst of writes wakes a waiter once */
@@ -20,10 +20,10 @@ struct waiter {
 
 struct live {
 	struct store *store;
-	pthread_t thread;
+	struct worker worker;
 	pthread_mutex_t lock;
 	struct waiter *waiters;
-	bool wrote, stopping;
+	bool wrote;
 	int64_t newest; /* id of the newest command or action seen */
 };
 
@@ -39,7 +39,7 @@ void live_wait(struct live *l, void *connection, int64_t until_us)
 		return;
 	*w = (struct waiter){ connection, until_us, NULL };
 	pthread_mutex_lock(&l->lock);
-	if (l->stopping) {
+	if (worker_stopping(&l->worker)) {
 		free(w);
 	} else {
 		MHD_suspend_connection(connection);
@@ -99,11 +99,10 @@ static bool waited_for(struct live *l)
 	return any;
 }
 
-static void *wake(void *arg)
+static void wake(void *arg)
 {
 	struct live *l = arg;
-	for (unsigned tick = 0; !__atomic_load_n(&l->stopping, __ATOMIC_RELAXED); tick++) {
-		nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000L }, NULL);
+	for (unsigned tick = 0; worker_pause(&l->worker, TICK_MS); tick++) {
 		if (!waited_for(l))
 			continue;
 		bool all = __atomic_exchange_n(&l->wrote, false, __ATOMIC_RELAXED);
@@ -111,7 +110,6 @@ static void *wake(void *arg)
 			all = true;
 		resume(l, all);
 	}
-	return NULL;
 }
 
 struct live *live_new(struct store *store)
@@ -121,7 +119,7 @@ struct live *live_new(struct store *store)
 		return NULL;
 	l->store = store;
 	pthread_mutex_init(&l->lock, NULL);
-	if (pthread_create(&l->thread, NULL, wake, l) != 0) {
+	if (worker_start(&l->worker, wake, l) < 0) {
 		free(l);
 		return NULL;
 	}
@@ -132,10 +130,7 @@ void live_stop(struct live *l)
 {
 	if (!l)
 		return;
-	pthread_mutex_lock(&l->lock);
-	__atomic_store_n(&l->stopping, true, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&l->lock);
-	pthread_join(l->thread, NULL);
+	worker_stop(&l->worker);
 	resume(l, true);
 }
 

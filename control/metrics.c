@@ -46,6 +46,10 @@ static const struct {
 				       "Alerts sent to the webhook" },
 	[METRIC_WEBHOOK_FAILED] = { "vsandbox_webhook_total", "result=\"failed\"", NULL },
 	[METRIC_WEBHOOK_DROPPED] = { "vsandbox_webhook_total", "result=\"dropped\"", NULL },
+	[METRIC_SYSLOG_DELIVERED] = { "vsandbox_syslog_total", "result=\"delivered\"",
+				      "Alerts sent to the syslog receiver" },
+	[METRIC_SYSLOG_FAILED] = { "vsandbox_syslog_total", "result=\"failed\"", NULL },
+	[METRIC_SYSLOG_DROPPED] = { "vsandbox_syslog_total", "result=\"dropped\"", NULL },
 };
 
 struct metrics *metrics_new(void)

@@ -87,6 +87,16 @@ static const char *const migrations[] = {
 	"CREATE TABLE webhooks(id BIGINT PRIMARY KEY, delivered BIGINT NOT NULL, owner TEXT NOT "
 	"NULL,"
 	" until BIGINT NOT NULL);\n",
+	/* one alert for many actions; a row for each carrier of alerts, with how far it told their counts */
+	"ALTER TABLE alerts ADD COLUMN session_id TEXT;\n"
+	"ALTER TABLE alerts ADD COLUMN kind TEXT;\n"
+	"ALTER TABLE alerts ADD COLUMN count BIGINT NOT NULL DEFAULT 1;\n"
+	"ALTER TABLE alerts ADD COLUMN last_at BIGINT;\n"
+	"CREATE INDEX alerts_kind ON alerts(agent, kind, id);\n"
+	"CREATE INDEX alerts_repeated ON alerts(id) WHERE count > 1;\n"
+	"ALTER TABLE webhooks RENAME TO outboxes;\n"
+	"ALTER TABLE outboxes ADD COLUMN repeated BIGINT NOT NULL DEFAULT 0;\n"
+	"UPDATE outboxes SET repeated = delivered;\n",
 };
 
 enum { MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };

@@ -1,21 +1,19 @@
 /*
  * Alerts, posted to a URL as they are opened.
  *
- * Theory of operation. The queue is the store itself: a row remembers up to which alert all were delivered, so that a
- * restart loses none, and its size is what retention leaves. Several servers on one store agree by a lease in that row
- * on who delivers. An alert goes out again until it is taken (2xx), with waits from one second to five minutes;
- * one refused five times (4xx), or a day old, is dropped and counted. It can arrive twice: its id says so.
+ * The queue is outbox.h's. A post has what Slack and its like show and the alert's row, with its count in a second post
+ * when its window is over and it was repeated.
  */
 #pragma once
 
-#include "control/metrics.h"
-#include "control/store.h"
+#include "control/outbox.h"
 
 struct webhook;
 
 struct webhook_plan {
 	const char *url;    /* https, or http to this host */
 	const char *secret; /* what the signature is made with; NULL: none is sent */
+	int64_t window_us;  /* as alert_open's */
 };
 
 /* -EINVAL: not such a URL, or a secret of less than 16 characters. Also readies libcurl, before the server is confined. */

@@ -20,6 +20,8 @@ enum {
 	SERVE_NO_MASK,
 	SERVE_WEBHOOK,
 	SERVE_WEBHOOK_SECRET,
+	SERVE_SYSLOG,
+	SERVE_ALERT_WINDOW,
 	SERVE_COUNT
 };
 enum { FLAG_SIZE = 32 };
@@ -44,6 +46,10 @@ const struct option_spec serve_options[] = {
 	[SERVE_WEBHOOK] = { "webhook", 0, "URL", "post each alert there" },
 	[SERVE_WEBHOOK_SECRET] = { "webhook-secret-file", 0, "FILE",
 				   "what alerts are signed with (HMAC-SHA-256)" },
+	[SERVE_SYSLOG] = { "syslog", 0, "WHERE",
+			   "send each alert there: unix:PATH, udp:HOST:PORT or tcp:HOST:PORT" },
+	[SERVE_ALERT_WINDOW] = { "alert-window", 0, "SECONDS",
+				 "how long like actions are counted under one alert (default 60)" },
 	[SERVE_COUNT] = { NULL },
 };
 

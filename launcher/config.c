@@ -17,6 +17,9 @@
 
 enum { CONFIG_MAX = 1 << 16 };
 
+/* Hours of a busy session: a server that is away loses nothing of it. */
+static const uint64_t UPLOAD_BYTES = 4ULL << 30;
+
 enum kind {
 	KIND_POLICY,
 	KIND_WORD,
@@ -41,6 +44,7 @@ static const struct key {
 	{ "notify_command", "", KIND_PROGRAM, offsetof(struct config, notify_command) },
 	{ "mask_upload", "", KIND_SWITCH, offsetof(struct config, mask_upload) },
 	{ "server_always", "", KIND_SWITCH, offsetof(struct config, server_always) },
+	{ "upload_budget", "", KIND_SIZE, offsetof(struct config, upload_bytes) },
 	{ "budgets", "", KIND_BLOCK, 0 },
 	{ "sessions", "budgets", KIND_COUNT, offsetof(struct config, sessions) },
 	{ "bytes", "budgets", KIND_SIZE, offsetof(struct config, bytes) },
@@ -183,10 +187,17 @@ static int parse(const struct reading *r, char *text, size_t len)
 	return rc;
 }
 
+void config_defaults(struct config *ret)
+{
+	*ret = (struct config){ .mask_upload = true,
+				.server_always = true,
+				.upload_bytes = UPLOAD_BYTES };
+}
+
 int config_load(struct config *ret, struct err *err)
 {
 	char path[STATE_PATH_SIZE + 16];
-	*ret = (struct config){ .mask_upload = true, .server_always = true };
+	config_defaults(ret);
 	int rc = state_config_path(path, err);
 	if (rc < 0)
 		return rc;

@@ -18,9 +18,13 @@ struct config {
 	char notify_command[STATE_PATH_SIZE]; /* absolute path of a program; "" none */
 	bool mask_upload;   /* "mask_upload": secrets and personal data leave the host masked */
 	bool server_always; /* "server_always": people at the control plane may allow for good */
+	uint64_t
+		upload_bytes; /* "upload_budget": of a log that may wait for the control plane; 0 no limit */
 	/* "budgets": what `prune` leaves; 0 no limit */
 	uint64_t sessions, bytes, age_seconds;
 };
 
-/* All empty, mask_upload and server_always true, when there is no file. -errno with a message that names file:line. */
+/* All empty, mask_upload and server_always true, upload_budget 4G, when there is no file. -errno with a message that names file:line. */
 int config_load(struct config *ret, struct err *err);
+/* As when there is no file. */
+void config_defaults(struct config *ret);

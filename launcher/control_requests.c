@@ -59,6 +59,13 @@ static void request_orders(struct control *c, struct control_client *client,
 	control_ask(c, client, REQUEST_ORDERS, "");
 }
 
+/* {"bytes":n}: so much of the log may wait for the control plane, and more did. */
+static void request_overflow(struct control *c, struct control_client *client,
+			     struct json_object *request)
+{
+	control_ask(c, client, REQUEST_OVERFLOW, json_object_to_json_string(request));
+}
+
 static void request_list(struct control *c, struct control_client *client,
 			 struct json_object *request)
 {
@@ -141,7 +148,7 @@ static const struct {
 	{ "resume", request_resume },     { "kill", request_kill },
 	{ "rollback", request_rollback }, { "detach", request_detach },
 	{ "list", request_list },         { "answer", request_answer },
-	{ "orders", request_orders },
+	{ "orders", request_orders },     { "overflow", request_overflow },
 };
 
 control_request_fn *control_request_find(const char *name)

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/event.h"
@@ -37,6 +38,15 @@ int eventfile_open_path(const char *path, struct eventfile *ret, struct err *err
 	*ret = (struct eventfile){ .fd = -1 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? err_sys(err, errno, "%s", path) : start(fd, ret, err);
+}
+
+uint64_t eventfile_left(const struct eventfile *f)
+{
+	struct stat st;
+	off_t read_up_to = lseek(f->fd, 0, SEEK_CUR);
+	if (read_up_to < 0 || fstat(f->fd, &st) < 0 || st.st_size < read_up_to)
+		return 0;
+	return (uint64_t)(st.st_size - read_up_to) + (f->end - f->start);
 }
 
 void eventfile_close(struct eventfile *f)

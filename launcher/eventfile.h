@@ -34,6 +34,8 @@ int eventfile_open_path(const char *path, struct eventfile *ret, struct err *err
  * says which; call again for the next. Other -errno: cannot be read.
  */
 int eventfile_next(struct eventfile *f, struct eventfile_line *ret, struct err *err);
+/* Bytes of the log behind the last line returned. 0: it cannot be told. */
+uint64_t eventfile_left(const struct eventfile *f);
 void eventfile_close(struct eventfile *f);
 
 /* Members of a line: "" or 0 when missing or of another type. */

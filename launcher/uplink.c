@@ -1,6 +1,7 @@
 #include "launcher/uplink.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,18 +19,27 @@ void uplink_state_path(const struct session *s, char path[static STATE_PATH_SIZE
 }
 
 /* Said on the command line, since a sibling has no environment to find the configuration by. */
-static const char *masking(void)
+static const char *masking(const struct config *c)
+{
+	return c->mask_upload ? "masked" : "plain";
+}
+
+/* One that cannot be read says nothing against the defaults. */
+static struct config load_config(void)
 {
 	struct config c;
-	/* one that cannot be read says nothing against it */
-	return config_load(&c, NULL) == 0 && !c.mask_upload ? "plain" : "masked";
+	if (config_load(&c, NULL) < 0)
+		config_defaults(&c);
+	return c;
 }
 
 int uplink_start(const struct session *s, int server_fd, struct err *err)
 {
-	char state[STATE_PATH_SIZE];
+	char state[STATE_PATH_SIZE], budget[32];
+	struct config config = load_config();
 	uplink_state_path(s, state);
-	const char *args[] = { "session", masking(), state, s->id, NULL };
+	snprintf(budget, sizeof(budget), "%" PRIu64, config.upload_bytes);
+	const char *args[] = { "session", masking(&config), state, s->id, budget, NULL };
 	int fds[] = { server_fd, -1 };
 	return sibling_spawn("uplink", args, fds, err);
 }
@@ -58,7 +68,8 @@ int uplink_check(const char *state_path, int server_fd, bool flush, unsigned *re
 		 struct err *err)
 {
 	struct answer a = { 0, err };
-	const char *args[] = { flush ? "flush" : "check", masking(), state_path, NULL };
+	struct config config = load_config();
+	const char *args[] = { flush ? "flush" : "check", masking(&config), state_path, NULL };
 	int fds[] = { server_fd, -1 };
 	int r = sibling_run("uplink", args, fds, on_line, &a, err);
 	if (ret_left)

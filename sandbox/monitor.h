@@ -24,6 +24,7 @@ enum monitor_request {
 	REQUEST_ANSWER,   /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
 	REQUEST_PROMPT,   /* {"on":bool}: stopped while a person is asked on the terminal */
 	REQUEST_ORDERS,   /* the session's orders.json has changed -> {"unenforced":[text]} */
+	REQUEST_OVERFLOW, /* {"bytes":n}: a notice that the control plane is not told all -> {} */
 	REQUEST_COUNT,
 };
 

@@ -139,11 +139,28 @@ static int request_orders(struct watch *watch, const char *argument, struct buf 
 	return r;
 }
 
+static int request_overflow(struct watch *watch, const char *argument, struct buf *reply,
+			    struct err *err)
+{
+	struct json_object *o = json_tokener_parse(argument);
+	int64_t bytes = json_object_get_int64(json_object_object_get(o, "bytes"));
+	(void)err;
+	json_object_put(o);
+	watch_notice(watch,
+		     "upload_budget: more than %" PRId64
+		     " bytes of this log wait for the control plane; "
+		     "the oldest actions are not reported to it",
+		     bytes);
+	buf_puts(reply, "{}");
+	return 0;
+}
+
 static request_fn *const handlers[REQUEST_COUNT] = {
-	[REQUEST_STATUS] = request_status, [REQUEST_PAUSE] = request_pause,
-	[REQUEST_RESUME] = request_resume, [REQUEST_ROLLBACK] = request_rollback,
-	[REQUEST_DETACH] = request_detach, [REQUEST_ANSWER] = request_answer,
-	[REQUEST_PROMPT] = request_prompt, [REQUEST_ORDERS] = request_orders,
+	[REQUEST_STATUS] = request_status,     [REQUEST_PAUSE] = request_pause,
+	[REQUEST_RESUME] = request_resume,     [REQUEST_ROLLBACK] = request_rollback,
+	[REQUEST_DETACH] = request_detach,     [REQUEST_ANSWER] = request_answer,
+	[REQUEST_PROMPT] = request_prompt,     [REQUEST_ORDERS] = request_orders,
+	[REQUEST_OVERFLOW] = request_overflow,
 };
 
 void requests_serve(struct watch *watch, const struct packet *m)

@@ -10,25 +10,37 @@
 
 enum alphabet { DIGITS, HEX, UPPER, WORD, URL, TOKEN };
 
+/* Which alphabets each character of ASCII is of, a bit each: a scan asks that of every byte. */
+/* clang-format off */
+#define T (1 << TOKEN)                  /* . = + / */
+#define L (T | 1 << URL)                /* _ - */
+#define W (L | 1 << WORD)               /* g to z */
+#define X (W | 1 << HEX)                /* a to f */
+#define U (W | 1 << UPPER)              /* G to Z */
+#define H (X | U)                       /* A to F */
+#define D (H | 1 << DIGITS)             /* 0 to 9 */
+static const unsigned char alphabets[256] = {
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, T, 0, L, T, T,
+	D, D, D, D, D, D, D, D, D, D, 0, 0, 0, T, 0, 0,
+	0, H, H, H, H, H, H, U, U, U, U, U, U, U, U, U,
+	U, U, U, U, U, U, U, U, U, U, U, 0, 0, 0, 0, L,
+	0, X, X, X, X, X, X, W, W, W, W, W, W, W, W, W,
+	W, W, W, W, W, W, W, W, W, W, W, 0, 0, 0, 0, 0,
+};
+#undef T
+#undef L
+#undef W
+#undef X
+#undef U
+#undef H
+#undef D
+/* clang-format on */
+
 static bool of(enum alphabet a, char c)
 {
-	const unsigned char u = (unsigned char)c;
-	bool alnum = isascii(u) && isalnum(u);
-	switch (a) {
-	case DIGITS:
-		return u >= '0' && u <= '9';
-	case HEX:
-		return isascii(u) && isxdigit(u);
-	case UPPER:
-		return alnum && !islower(u);
-	case WORD:
-		return alnum;
-	case URL:
-		return alnum || u == '_' || u == '-';
-	case TOKEN:
-		break;
-	}
-	return alnum || (u && strchr("_-.=+/", u));
+	return alphabets[(unsigned char)c] & 1 << a;
 }
 
 static size_t span(enum alphabet a, const char *p, const char *end)
@@ -400,6 +412,15 @@ static struct found find_personal(const struct text *t, const char *from, const 
 	return f;
 }
 
+/* From @p on, the next place at which something to mask could begin, or be told from what is before it. */
+static const char *next_place(const struct text *t, const char *p)
+{
+	for (; p < t->end; p++)
+		if (of(URL, *p) ? begins_word(t, p) : *p == ':' || *p == '@')
+			break;
+	return p;
+}
+
 /* What is masked grows the text by no more than this a place. */
 enum { LABEL_MAX = 32 };
 
@@ -438,7 +459,7 @@ int mask_text(const char *text, size_t len, unsigned what, char **ret)
 	struct output o = { 0 };
 	const char *kept = text; /* up to here it went out */
 	int count = 0, r = 0;
-	for (const char *p = text; p < t.end && r == 0;) {
+	for (const char *p = text; (p = next_place(&t, p)) < t.end && r == 0;) {
 		struct found f = { 0 };
 		if (what & MASK_SECRETS)
 			f = find_secret(&t, p);

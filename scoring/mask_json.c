@@ -1,12 +1,22 @@
 /* The values of JSON, masked. */
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "scoring/mask.h"
 
 static const char whole[] = "[masked secret]";
+
+/* No number that is looked for has fewer digits than 13. */
+static bool is_short(struct json_object *v)
+{
+	if (json_object_is_type(v, json_type_int))
+		return llabs(json_object_get_int64(v)) < 1000000000000;
+	return json_object_is_type(v, json_type_double) && fabs(json_object_get_double(v)) < 1e12;
+}
 
 /* What stands instead of @v, the caller's, or NULL in *ret: @v itself, perhaps changed within. Number of places, -ENOMEM. */
 static int mask_value(struct json_object *v, const char *name, unsigned what,
@@ -74,8 +84,8 @@ static int mask_value(struct json_object *v, const char *name, unsigned what,
 		return 0;
 	}
 	if (!(what & MASK_SECRETS) || !mask_is_secret_name(name, strlen(name)) ||
-	    strcmp(json_object_get_string(v), "") == 0)
-		return mask_scalar(v, what, ret);
+	    (json_object_is_type(v, json_type_string) && json_object_get_string_len(v) == 0))
+		return is_short(v) ? 0 : mask_scalar(v, what, ret);
 	*ret = json_object_new_string(whole);
 	return *ret ? 1 : -ENOMEM;
 }

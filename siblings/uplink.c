@@ -1,6 +1,6 @@
 /*
- * vsandbox-uplink session MASKING STATE ID | flush MASKING STATE | check MASKING STATE; the server's JSON on
- * descriptor 3. MASKING is masked or plain.
+ * vsandbox-uplink session MASKING STATE ID BUDGET | flush MASKING STATE | check MASKING STATE; the server's JSON on
+ * descriptor 3. MASKING is masked or plain, BUDGET bytes of the log that may wait, 0 no limit.
  */
 #include "siblings/uplink.h"
 
@@ -49,7 +49,7 @@ unsigned uplink_flush(const struct server *server, const char *state_path)
 		s->dirfd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (s->dirfd < 0 || s->state == SESSION_RUNNING || !has_left(s))
 			continue;
-		int r = answers ? uplink_follow(server, s, UPLINK_NONE, FLUSH_MS, &err) : 0;
+		int r = answers ? uplink_follow(server, s, UPLINK_NONE, 0, FLUSH_MS, &err) : 0;
 		left += r != 1 && r != -EBUSY;
 		answers = answers && (r == 1 || r == -EBUSY);
 	}
@@ -57,7 +57,8 @@ unsigned uplink_flush(const struct server *server, const char *state_path)
 	return left;
 }
 
-static int run_session(const struct server *server, const char *state_path, const char *id)
+static int run_session(const struct server *server, const char *state_path, const char *id,
+		       uint64_t budget)
 {
 	struct session s = { .dirfd = -1 };
 	struct err err;
@@ -65,7 +66,7 @@ static int run_session(const struct server *server, const char *state_path, cons
 	int r = state < 0 ? -errno : session_open(state, state_path, id, &s, &err);
 	if (r < 0)
 		return 1;
-	r = uplink_follow(server, &s, UPLINK_STAYS, PATIENCE_MS, &err);
+	r = uplink_follow(server, &s, UPLINK_STAYS, budget, PATIENCE_MS, &err);
 	session_close(&s);
 	if (r == 1)
 		uplink_flush(server, state_path);
@@ -111,7 +112,7 @@ int main(int argc, char **argv)
 {
 	static struct server server;
 	struct err err = { "" };
-	bool session = argc == 5 && !strcmp(argv[1], "session");
+	bool session = argc == 6 && !strcmp(argv[1], "session");
 	bool flush = argc == 4 && !strcmp(argv[1], "flush");
 	if (!session && !flush && (argc != 4 || strcmp(argv[1], "check") != 0)) {
 		fputs("vsandbox-uplink is started by vsandbox\n", stderr);
@@ -123,7 +124,8 @@ int main(int argc, char **argv)
 	close(SERVER_FD);
 	server.plain = strcmp(argv[2], "plain") == 0;
 	if (session)
-		return r < 0 ? 1 : run_session(&server, argv[3], argv[4]);
+		return r < 0 ? 1
+			     : run_session(&server, argv[3], argv[4], strtoull(argv[5], NULL, 10));
 	if (r == 0)
 		r = run_check(&server, &err);
 	unsigned left = uplink_flush(flush && r == 0 ? &server : NULL, argv[3]);

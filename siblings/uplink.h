@@ -3,7 +3,7 @@
  * want of it. One process a session, started by its gateway, which takes no further notice of it:
  * everything reported is read from the session's own files, and no decision ever waits for this program.
  *
- * The spool is the session's log; uplink.json beside it holds how far it was acknowledged. An action
+ * The spool is the session's log, of which so much may wait as the configuration's upload_budget says; uplink.json beside it holds how far it was acknowledged. An action
  * goes under (session, seq), so that one sent twice is one at the server. uplink.lock is held by who delivers.
  *
  * One thread. Two requests at a time: `post` for what is told, one after the other, and `poll`, which the
@@ -68,6 +68,8 @@ struct spool {
 	unsigned limit;        /* actions in the next batch */
 	struct batch batch;    /* under way, until acknowledged */
 	uint64_t refused;      /* actions that the server will never take */
+	uint64_t dropped;      /* actions given up for the budget */
+	uint64_t untold;       /* of those, what the server was not told of */
 };
 
 enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
@@ -79,6 +81,12 @@ void spool_close(struct spool *p);
 /* Fills the batch if it is empty. 1: there is one. 0: nothing new. -errno. */
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
 	       struct err *err);
+/*
+ * Gives the oldest actions up when more than @budget bytes of the log (0 no limit) wait behind the batch, which goes with
+ * them, until three quarters of it do. Not while the batch is on its way. 1: some were given up. 0. -errno.
+ */
+int spool_bound(struct spool *p, const struct session *s, uint64_t budget, approval_end_fn *on_end,
+		void *arg, struct err *err);
 /* The server has it: the position is kept. */
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err);
 /* The server refused it: the next is half as large; one alone is given up. */
@@ -115,10 +123,11 @@ enum uplink_flags {
 			     committed or discarded from the server */
 };
 /*
- * Reports a session until it has ended and all is delivered; gives up @patience_ms after its end while the
+ * Reports a session until it has ended and all is delivered; while it runs, at most @budget bytes of its log (0 no
+ * limit) wait for a server that is away, and what goes for that is told in the log and to the server. Gives up @patience_ms after its end while the
  * server does not answer. 1 all delivered, 0 something is left, -EBUSY another process delivers it.
  */
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
-		  unsigned patience_ms, struct err *err);
+		  uint64_t budget, unsigned patience_ms, struct err *err);
 /* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
 unsigned uplink_flush(const struct server *server, const char *state_path);

@@ -23,6 +23,8 @@ static int read_position(struct spool *p, const struct session *s)
 	struct json_object *o = n > 0 ? json_tokener_parse(text) : NULL;
 	p->acknowledged = (uint64_t)event_number(o, "seq");
 	p->refused = (uint64_t)event_number(o, "refused");
+	p->dropped = (uint64_t)event_number(o, "dropped");
+	p->untold = (uint64_t)event_number(o, "untold");
 	json_object_put(o);
 	return 0;
 }
@@ -32,8 +34,9 @@ int spool_save(const struct spool *p, const struct session *s, bool delivered, s
 	char text[POSITION_MAX];
 	int len = snprintf(text, sizeof(text),
 			   "{\"schema_version\":1,\"seq\":%" PRIu64 ",\"refused\":%" PRIu64
-			   ",\"delivered\":%s}\n",
-			   p->acknowledged, p->refused, delivered ? "true" : "false");
+			   ",\"dropped\":%" PRIu64 ",\"untold\":%" PRIu64 ",\"delivered\":%s}\n",
+			   p->acknowledged, p->refused, p->dropped, p->untold,
+			   delivered ? "true" : "false");
 	return state_write_file(s->dirfd, position_name, text, (size_t)len, err);
 }
 
@@ -103,9 +106,35 @@ static void look_for_end(const struct json_object *event, approval_end_fn *on_en
 		on_end(arg, id, *word == 'a' ? APPROVAL_ALLOWED : APPROVAL_DENIED);
 }
 
+/* The next action that the server has not yet, as the log has it; the caller's. 1, 0 none for now, -errno. */
+static int next_action(struct spool *p, approval_end_fn *on_end, void *arg,
+		       struct json_object **ret, struct err *err)
+{
+	struct eventfile_line line;
+	int r;
+	while ((r = eventfile_next(&p->file, &line, err)) == 1 || r == -EBADMSG) {
+		if (r == -EBADMSG)
+			continue;
+		uint64_t seq = (uint64_t)event_number(line.json, "seq");
+		const char *kind = event_text(line.json, "kind");
+		bool wanted = seq > p->acknowledged && !strcmp(kind, "action");
+		if (!strcmp(kind, "notice"))
+			look_for_end(line.json, on_end, arg);
+		if (seq > p->read)
+			p->read = seq;
+		if (wanted) {
+			*ret = line.json;
+			return 1;
+		}
+		json_object_put(line.json);
+	}
+	return r;
+}
+
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
 	       struct err *err)
 {
+	struct json_object *event;
 	size_t bytes = 0;
 	if (p->file.fd < 0) {
 		int r = spool_open(p, s, err);
@@ -115,30 +144,36 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 	if (p->batch.actions)
 		return 1;
 	while (bytes < BATCH_BYTES &&
-	       (!p->batch.actions || json_object_array_length(p->batch.actions) < p->limit)) {
-		struct eventfile_line line;
-		int r = eventfile_next(&p->file, &line, err);
-		if (r == -EBADMSG)
-			continue;
-		if (r <= 0)
-			break;
-		uint64_t seq = (uint64_t)event_number(line.json, "seq");
-		const char *kind = event_text(line.json, "kind");
-		if (seq > p->acknowledged && !strcmp(kind, "action")) {
-			if (!p->batch.actions)
-				p->batch.actions = json_object_new_array();
-			struct json_object *o = action_of(s, line.json);
-			bytes += strlen(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-			json_object_array_add(p->batch.actions, o);
-		} else if (!strcmp(kind, "notice")) {
-			look_for_end(line.json, on_end, arg);
-		}
-		if (seq > p->read)
-			p->read = seq;
-		json_object_put(line.json);
+	       (!p->batch.actions || json_object_array_length(p->batch.actions) < p->limit) &&
+	       next_action(p, on_end, arg, &event, err) == 1) {
+		if (!p->batch.actions)
+			p->batch.actions = json_object_new_array();
+		struct json_object *o = action_of(s, event);
+		bytes += strlen(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+		json_object_array_add(p->batch.actions, o);
+		json_object_put(event);
 	}
 	p->batch.last_seq = p->read;
 	return p->batch.actions != NULL;
+}
+
+int spool_bound(struct spool *p, const struct session *s, uint64_t budget, approval_end_fn *on_end,
+		void *arg, struct err *err)
+{
+	struct json_object *event;
+	int r = spool_fill(p, s, on_end, arg, err);
+	if (r <= 0 || !budget || eventfile_left(&p->file) <= budget)
+		return r < 0 ? r : 0;
+	uint64_t count = json_object_array_length(p->batch.actions);
+	for (; eventfile_left(&p->file) > budget / 4 * 3 &&
+	       next_action(p, on_end, arg, &event, err) == 1;
+	     count++)
+		json_object_put(event);
+	p->dropped += count;
+	p->untold += count;
+	p->batch.last_seq = p->read;
+	r = spool_acknowledge(p, s, err);
+	return r < 0 ? r : 1;
 }
 
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err)

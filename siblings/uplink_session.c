@@ -1,8 +1,8 @@
 /*
  * Theory of operation. Things to tell, in this order: the session's state when it changed, outcomes of
- * commands, questions that wait or were answered, actions. One post at a time; what was not taken stays where it
+ * commands, that actions were given up, questions that wait or were answered, actions. One post at a time; what was not taken stays where it
  * is and is tried again, later each time (with jitter, so that many sandboxes do not come back at once). Meanwhile
- * the log grows, which is all the memory that an outage costs.
+ * the log grows, which is all the memory that an outage costs, and beyond a budget the oldest actions are given up.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ enum {
 	QUESTIONS = 64,
 };
 
-enum telling { TELL_NOTHING, TELL_STATE, TELL_OUTCOME, TELL_QUESTION, TELL_ACTIONS };
+enum telling { TELL_NOTHING, TELL_STATE, TELL_OUTCOME, TELL_OVERFLOW, TELL_QUESTION, TELL_ACTIONS };
 
 struct question {
 	uint32_t id; /* 0 free */
@@ -57,7 +57,9 @@ struct uplink {
 	char host[256];
 	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
 	struct question questions[QUESTIONS];
-	unsigned asked; /* index of the question under way */
+	unsigned asked;    /* index of the question under way */
+	uint64_t budget;   /* bytes of the log that may wait */
+	uint64_t overflow; /* actions given up, in the message under way */
 	struct orders orders;
 	int watch_fd; /* owned; inotify of the session's directory */
 	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
@@ -301,6 +303,43 @@ static void begin_post(struct uplink *u, enum telling what, const char *path,
 		u->retry_at = now_ms() + BACKOFF_MAX_MS;
 }
 
+static struct json_object *overflow_body(struct uplink *u)
+{
+	char text[256];
+	struct json_object *o = json_object_new_object();
+	u->overflow = u->spool.untold;
+	snprintf(text, sizeof(text),
+		 "%" PRIu64 " actions of session %s are not reported: more than %" PRIu64
+		 " bytes of its log waited for this server (upload_budget). That log has them.",
+		 u->overflow, u->session->id, u->budget);
+	json_object_object_add(o, "agent_id",
+			       json_object_new_string(session_text(u->session, "agent")));
+	json_object_object_add(o, "message", json_object_new_string(text));
+	json_object_object_add(o, "severity", json_object_new_string("high"));
+	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
+	return o;
+}
+
+/* An episode lasts from the first action that is given up until the server has been told how many were. */
+static void bound_spool(struct uplink *u)
+{
+	struct err err;
+	bool begins = !u->spool.untold;
+	if (u->telling == TELL_ACTIONS)
+		return;
+	int r = spool_bound(&u->spool, u->session, u->budget, on_end, u, &err);
+	if (r < 0)
+		note(u, "%s", err.text);
+	if (r <= 0 || !begins)
+		return;
+	struct json_object *bytes = json_object_new_object();
+	json_object_object_add(bytes, "bytes", json_object_new_int64((int64_t)u->budget));
+	note(u, "more than %" PRIu64 " bytes wait; the oldest actions are not reported", u->budget);
+	if (control_call(u->session, "overflow", bytes, CONTROL_MS, NULL, &err) < 0)
+		note(u, "%s", err.text);
+	json_object_put(bytes);
+}
+
 /* True when something is under way or waits to be told. */
 static bool tell_next(struct uplink *u, int64_t now)
 {
@@ -317,6 +356,8 @@ static bool tell_next(struct uplink *u, int64_t now)
 			 event_number(first, "id"));
 		begin_post(u, TELL_OUTCOME, path,
 			   json_object_get(json_object_object_get(first, "outcome")));
+	} else if (u->spool.untold) {
+		begin_post(u, TELL_OVERFLOW, "/api/alerts", overflow_body(u));
 	} else if ((q = question_to_tell(u)) >= 0) {
 		u->asked = (unsigned)q;
 		snprintf(path, sizeof(path), "/api/sessions/%s/approvals", u->session->id);
@@ -352,6 +393,11 @@ static void on_told(struct uplink *u, int64_t now)
 	case TELL_OUTCOME:
 		json_object_array_del_idx(u->outcomes, 0, 1);
 		break;
+	case TELL_OVERFLOW:
+		u->spool.untold -= u->overflow;
+		if (spool_save(&u->spool, u->session, false, &err) < 0)
+			note(u, "%s", err.text);
+		break;
 	case TELL_QUESTION: {
 		struct json_object *o = json_tokener_parse(u->post.body);
 		struct question *q = &u->questions[u->asked];
@@ -376,6 +422,8 @@ static void on_refused(struct uplink *u)
 		u->retry_at = now_ms() + BACKOFF_MAX_MS;
 	} else if (u->telling == TELL_OUTCOME) {
 		json_object_array_del_idx(u->outcomes, 0, 1);
+	} else if (u->telling == TELL_OVERFLOW) {
+		u->spool.untold = 0;
 	} else if (u->telling == TELL_QUESTION) {
 		u->questions[u->asked].told = u->questions[u->asked].state;
 	} else if (u->telling == TELL_ACTIONS && spool_refused(&u->spool, u->session, &err) < 0) {
@@ -482,6 +530,7 @@ static void look_at_session(struct uplink *u, int64_t now)
 	u->tick_at = now + TICK_MS;
 	session_refresh(u->session);
 	if (u->session->state == SESSION_RUNNING) {
+		bound_spool(u);
 		ask_questions(u);
 		if (now >= u->look_at &&
 		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)
@@ -541,11 +590,13 @@ static void finish(struct uplink *u)
 }
 
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
-		  unsigned patience_ms, struct err *err)
+		  uint64_t budget, unsigned patience_ms, struct err *err)
 {
-	struct uplink u = {
-		.session = s, .stays = flags & UPLINK_STAYS, .watch_fd = -1, .spool.file.fd = -1
-	};
+	struct uplink u = { .session = s,
+			    .stays = flags & UPLINK_STAYS,
+			    .budget = budget,
+			    .watch_fd = -1,
+			    .spool.file.fd = -1 };
 	bool waits = true, kept = false;
 	cleanup_fd int held = lock(s);
 	if (held < 0)

@@ -6,11 +6,11 @@ import * as manage from "./manage.js";
 
 const views = {
 	sessions: { title: "Sessions", open: watch.sessions },
-	session: { open: watch.session },
+	session: { open: watch.session, under: "sessions" },
 	approvals: { title: "Approvals", open: watch.approvals },
 	alerts: { title: "Alerts", open: watch.alerts },
 	agents: { title: "Agents", open: manage.agents },
-	agent: { open: manage.agent },
+	agent: { open: manage.agent, under: "agents" },
 	policies: { title: "Policies", open: manage.policies },
 	usage: { title: "Usage", open: manage.usage },
 	keys: { title: "Keys", open: manage.keys, admin: true },
@@ -74,7 +74,7 @@ async function route() {
 	const [name, ...rest] = location.hash.slice(2).split("/");
 	const view = Object.hasOwn(views, name) ? views[name] : views.sessions;
 	for (const a of document.querySelectorAll("#nav a"))
-		a.toggleAttribute("aria-current", a.dataset.view === name);
+		a.toggleAttribute("aria-current", a.dataset.view === (view.under || name));
 	document.title = `${view.title || name} · vsandbox`;
 	const root = h("div");
 	const mine = current = { on: () => {}, key: () => {} };

@@ -45,6 +45,10 @@ export function score(risk) {
 export function badge(word) {
 	return h("span", { class: "badge " + String(word).toLowerCase().replace(/[^a-z]/g, "") }, shown(word));
 }
+// A word of ours, which a narrow column must not break.
+export function word(text) {
+	return h("span", { class: "word" }, shown(text));
+}
 export function button(label, onclick, attributes) {
 	return h("button", { type: "button", onclick, ...attributes }, label);
 }

@@ -1,6 +1,6 @@
 // What shall be: agents and their profiles, policies, keys; and what was used.
 import { call, get } from "./api.js";
-import { h, shown, time, score, badge, button, table, row, bars } from "./dom.js";
+import { h, shown, time, score, badge, word, button, table, row, bars } from "./dom.js";
 import { redraw, eased, link } from "./watch.js";
 
 const types = ["file_read", "file_write", "file_delete", "api_call", "database_query", "database_write", "code_execution", "network_request"];
@@ -65,7 +65,7 @@ export async function agent(root, ctx) {
 	root.append(place);
 	const load = () => ctx.attempt(async () => {
 		const all = await get(`/api/actions?limit=50&agent_id=${encodeURIComponent(id)}`);
-		redraw(place, table("Latest actions", columns, all.map((x) => row(columns, [time(x.timestamp), x.action_type,
+		redraw(place, table("Latest actions", columns, all.map((x) => row(columns, [time(x.timestamp), word(x.action_type),
 			h("code", null, shown(x.resource)), score(x.risk_score), badge(x.decision)]))));
 	});
 	const soon = eased(load);
@@ -100,7 +100,7 @@ export async function policies(root, ctx) {
 		const test = () => ctx.attempt(async () => {
 			const t = await call("POST", "/api/policies/test", typed());
 			trial.replaceChildren(h("p", null, `Of the last ${t.tried} actions it matches ${t.matched}; ${t.changed} of them were decided otherwise.`),
-				table("Those it matches, newest first", hits, t.actions.map((a) => row(hits, [time(a.timestamp), link("agent", a.agent_id), a.action_type,
+				table("Those it matches, newest first", hits, t.actions.map((a) => row(hits, [time(a.timestamp), link("agent", a.agent_id), word(a.action_type),
 					h("code", null, shown(a.resource)), score(a.risk_score), badge(a.decision)]))));
 		});
 		const form = h("form", { class: "card grid", "aria-label": "New policy", onsubmit: async (e) => {
@@ -129,14 +129,14 @@ export async function usage(root, ctx) {
 			days.push(known.get(date) || { date, actions: 0, flagged: 0, blocked: 0 });
 		}
 		const sum = (o) => Object.values(o).reduce((a, b) => a + b, 0) || 1;
-		const shares = (label, o) => h("figure", null, h("figcaption", null, label), h("table", { class: "shares" }, h("tbody", null,
-			Object.entries(o).sort((a, b) => b[1] - a[1]).map(([k, n]) => h("tr", null, h("th", { scope: "row" }, shown(k)),
+		const shares = (label, o, order = Object.keys(o).sort((a, b) => o[b] - o[a])) => h("figure", null, h("figcaption", null, label), h("table", { class: "shares" }, h("tbody", null,
+			order.map((k) => [k, o[k] ?? 0]).map(([k, n]) => h("tr", null, h("th", { scope: "row" }, shown(k)),
 				h("td", null, h("meter", { min: "0", max: String(sum(o)), value: String(n), "aria-label": `${shown(k)}: ${n}` })), h("td", { class: "n" }, String(n)))))));
 		redraw(place, h("div", { class: "tiles" }, [["Agents", stats.total_agents], ["Actions", stats.total_actions], ["Flagged", stats.flagged_actions],
 			["Rolled back", stats.rolled_back_actions], ["Open alerts", stats.active_alerts], ["Running", stats.running_sessions]]
 			.map(([name, n]) => h("div", { class: "card tile" }, h("strong", null, n.toLocaleString()), h("span", { class: "dim" }, name)))),
 		h("div", { class: "two" }, bars("Actions a day (UTC)", days.map((d) => ({ name: d.date, values: [d.actions, d.flagged, d.blocked] })), ["actions", "flagged", "blocked"]),
-			shares("Risk", stats.risk_distribution), shares("Types", use.by_type), shares("Decisions", use.by_decision)));
+			shares("Risk", stats.risk_distribution, ["critical", "high", "medium", "low"]), shares("Types", use.by_type), shares("Decisions", use.by_decision)));
 	});
 	await load();
 	return { on(kind) { if (kind === "open" || kind === "gap") load(); } };

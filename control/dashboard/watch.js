@@ -1,6 +1,6 @@
 // What happens: sessions, one session, approvals, alerts.
 import { call, get } from "./api.js";
-import { h, shown, time, score, badge, button, table, row, spark } from "./dom.js";
+import { h, shown, time, score, badge, word, button, table, row, spark } from "./dom.js";
 
 // Calls again at most three times a second (or each @wait ms), however much happens.
 export function eased(work, wait = 300) {
@@ -27,7 +27,7 @@ export async function sessions(root, ctx) {
 	const feed = ["Time", "Agent", "Type", "Resource", "Risk", "Decision"];
 	let latest = [], all = [];
 	const drawFeed = () => redraw(live, table("The newest actions of all agents", feed,
-		latest.slice(0, 30).map((a) => row(feed, [time(a.timestamp), link("agent", a.agent_id), a.action_type,
+		latest.slice(0, 30).map((a) => row(feed, [time(a.timestamp), link("agent", a.agent_id), word(a.action_type),
 			h("code", null, shown(a.resource)), score(a.risk_score), badge(a.decision)]))));
 	const draw = () => {
 		redraw(place, table("Sandboxes, newest first", columns, all.map((s) => {
@@ -163,7 +163,7 @@ export async function session(root, ctx) {
 	const drawLine = () => {
 		redraw(tree, processes(actions));
 		redraw(line, h("p", null, spark(actions.slice(0, 100).map((a) => a.risk_score).reverse(), "scores of the last actions")),
-			table("Timeline, newest first", columns, actions.slice(0, 300).map((a) => row(columns, [time(a.timestamp), a.action_type,
+			table("Timeline, newest first", columns, actions.slice(0, 300).map((a) => row(columns, [time(a.timestamp), word(a.action_type),
 				h("code", null, shown(a.resource)), score(a.risk_score), badge(a.rolled_back ? "rolled back" : a.decision), shown(a.flag_reason)]))));
 		redraw(outer, ...effects(actions));
 	};
@@ -244,18 +244,24 @@ export async function approvals(root, ctx) {
 
 export async function alerts(root, ctx) {
 	const place = h("div"), old = h("input", { type: "checkbox", id: "old" });
-	const columns = ["Time", "Level", "Agent", "Message", "Source", ""];
+	const columns = ["Time", "Level", "Agent", "Message", "Actions", "Source", ""];
 	root.append(h("h1", null, "Alerts"), h("p", null, old, " ", h("label", { for: "old" }, "show acknowledged ones")), place);
 	const load = () => ctx.attempt(async () => {
 		const all = await get("/api/alerts?limit=200&acknowledged=" + old.checked);
 		redraw(place, table("Alerts, newest first", columns, all.map((a) => row(columns, [time(a.created_at), badge(a.level), link("agent", a.agent_id),
-			shown(a.message), shown(a.source), a.acknowledged || !may(ctx) ? "" : button("Acknowledge", async () => {
+			h("span", null, shown(a.message), a.session_id ? [" ", link("session", a.session_id)] : null),
+			a.count > 1 ? h("span", { title: "counted under this alert, and when the last was" }, h("strong", null, `× ${a.count}`),
+				" ", h("span", { class: "dim" }, "until ", time(a.last_at))) : a.action_id ? "1" : "",
+			shown(a.source), a.acknowledged || !may(ctx) ? "" : button("Acknowledge", async () => {
 				await ctx.attempt(() => call("PATCH", `/api/alerts/${a.id}/acknowledge`));
 				load();
 			}, { "data-at": a.id, "aria-label": `Acknowledge: ${shown(a.message)}` })])), "None."));
 	});
-	const soon = eased(load);
+	const soon = eased(load), counted = eased(load, 2000); // the stream tells of actions, not of what they are counted under
 	old.addEventListener("change", load);
 	await load();
-	return { on(kind) { if (kind === "alert" || kind === "open" || kind === "gap") soon(); } };
+	return { on(kind, data) {
+		if (kind === "alert" || kind === "open" || kind === "gap") soon();
+		else if (kind === "action" && data.flag_reason) counted();
+	} };
 }

@@ -10,20 +10,38 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "control/alerts.h"
 #include "control/confine.h"
 #include "control/events.h"
 #include "control/http.h"
 #include "control/live.h"
 #include "control/metrics.h"
 #include "control/rates.h"
+#include "control/syslog.h"
 #include "control/webhook.h"
 #include "scoring/mask.h"
 
 enum { EXIT_SETUP = 125, PEM_MAX = 1 << 20, KEY_RATE = 10000, PER_ADDRESS = 4096, REQUEST_S = 30 };
 
 struct flags {
-	const char *listen, *db, *cert, *key, *port_file, *webhook, *webhook_secret;
-	unsigned key_rate, per_address, request_s, mask;
+	const char *listen, *db, *cert, *key, *port_file, *webhook, *webhook_secret, *syslog;
+	unsigned key_rate, per_address, request_s, mask, window_s;
+};
+
+/* The program's parts, from the first that is readied to the last that is stopped. */
+struct parts {
+	struct flags flags;
+	struct server server;
+	struct http_plan plan;
+	struct webhook_plan webhook_plan;
+	struct syslog_plan syslog_plan;
+	struct http *http;
+	struct webhook *webhook;
+	struct syslog *syslog;
+	char address[64];
+	char *cert, *key, *secret; /* owned */
+	int port_file;             /* owned; -1 none */
+	bool landlock;
 };
 
 static int fail(const struct err *err)
@@ -53,6 +71,8 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 		{ "request-timeout", required_argument, NULL, 't' },
 		{ "webhook", required_argument, NULL, 'w' },
 		{ "webhook-secret-file", required_argument, NULL, 's' },
+		{ "syslog", required_argument, NULL, 'y' },
+		{ "alert-window", required_argument, NULL, 'i' },
 		{ "no-mask", no_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -60,7 +80,8 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 			       .key_rate = KEY_RATE,
 			       .per_address = PER_ADDRESS,
 			       .request_s = REQUEST_S,
-			       .mask = MASK_ALL };
+			       .mask = MASK_ALL,
+			       .window_s = ALERT_WINDOW_S };
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'l')
 			ret->listen = optarg;
@@ -80,6 +101,10 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 			ret->webhook = optarg;
 		else if (o == 's')
 			ret->webhook_secret = optarg;
+		else if (o == 'y')
+			ret->syslog = optarg;
+		else if (o == 'i' && read_number(optarg, &ret->window_s))
+			continue;
 		else if (o == 'm')
 			ret->mask = 0;
 		else if (o == 'a' && read_number(optarg, &ret->per_address))
@@ -147,45 +172,146 @@ static int open_port_file(const char *path, struct err *err)
 	return fd < 0 ? err_sys(err, errno, "%s", path) : fd;
 }
 
-static void finish(struct server *server, struct http *http)
+/* ---- the steps of a start -------------------------------------------------------------------------- */
+
+/* Should: whatever needs a path, a privilege or a process. Mustn't: threads, or anything that came from outside. */
+static int ready_files(struct parts *p, struct err *err)
 {
-	live_stop(server->live); /* a daemon does not stop while connections are set aside */
-	events_stop(server->events);
-	http_stop(http);
-	events_free(server->events);
-	live_free(server->live);
-	store_close(server->store);
-	evaluator_free(server->evaluator);
-	rates_free(server->rates);
-	metrics_free(server->metrics);
+	const struct flags *f = &p->flags;
+	uint16_t port;
+	int r = split_address(f->listen, p->address, &port, err);
+	if (r == 0 && f->cert)
+		r = read_text(f->cert, &p->cert, err);
+	if (r == 0 && f->key)
+		r = read_text(f->key, &p->key, err);
+	if (r == 0 && f->webhook_secret)
+		r = read_text(f->webhook_secret, &p->secret, err);
+	if (r == 0)
+		r = p->plan.fd =
+			http_listen(p->address, port, f->cert ? HTTP_TLS : HTTP_PLAIN, err);
+	if (r >= 0 && f->port_file)
+		r = p->port_file = open_port_file(f->port_file, err);
+	if (p->secret)
+		p->secret[strcspn(p->secret, "\r\n")] = '\0';
+	p->plan.cert = p->cert;
+	p->plan.key = p->key;
+	p->plan.connections = http_room();
+	p->plan.per_address = f->per_address;
+	p->plan.request_s = f->request_s;
+	return r < 0 ? r : 0;
+}
+
+/* Who is told of alerts, as far as that is known before the server is confined. */
+static int ready_carriers(struct parts *p, struct err *err)
+{
+	int64_t window_us = p->flags.window_s * 1000000LL;
+	p->server.alert_window_us = window_us;
+	p->webhook_plan = (struct webhook_plan){ p->flags.webhook, p->secret, window_us };
+	p->syslog_plan = (struct syslog_plan){ p->flags.syslog, window_us };
+	int r = p->flags.webhook ? webhook_check(&p->webhook_plan, err) : 0;
+	return r == 0 && p->flags.syslog ? syslog_check(&p->syslog_plan, err) : r;
+}
+
+static int make_server(struct parts *p, char admin[static KEY_TEXT_SIZE], struct err *err)
+{
+	struct server *s = &p->server;
+	s->mask = p->flags.mask;
+	int r = store_open(p->flags.db, &s->store, err);
+	if (r == 0)
+		r = (int)store_write(s->store, first_key, admin, err);
+	if (r < 0)
+		return r;
+	s->evaluator = evaluator_new();
+	s->live = live_new(s->store);
+	s->events = events_new(s->store);
+	s->rates = rates_new(p->flags.key_rate);
+	s->metrics = metrics_new();
+	return s->evaluator && s->live && s->events && s->rates && s->metrics
+		       ? 0
+		       : err_set(err, ENOMEM, "out of memory");
+}
+
+static int start(struct parts *p, struct err *err)
+{
+	struct server *s = &p->server;
+	if (p->flags.webhook && !(p->webhook = webhook_new(&p->webhook_plan, s->store, s->metrics)))
+		return err_set(err, ENOMEM, "no thread for the webhook");
+	if (p->flags.syslog && !(p->syslog = syslog_new(&p->syslog_plan, s->store, s->metrics)))
+		return err_set(err, ENOMEM, "no thread for syslog");
+	p->plan.server = s;
+	int r = http_start(&p->plan, &p->http, err);
+	if (r == 0 && p->port_file >= 0 && dprintf(p->port_file, "%u\n", http_port(p->http)) < 0)
+		r = err_sys(err, errno, "%s", p->flags.port_file);
+	return r;
+}
+
+static void finish(struct parts *p)
+{
+	struct server *s = &p->server;
+	webhook_stop(p->webhook);
+	syslog_stop(p->syslog);
+	live_stop(s->live); /* a daemon does not stop while connections are set aside */
+	events_stop(s->events);
+	http_stop(p->http);
+	events_free(s->events);
+	live_free(s->live);
+	store_close(s->store);
+	evaluator_free(s->evaluator);
+	rates_free(s->rates);
+	metrics_free(s->metrics);
+	free(p->cert);
+	free(p->key);
+	free(p->secret);
+	scope_close(&p->port_file);
+}
+
+static void greet(const struct parts *p, const char *admin)
+{
+	if (*admin)
+		printf("The first admin key, shown this once:\n%s\n", admin);
+	if (!p->landlock)
+		fputs("vsandbox: serve: this kernel has no Landlock, so the server's user's files "
+		      "are within its reach, continuing\n",
+		      stderr);
+	printf("Listening on %s://%s port %u\n", p->cert ? "https" : "http", p->address,
+	       http_port(p->http));
+	fflush(stdout);
+}
+
+static int serve(struct parts *p, const sigset_t *ends, struct err *err)
+{
+	char admin[KEY_TEXT_SIZE] = "";
+	bool calls = p->flags.webhook || p->flags.syslog;
+	int signum;
+	int r = ready_files(p, err);
+	if (r == 0)
+		r = ready_carriers(p, err);
+	if (r == 0)
+		r = confine_server(p->flags.db, calls ? CONFINE_CALLS_OUT : CONFINE_STAYS,
+				   &p->landlock, err);
+	if (r == 0)
+		r = make_server(p, admin, err);
+	if (r == 0)
+		r = start(p, err);
+	if (r < 0)
+		return r;
+	greet(p, admin);
+	sigwait(ends, &signum);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct flags flags;
+	struct parts parts = { .plan.fd = -1, .port_file = -1 };
 	struct err err = { "" };
-	struct server server = { 0 };
-	struct http_plan plan = { .server = &server, .fd = -1 };
-	struct http *http = NULL;
-	char address[64], admin[KEY_TEXT_SIZE] = "";
-	cleanup_free char *cert = NULL;
-	cleanup_free char *key = NULL;
-	cleanup_free char *secret = NULL;
-	struct webhook *webhook = NULL;
-	cleanup_fd int port_file = -1;
-	uint16_t port;
-	bool landlock = false;
 	sigset_t set;
-	int signum;
-
-	if (read_flags(argc, argv, &flags) < 0) {
+	if (read_flags(argc, argv, &parts.flags) < 0) {
 		fputs("usage: vsandbox serve --db URL [--listen ADDRESS:PORT] [--tls-cert FILE "
 		      "--tls-key FILE]\n",
 		      stderr);
 		return EXIT_SETUP;
 	}
-	struct webhook_plan hook = { .url = flags.webhook };
-	if (!flags.cert != !flags.key) {
+	if (!parts.flags.cert != !parts.flags.key) {
 		err_set(&err, EINVAL, "--tls-cert and --tls-key go together");
 		return fail(&err);
 	}
@@ -195,67 +321,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	int r = split_address(flags.listen, address, &port, &err);
-	if (r == 0 && flags.cert)
-		r = read_text(flags.cert, &cert, &err);
-	if (r == 0 && flags.key)
-		r = read_text(flags.key, &key, &err);
-	if (r == 0)
-		r = plan.fd = http_listen(address, port, flags.cert ? HTTP_TLS : HTTP_PLAIN, &err);
-	plan.connections = http_room();
-	plan.per_address = flags.per_address;
-	plan.request_s = flags.request_s;
-	server.mask = flags.mask;
-	if (r >= 0 && flags.port_file && (port_file = open_port_file(flags.port_file, &err)) < 0)
-		r = port_file;
-	if (r >= 0 && flags.webhook_secret)
-		r = read_text(flags.webhook_secret, &secret, &err);
-	if (r >= 0 && secret)
-		secret[strcspn(secret, "\r\n")] = '\0';
-	hook.secret = secret;
-	if (r >= 0 && hook.url)
-		r = webhook_check(&hook, &err);
-	if (r >= 0)
-		r = confine_server(flags.db, hook.url ? CONFINE_CALLS_OUT : CONFINE_STAYS,
-				   &landlock, &err);
-	if (r == 0)
-		r = store_open(flags.db, &server.store, &err);
-	if (r == 0)
-		r = (int)store_write(server.store, first_key, admin, &err);
-	if (r >= 0) {
-		server.evaluator = evaluator_new();
-		server.live = live_new(server.store);
-		server.events = events_new(server.store);
-		server.rates = rates_new(flags.key_rate);
-		server.metrics = metrics_new();
-		r = server.evaluator && server.live && server.events && server.rates &&
-				    server.metrics
-			    ? 0
-			    : err_set(&err, ENOMEM, "out of memory");
-	}
-	if (r >= 0 && hook.url && !(webhook = webhook_new(&hook, server.store, server.metrics)))
-		r = err_set(&err, ENOMEM, "no thread for the webhook");
-	plan.cert = cert;
-	plan.key = key;
-	if (r >= 0)
-		r = http_start(&plan, &http, &err);
-	if (r == 0 && port_file >= 0 && dprintf(port_file, "%u\n", http_port(http)) < 0)
-		r = err_sys(&err, errno, "%s", flags.port_file);
-	if (r < 0) {
-		webhook_stop(webhook);
-		finish(&server, http);
-		return fail(&err);
-	}
-	if (*admin)
-		printf("The first admin key, shown this once:\n%s\n", admin);
-	if (!landlock)
-		fputs("vsandbox: serve: this kernel has no Landlock, so the server's user's files "
-		      "are within its reach, continuing\n",
-		      stderr);
-	printf("Listening on %s://%s port %u\n", cert ? "https" : "http", address, http_port(http));
-	fflush(stdout);
-	sigwait(&set, &signum);
-	webhook_stop(webhook);
-	finish(&server, http);
-	return 0;
+	int r = serve(&parts, &set, &err);
+	finish(&parts);
+	return r < 0 ? fail(&err) : 0;
 }

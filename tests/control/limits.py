@@ -3,7 +3,6 @@
 
     limits.py NAME SERVE DB DIRECTORY
 """
-import atexit
 import hashlib
 import hmac
 import json
@@ -14,33 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from served import Claims, Server, wait_for
+
 NAME, SERVE, DB, DIR = sys.argv[1:5]
 SECRET = "a secret of the hook's own"
-number = failed = 0
-
-
-def ok(what, holds, seen=None):
-    global number, failed
-    number += 1
-    failed += not holds
-    print(f"{'ok' if holds else 'not ok'} {number} - {NAME}: {what}", flush=True)
-    if not holds:
-        print(f"# seen: {seen!r}", flush=True)
-
-
-def same(what, got, want):
-    ok(what, got == want, got)
-
-
-def wait_for(what, true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return true()
+claims = Claims(NAME)
+ok, same = claims.ok, claims.same
 
 
 # ---- the receiver of alerts: answers what it is told to, then 200
@@ -65,48 +46,18 @@ with open(secret_file, "w") as f:
     f.write(SECRET + "\n")
 FLAGS = ["--request-timeout", "3", "--key-rate", "50", "--webhook-secret-file", secret_file,
          "--webhook", f"http://127.0.0.1:{receiver.server_port}/hook"]
-output = os.path.join(DIR, "limits.out")
 
 
-class Server:
-    def __init__(self, *flags):
-        port = os.path.join(DIR, "limits.port")
-        if os.path.exists(port):
-            os.unlink(port)
-        self.out = open(output, "a")
-        self.process = subprocess.Popen([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--port-file", port, *flags],
-                                        stdout=self.out, stderr=self.out)
-        atexit.register(self.process.kill)  # when this program fails
-        if not wait_for("port", lambda: os.path.exists(port) and os.path.getsize(port) > 1):
-            print("Bail out! the server does not start: " + open(output).read())
-            sys.exit(1)
-        self.port = int(open(port).read())
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(60)
-
-
-def call(method, path, body=None, headers=None, address=None):
-    request = urllib.request.Request(server.url.replace("127.0.0.1", address or "127.0.0.1") + path,
-                                     json.dumps(body).encode() if body is not None else None,
-                                     {"x-api-key": key} if headers is None else headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            text = answer.read().decode()
-            return answer.status, json.loads(text) if text[:1] in "[{" else text, answer.headers
-    except urllib.error.HTTPError as e:
-        return e.code, json.loads(e.read()), e.headers
+def call(*args, **options):
+    return server.call(*args, **options)
 
 
 def metric(line):
-    found = re.search("^" + re.escape(line) + r" (\S+)$", call("GET", "/metrics")[1], re.M)
-    return float(found.group(1)) if found else None
+    return server.metric(line)
 
 
-quiet = Server()
-key = re.search("^vtk_.*$", open(output).read(), re.M).group(0)
+quiet = Server(SERVE, DB, DIR, "limits")
+key = quiet.key
 
 
 def status_of(process):
@@ -122,7 +73,7 @@ same("it runs under filters, without privileges to gain or capabilities",
 same("with no webhook a store in a file has a filter more, against sockets", int(now["Seccomp_filters"]),
      1 if DB.startswith("postgres") else 2)
 same("it ends well", quiet.stop(), 0)
-server = Server(*FLAGS)
+server = Server(SERVE, DB, DIR, "limits", *FLAGS, key=key)
 same("it stands under that filter and starts again on its store", call("GET", "/health")[0], 200)
 
 # ---- keys
@@ -178,7 +129,7 @@ ok("masking does not change what is decided", row["risk_score"] ==
 # ---- the webhook
 answers[:] = [500, 503]
 call("POST", "/api/alerts", {"agent_id": "hook <a&b>", "message": "look here", "severity": "high"})
-ok("an alert is posted until it is taken", wait_for("posts", lambda: len(posts) >= 3), posts)
+ok("an alert is posted until it is taken", wait_for(lambda: len(posts) >= 3), posts)
 headers, body = posts[-1]
 said = json.loads(body)
 same("for people", said["text"], "[high] hook &lt;a&amp;b&gt;: look here")
@@ -192,9 +143,9 @@ answers[:] = [400] * 5
 call("POST", "/api/alerts", {"agent_id": "hook", "message": "unwanted", "severity": "low"})
 call("POST", "/api/alerts", {"agent_id": "hook", "message": "wanted", "severity": "low"})
 ok("what is refused five times is dropped, and the next one comes",
-   wait_for("next", lambda: any(b"] hook: wanted" in b for _, b in posts), 60) and
+   wait_for(lambda: any(b"] hook: wanted" in b for _, b in posts), 60) and
    sum(b"unwanted" in b for _, b in posts) == 5, [b for _, b in posts])
-ok("all of that is counted", wait_for("counted", lambda: (
+ok("all of that is counted", wait_for(lambda: (
     metric('vsandbox_webhook_total{result="delivered"}'), metric('vsandbox_webhook_total{result="failed"}'),
     metric('vsandbox_webhook_total{result="dropped"}')) == (2, 6, 1)), call("GET", "/metrics")[1][-1500:])
 before = len(posts)
@@ -202,14 +153,14 @@ receiver.shutdown()
 receiver.server_close()  # nobody listens for a while
 call("POST", "/api/alerts", {"agent_id": "hook", "message": "meanwhile", "severity": "low"})
 ok("a receiver that is away is tried again",
-   wait_for("failed", lambda: metric('vsandbox_webhook_total{result="failed"}') >= 7))
+   wait_for(lambda: metric('vsandbox_webhook_total{result="failed"}') >= 7))
 same("the server ends while it waits", server.stop(), 0)
 port = receiver.server_port
 receiver = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
 threading.Thread(target=receiver.serve_forever, daemon=True).start()
-server = Server(*FLAGS)
+server = Server(SERVE, DB, DIR, "limits", *FLAGS, key=key)
 ok("what was not delivered is, by the next server on the store",
-   wait_for("late", lambda: any(b"meanwhile" in b for _, b in posts), 60) and len(posts) == before + 1, posts[before:])
+   wait_for(lambda: any(b"meanwhile" in b for _, b in posts), 60) and len(posts) == before + 1, posts[before:])
 refused = subprocess.run([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--webhook", "http://example.org/"],
                          capture_output=True, text=True, timeout=60)
 ok("a webhook elsewhere is https", refused.returncode == 125 and "not https" in refused.stderr, refused)
@@ -311,10 +262,9 @@ with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
 
 # ---- what was written for people
 server.stop()
-log = open(output).read()
+log = server.log()
 ok("why the webhook failed is told, without its address", "the webhook answers 500, trying again" in log and
    "no answer of the webhook: Couldn't connect to server" in log and "/hook" not in log, log)
 same("the only secret in the log is the first key, once", (log.count(key), log.count("vtk_"), SECRET in log, pat in log),
      (1, 1, False, False))
-print(f"1..{number}")
-sys.exit(failed != 0)
+claims.end()

@@ -127,22 +127,25 @@ start_postgres() {
 	"${as[@]}" "$pg/initdb" -D "$work/pg/data" -A trust -U vs --no-sync >"$work/initdb" 2>&1 || return
 	postgres=1
 	"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/pg/data" -o "-k $work/pg -h '' -F" -l "$work/pg/log" start >/dev/null &&
-		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits &&
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs alerts
 }
 if [ -z "$pg" ]; then
 	tap_not_ok "postgresql is installed"
 	postgres=''
 elif ! start_postgres; then
-	tap_not_ok "postgresql starts, with a second database"
+	tap_not_ok "postgresql starts, with databases of their own"
 	tap_note_file "$work/initdb"
 	tap_done
 	exit
 fi
 
 # What mostly waits, for a webhook that is tried again, goes on beside the rest.
-mkdir "$work/limits-sqlite" "$work/limits-postgresql"
-begin limits sqlite "$SERVE" "$work/limits.db" "$work/limits-sqlite"
-[ -z "$postgres" ] || begin limits postgresql "$SERVE" "postgresql:///limits?host=$work/pg&user=vs" "$work/limits-postgresql"
+mkdir "$work"/{limits,alerts}-{sqlite,postgresql}
+for part in limits alerts; do
+	begin $part sqlite "$SERVE" "$work/$part.db" "$work/$part-sqlite"
+	[ -z "$postgres" ] || begin $part postgresql "$SERVE" "postgresql:///$part?host=$work/pg&user=vs" "$work/$part-postgresql"
+done
 suite sqlite "$work/store.db"
 tap_is "sqlite: nobody else can read the file" "$(stat -c %a "$work/store.db")" 600
 if start_server "$work/loris.db" --request-timeout 5; then
@@ -153,8 +156,10 @@ else
 	tap_not_ok "sqlite: the server starts with a time for requests"
 fi
 [ -z "$postgres" ] || suite postgresql "postgresql:///postgres?host=$work/pg&user=vs"
-relay limits sqlite
-[ -z "$postgres" ] || relay limits postgresql
+for part in limits alerts; do
+	relay $part sqlite
+	[ -z "$postgres" ] || relay $part postgresql
+done
 
 # Two servers on one store see the same agents, policies and rates.
 if [ -n "$postgres" ]; then
@@ -187,6 +192,23 @@ if [ -n "$postgres" ]; then
 	*'"logged":true'*) tap_ok "a restart of PostgreSQL is survived" ;;
 	*) tap_not_ok "a restart of PostgreSQL is survived" && tap_note "$answer" ;;
 	esac
+	python3 "$here/stream.py" "$second" "$key" >"$work/acknowledged" &
+	client=$!
+	for _ in $(seq 300); do
+		[ "$(wc -l <"$work/acknowledged")" -ge 200 ] && break
+		sleep 0.2
+	done
+	"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/pg/data" -m immediate restart -o "-k $work/pg -h ''" -l "$work/pg/log" >/dev/null
+	kill "$client" 2>/dev/null
+	wait "$client" 2>/dev/null
+	for _ in $(seq 300); do
+		ask -f -o /dev/null "$second/api/actions?limit=1" && break
+		sleep 0.2
+	done
+	python3 "$here/stream.py" "$second" "$key" "$work/acknowledged" >"$work/lost"
+	tap_is "PostgreSQL that dies under load loses none of the acknowledged actions" \
+		"$? $(wc -l <"$work/lost") of $(($(wc -l <"$work/acknowledged") >= 200))" "0 0 of 1"
+	tap_note "$(wc -l <"$work/acknowledged") were acknowledged"
 	kill "$one" "$two"
 	wait "$one" "$two" 2>/dev/null
 	server=''

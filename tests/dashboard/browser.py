@@ -274,6 +274,13 @@ def walk():
     see("and the count follows", lambda: find("#nav a[data-view=alerts] .count").text == "1")
     ok("and is so for the server", not [a for a in call("GET", "/api/alerts")[1] if a["message"].startswith("look")])
 
+    flood = lambda n: call("POST", "/api/actions", [{"agent_id": "worker", "session_id": "s-1", "action_type": "file_read",
+                                                     "resource": "/srv/secret"}] * n)
+    flood(3)
+    see("a flood is one alert with a count", lambda: "× 3" in text() and text().count("/srv/secret") == 1)
+    flood(2)
+    see("which grows before one's eyes", lambda: "× 5" in text() and text().count("/srv/secret") == 1)
+
     # ---- policies
     visit("policies")
     see("the form is there", lambda: find('form[aria-label="New policy"] input'))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/alerts.h"
 #include "control/call.h"
 #include "control/live.h"
 #include "control/metrics.h"
@@ -55,6 +56,7 @@ static struct server *server_of(void)
 	s.rates = rates_new(0);
 	s.metrics = metrics_new();
 	s.mask = MASK_ALL;
+	s.alert_window_us = ALERT_WINDOW_S * 1000000LL;
 	if (store_open(db_path, &s.store, &err) < 0 || !s.evaluator || !s.rates || !s.metrics ||
 	    !(s.live = live_new(s.store)) || store_write(s.store, make_key, admin, &err) < 0)
 		abort();

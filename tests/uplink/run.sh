@@ -425,6 +425,34 @@ start_server
 claim "status --flush delivers it" lacks "not wholly delivered"
 tap_is "once each" "$(api count "$session")" "$(logged) $(logged) 3"
 
+# ---- more than may wait ----
+stop_server
+events() { cat "$XDG_STATE_HOME/vsandbox/sessions/$session/events.jsonl"; }
+echo '{ "upload_budget": "64K" }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
+# shellcheck disable=SC2016
+background -p "$work/open.json" --name brimming -- sh -c \
+	'i=0; while [ $i -lt 600 ]; do echo >g$i; i=$((i+1)); done; echo made; exec sleep 600' # and then does nothing
+claim "no action waits for a server that is away" within 60 contains '^made'
+given_up() { events | grep -q '"kind":"notice".*upload_budget: more than 65536 bytes'; }
+claim "a log that waits beyond its budget says so" within 30 given_up
+sleep 2 # the same episode goes on
+start_server
+told() { api GET "/api/alerts?limit=100" | python3 -c '
+import json, sys
+for a in json.loads(sys.stdin.read()[4:]):
+    if a["agent_id"] == "brimming" and "upload_budget" in a["message"]:
+        print(a["message"].split(" ")[0])' >"$work/told" && [ -s "$work/told" ]; }
+claim "the server is told once it answers" within 60 told
+control kill
+within 30 ended
+within 60 delivered
+told
+tap_is "once, as the log was" "$(wc -l <"$work/told") $(events | grep -c '"kind":"notice".*upload_budget')" "1 1"
+tap_is "with the number of those that it does not have" "$(($(cat "$work/told") + $(api count "$session" | cut -d ' ' -f 1)))" \
+	"$(logged)"
+claim "which are the oldest" test "$(api count "$session" | cut -d ' ' -f 1)" -gt 0
+rm "$XDG_CONFIG_HOME/vsandbox/config.json"
+
 # ---- not to be told ----
 background --no-report -p "$work/open.json" --name silent -- true
 wait "$gateway"
