@@ -160,10 +160,9 @@ load common
 }
 
 @test "the timeout ends the tree with 124" {
-	start=${EPOCHREALTIME/./}
-	run box --timeout 1 -- sleep 30
+	run timeout 300 "$VSANDBOX" run -p "$POLICY" --timeout 1 -- sleep 3600
 	[ "$status" -eq 124 ]
-	[ $((${EPOCHREALTIME/./} - start)) -lt 3000000 ]
+	[[ $output == *"the time limit of 1 s is over"* ]]
 }
 
 @test "a hostile name on stderr is escaped" {
