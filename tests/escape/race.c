@@ -72,9 +72,15 @@ static bool go_on(long done, long n, bool conclusive)
 	return done < n || (!conclusive && time(NULL) - began < 60);
 }
 
-static bool conclusive(const struct tally *t)
+/* One wrong object is enough; no try after it says more. */
+static bool won(const struct tally *t)
 {
-	return shared->won || t->wrong || (t->right && t->refused);
+	return shared->won || t->wrong;
+}
+
+static bool met_both(const struct tally *t)
+{
+	return t->right && t->refused;
 }
 
 /* Opens the name that is being flipped, @n times or more, and looks at what came. */
@@ -82,7 +88,7 @@ static struct tally open_many(int (*opener)(void), long n)
 {
 	struct tally t = { 0 };
 
-	for (long i = 0; go_on(i, n, conclusive(&t)); i++) {
+	for (long i = 0; !won(&t) && go_on(i, n, met_both(&t)); i++) {
 		char text[32] = "";
 		int fd = opener();
 
@@ -306,7 +312,7 @@ static struct tally exec_many(long n, char *const argv[])
 {
 	struct tally t = { 0 };
 
-	for (long i = 0; go_on(i, n, conclusive(&t)); i++) {
+	for (long i = 0; !won(&t) && go_on(i, n, met_both(&t)); i++) {
 		int status = run_shared(argv);
 
 		if (status == -1)
@@ -457,7 +463,7 @@ static int execveat_fd_swap(void)
 	dup2(fd_good, 60);
 	if (pthread_create(&t, NULL, flip_fd, NULL) != 0)
 		return skip("pthread_create");
-	for (long i = 0; go_on(i, tries(1000), conclusive(&tally)); i++) {
+	for (long i = 0; !won(&tally) && go_on(i, tries(1000), met_both(&tally)); i++) {
 		int status;
 		/* Shares the descriptor table too, or the swap would not be seen. */
 		pid_t pid =
