@@ -117,12 +117,20 @@ print(m["layers"][0]["digest"][7:])' "$(store "$name")")
 	[ "$("$VSANDBOX" snapshot list --json | python3 -c '
 import json, sys
 print(len(set((s["entries"], s["stored"]) for s in json.load(sys.stdin)["snapshots"])))')" -eq 1 ]
-	[ "$(cat "$XDG_STATE_HOME"/vsandbox/snapshots/*/blobs/sha256/* | wc -c)" -gt 0 ]
-	# the two layouts share the layer and the digest of its content
-	a=$(ls "$(store again)/blobs/sha256") b=$(ls "$(store "$(sessions).1")/blobs/sha256")
-	[ "$(comm -12 <(echo "$a") <(echo "$b") | wc -l)" -ge 1 ]
-	biggest=$(ls -S "$(store again)/blobs/sha256" | head -n 1)
-	[ -e "$(store "$(sessions).1")/blobs/sha256/$biggest" ]
+	# the two layouts share the layer and the digest of its content; when they were made they do not
+	python3 - "$(store again)" "$(store "$(sessions).1")" <<-'PY'
+		import json, sys
+		def blob(store, descriptor):
+		    return open(store + "/blobs/sha256/" + descriptor["digest"][7:], "rb").read()
+		def of(store):
+		    manifest = json.loads(blob(store, json.load(open(store + "/index.json"))["manifests"][0]))
+		    (layer,) = manifest["layers"]
+		    content = blob(store, layer)
+		    assert len(content) > 1000, len(content)
+		    return content, layer["digest"], json.loads(blob(store, manifest["config"]))["rootfs"]
+		one, other = map(of, sys.argv[1:])
+		assert one == other, (one[1:], other[1:])
+	PY
 	run "$VSANDBOX" snapshot create --name again
 	[ "$status" -eq 125 ]
 	[[ $output == *"there is a snapshot 'again' already"* ]]
