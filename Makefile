@@ -294,7 +294,7 @@ define suites
 $(foreach t,$(UNIT_BIN) $(KERNEL_BIN),$(notdir $(t)) CMOCKA_MESSAGE_OUTPUT=TAP $(t)
 )$(foreach t,$(FUZZ_NAMES),replay-$(t) $(B)/tests/replay/$(t) tests/fuzz/corpus/$(t)
 )lint $(MAKE) -s lint-tap
-$(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) bats --tap $(t)
+$(foreach t,$(sort $(wildcard tests/cli/*.bats)),cli-$(notdir $(basename $(t))) $(CHECK) $(8) bats --tap $(t)
 )wire $(CHECK) tests/wire/run.sh
 escape $(CHECK) $(1) tests/escape/run.sh
 delete-loop $(CHECK) tests/escape/delete_loop.sh
@@ -317,7 +317,7 @@ attach $(CHECK) tests/attach/run.sh $(7)
 ci $(CHECK) tests/ci/run.sh
 packaging $(CHECK) tests/packaging/run.sh
 oci $(CHECK) tests/oci/run.sh --levels 0,1,2
-$(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=10000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
+$(if $(filter 0,$(shell id -u)),escape-user $(CHECK) ATTACK_TRIES=5000 tests/escape/run.sh --inside-only --uid $(OTHER_UID)
 net-user $(CHECK) tests/net/run.sh --uid $(OTHER_UID)
 net-peers-user $(CHECK) tests/net/peers.sh --uid $(OTHER_UID)
 net-leak-user $(CHECK) tests/net/leak.sh --uid $(OTHER_UID)
@@ -330,9 +330,9 @@ attach-user $(CHECK) tests/attach/run.sh $(7) --uid $(OTHER_UID)
 workloads-user $(CHECK) tests/workloads/run.sh $(2) --policies "$(3)" --uid $(OTHER_UID)
 )workloads $(CHECK) tests/workloads/run.sh $(2)
 endef
-# 20,000 tries against millions of flips in the short form, 100,000 in the long one.
-export SUITES_SHORT = $(call suites,ATTACK_TRIES=20000,--timeout 240,dev,SEEDS=4 STEPS=120,EVERY=9,,--times $(ATTACH_TIMES) --few $(ATTACH_FEW))
-export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long,--times 200 --few 200)
+# 10,000 tries against millions of flips in the short form, 100,000 in the long one.
+export SUITES_SHORT = $(call suites,ATTACK_TRIES=10000,--timeout 600,dev,SEEDS=2 STEPS=120,EVERY=13,,--times $(ATTACH_TIMES) --few $(ATTACH_FEW),LEARN_RUNS=1)
+export SUITES_LONG = $(call suites,ATTACK_LONG=1,--long,dev coding-agent observe,SEEDS=40 STEPS=300,EVERY=1,--long,--times 200 --few 200,LEARN_RUNS=3)
 CHECK_NEEDS = all sdk $(UNIT_BIN) $(KERNEL_BIN) $(REPLAY_BIN) $(PROBES) $(MERGED_BIN) $(BETWEEN)
 
 .PHONY: check check-long check-built check-long-built check-needs

@@ -17,6 +17,12 @@ setup() {
 	POLICY=$BATS_TEST_TMPDIR/open.json
 }
 
+# What a test left running: a gateway takes its tree with it.
+teardown() {
+	local pid
+	for pid in $(jobs -pr); do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
 # The sandbox under test, with the open policy.
 box() {
 	"$VSANDBOX" run -p "$POLICY" "$@"
@@ -42,30 +48,63 @@ print(json.load(open(sys.argv[1] + "/session.json"))[sys.argv[2]]["pid"])' \
 		"$XDG_STATE_HOME/vsandbox/sessions/$1" "$2"
 }
 
-# Waits up to @1 seconds until the rest of the line is true.
-within() {
-	local until=$((${EPOCHREALTIME/./} + $1 * 1000000))
-	shift
+# Waits until the arguments are true. The patience is for a machine that does much else.
+eventually() {
+	local until=$((SECONDS + 60))
 	until "$@"; do
-		((${EPOCHREALTIME/./} < until)) || return 1
+		((SECONDS < until)) || return 1
 		sleep 0.02
 	done
 }
 
+# Waits for our child @1; its exit code is in $status. (`run wait` would do so in a shell that has no such child.)
+await() {
+	status=0
+	wait "$1" || status=$?
+}
+
+# The session whose gateway is process @1. Their ids do not tell which is newer.
+session_of() {
+	(cd "$XDG_STATE_HOME/vsandbox/sessions" 2>/dev/null &&
+		grep -l "\"gateway\":{\"pid\":$1," -- */session.json) | sed 's|/.*||' | grep .
+}
+
+# The agent of the run that process @1 is the gateway of has been started; sets SESSION.
+started() {
+	SESSION=$(session_of "$1") && grep -q '"agent_process":' "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/session.json"
+}
+
+# The monitor of the one session that runs says that everything is frozen.
+frozen() {
+	"$VSANDBOX" ps --json | grep -q '"frozen":true'
+}
+
+# The agent goes on changing the file ticks.
+counting() {
+	local before
+	before=$(cksum <ticks)
+	sleep 0.3
+	[ "$(cksum <ticks)" != "$before" ]
+}
+
+stopped() {
+	grep -q '^State:.T' "/proc/$1/status"
+}
+
 # Starts a run in the background that holds on until it is ended; sets GATEWAY and SESSION.
 start_sleeper() {
-	"$VSANDBOX" run -p "$POLICY" "$@" -- sh -c "touch started; sleep 47.$$ & sleep 47.$$; true" 3>&- 2>"$BATS_TEST_TMPDIR/err" &
+	"$VSANDBOX" run -p "$POLICY" "$@" -- sh -c "touch started; sleep 647.$$ & sleep 647.$$; true" 3>&- 2>"$BATS_TEST_TMPDIR/err" &
 	GATEWAY=$!
-	within 5 sleeping
-	SESSION=$(sessions | tail -n 1)
+	eventually sleeping
+	eventually started "$GATEWAY"
 }
 
 sleeping() {
-	[ "$(pgrep -xfc "sleep 47\.$$")" -ge 2 ]
+	[ "$(pgrep -xfc "sleep 647\.$$")" -ge 2 ]
 }
 
 none_sleeping() {
-	! pgrep -xf "sleep 47\.$$" >/dev/null # a number of our own: other suites may sleep beside us
+	! pgrep -xf "sleep 647\.$$" >/dev/null # a number of our own: other suites may sleep beside us
 }
 
 # tiny_root DIR: a system of busybox and what it is linked to.

@@ -44,20 +44,22 @@ bash_completes() { # WORDS... : what bash offers for the last of them
 	cat >drive.zsh <<-'ZSH'
 		zmodload zsh/zpty
 		zpty z zsh -f -i
+		# what is typed, then what there is to be seen; the line is then cleared
 		ask() {
-			zpty -w z "$1"
-			sleep ${2:-0.5}
+			zpty -n -w z "$1"
+			zpty -r z got "*$2*" || return
+			print -r -- "$got"
+			zpty -n -w z $'\x15'
 		}
-		ask 'PS1=; unsetopt beep; autoload -Uz compinit && compinit -u -d ./zdump; zstyle ":completion:*" menu no'
-		ask 'source ./_vsandbox; bindkey "^I" complete-word' 1
-		zpty -n -w z $'vsandbox disca\t'; sleep 0.7; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox run --worksp\t'; sleep 0.7; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox run --policy hip\t'; sleep 1; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox policy sche\t'; sleep 0.7; zpty -n -w z $'\x15'
-		ask 'exit'
-		while zpty -r z line; do print -r -- "$line"; done
+		ask $'PS1=; unsetopt beep; autoload -Uz compinit && compinit -u -d ./zdump; zstyle ":completion:*" menu no\n'
+		ask $'source ./_vsandbox; bindkey "^I" complete-word; echo re""ady\n' ready
+		ask $'vsandbox disca\t' discard
+		ask $'vsandbox run --worksp\t' --workspace
+		ask $'vsandbox run --policy hip\t' hipaa-agent
+		ask $'vsandbox policy sche\t' 'policy schema'
+		zpty -d z
 	ZSH
-	run timeout 30 zsh -f drive.zsh
+	run timeout 120 zsh -f drive.zsh
 	for word in 'discard' '--workspace' 'hipaa-agent' 'policy schema'; do
 		[[ $output == *"$word"* ]] || { echo "$word missing in: $output"; false; }
 	done

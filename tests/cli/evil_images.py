@@ -90,14 +90,14 @@ class Layout:
 
 
 def evil_tars():
-    yield "dotdot", tar(*BASE, file("etc/../../escaped")), r"entry etc/\.\./\.\./escaped: its name has '\.\.'"
-    yield "absolute", tar(*BASE, file("/tmp/escaped")), r"entry /tmp/escaped: its name is absolute"
-    yield "link-absolute", tar(*BASE, link("out", "/etc"), file("out/escaped")), \
-        r"entry out/escaped: its directory is a link that leaves the root"
-    yield "link-dotdot", tar(*BASE, link("etc/out", "../../.."), file("etc/out/escaped")), \
-        r"entry etc/out/escaped: its directory is a link that leaves the root"
-    yield "link-of-link", tar(*BASE, link("a", "b"), link("b", "../.."), file("a/escaped")), \
-        r"entry a/escaped: its directory is a link that leaves the root"
+    yield "dotdot", tar(*BASE, file("etc/../../vsandbox-escaped")), r"entry etc/\.\./\.\./vsandbox-escaped: its name has '\.\.'"
+    yield "absolute", tar(*BASE, file("/tmp/vsandbox-escaped")), r"entry /tmp/vsandbox-escaped: its name is absolute"
+    yield "link-absolute", tar(*BASE, link("out", "/etc"), file("out/vsandbox-escaped")), \
+        r"entry out/vsandbox-escaped: its directory is a link that leaves the root"
+    yield "link-dotdot", tar(*BASE, link("etc/out", "../../.."), file("etc/out/vsandbox-escaped")), \
+        r"entry etc/out/vsandbox-escaped: its directory is a link that leaves the root"
+    yield "link-of-link", tar(*BASE, link("a", "b"), link("b", "../.."), file("a/vsandbox-escaped")), \
+        r"entry a/vsandbox-escaped: its directory is a link that leaves the root"
     yield "hard-absolute", tar(*BASE, hard("h", "/etc/shadow")), r"entry h: it is a hard link out of the root"
     yield "hard-dotdot", tar(*BASE, hard("h", "../../../../etc/shadow")), r"entry h: it is a hard link out of the root"
     yield "hard-through-link", tar(*BASE, link("out", "/etc"), hard("h", "out/shadow")), \
@@ -179,8 +179,8 @@ def evil_layouts():
     for name, mark in ("wh-dotdot", ".wh..."), ("wh-dot", ".wh.."), ("wh-none", ".wh."), ("wh-wh", ".wh..wh.plnk"):
         yield name, Layout(tar(*BASE), tar(file("etc/" + mark, b""))), \
             r"layer 2 of 2: entry etc/" + mark.replace(".", r"\.") + ": it is a whiteout of nothing"
-    yield "wh-slip", Layout(tar(*BASE, link("out", "/tmp")), tar(file("out/.wh.escaped", b""))), \
-        r"layer 2 of 2: entry out/\.wh\.escaped: its directory is a link that leaves the root"
+    yield "wh-slip", Layout(tar(*BASE, link("out", "/tmp")), tar(file("out/.wh.vsandbox-escaped", b""))), \
+        r"layer 2 of 2: entry out/\.wh\.vsandbox-escaped: its directory is a link that leaves the root"
     yield "wh-opaque-slip", Layout(tar(*BASE, link("out", "/tmp")), tar(file("out/.wh..wh..opq", b""))), \
         r"layer 2 of 2: entry out/\.wh\.\.wh\.\.opq: its directory is a link that leaves the root"
 

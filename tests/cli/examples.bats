@@ -27,7 +27,7 @@ examples() {
 	vsandbox run -q -- sh -c 'cat ~/.ssh/id_*; touch fresh' 2>/dev/null || true
 	examples >list
 	[ "$(wc -l <list)" -gt 20 ]
-	sleep 300 3>&- &
+	sleep 3000 3>&- &
 	sleeper=$!
 	while read -r line; do
 		line=${line//4711/$sleeper} # some process that runs already
@@ -39,7 +39,7 @@ examples() {
 		case $line in # what is undone must have been committed
 		"vsandbox undo") vsandbox run -q -- touch committed && vsandbox commit --yes ;;
 		esac
-		printf 'y\n' | timeout 60 sh -c "$line" >out.txt 2>&1 || rc=$?
+		printf 'y\n' | timeout 300 sh -c "$line" >out.txt 2>&1 || rc=$?
 		case $line in
 		# without a terminal these want their yes; that they say so is what is shown
 		"vsandbox discard" | "vsandbox commit" | "vsandbox undo" | "vsandbox policy trust") [ "$rc" -eq 125 ] && grep -q -- --yes out.txt ;;

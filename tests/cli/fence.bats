@@ -31,7 +31,7 @@ make_home() {
 run_agent() {
 	local uid=$1
 	shift
-	run timeout 60 setpriv --reuid "$uid" --regid "$uid" --clear-groups env HOME="$FENCED_HOME" USER=u PATH=/usr/bin:/bin \
+	run timeout 300 setpriv --reuid "$uid" --regid "$uid" --clear-groups env HOME="$FENCED_HOME" USER=u PATH=/usr/bin:/bin \
 		XDG_STATE_HOME="$FENCED_HOME/.local/state" XDG_CONFIG_HOME="$FENCED_HOME/link/config" \
 		XDG_CACHE_HOME="$FENCED_HOME/.cache" XDG_RUNTIME_DIR="$FENCED_HOME/run" \
 		sh -c 'cd && exec "$0" run -q -p ./policy.json "$@" -- python3 agent.py' "$VSANDBOX" "$@"

@@ -17,21 +17,26 @@ prepare() {
 	JSON
 	POLICY=$BATS_TEST_TMPDIR/ask.json
 	export POLICY VSANDBOX
+	mkdir gate
+}
+
+# What runs inside waits for this: gate/ is the host's own there.
+open_gate() {
+	: >gate/open
 }
 
 teardown() {
+	local pid
 	if [ -n "${TERMINAL-}" ]; then
 		tmux -L t kill-server 2>/dev/null || true
 	fi
-	if [ -n "${GATEWAY-}" ]; then
-		kill -KILL "$GATEWAY" 2>/dev/null || true
-	fi
+	for pid in $(jobs -pr); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 terminal() {
 	TERMINAL=1
 	tmux -L t -f /dev/null new-session -d -x 150 -y 50 'env PS1="$ " bash --norc --noprofile -i' 3>&-
-	within 5 screen_has '^\$'
+	eventually screen_has '^\$'
 }
 
 screen() {
@@ -47,13 +52,32 @@ type_line() {
 	tmux -L t send-keys -t 0 Enter
 }
 
-press() {
-	sleep 0.4 # a hasty key is no answer
+type_key() {
 	tmux -L t send-keys -t 0 "$1"
 }
 
+# press KEY TEXT: an answer, which TEXT on the screen acknowledges
+press() {
+	local tries
+	for tries in 1 2 3 4 5; do
+		sleep 0.3 # a hasty key is no answer
+		type_key "$1"
+		! acknowledged "$2" || return 0
+	done
+	return 1
+}
+
+acknowledged() {
+	local until=$((SECONDS + 10))
+	until screen_has "$1"; do
+		((SECONDS < until)) || return 1
+		sleep 0.02
+	done
+}
+
 in_background() {
-	"$VSANDBOX" run -p "$POLICY" --timeout 60 "$@" 3>&- >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null &
+	"$VSANDBOX" run -p "$POLICY" --timeout 300 --direct "$PWD/gate" "$@" \
+		3>&- >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null &
 	GATEWAY=$!
 }
 
@@ -83,12 +107,12 @@ out_has() {
 @test "an approved call happens, a denied one fails with EACCES and nothing happened" {
 	prepare
 	in_background --approve web -- sh -c 'echo one >a.ask; echo "rc $?"; echo two >b.ask; echo "rc $?"'
-	within 5 waiting
+	eventually waiting
 	run out_has rc
 	[ "$status" -ne 0 ]
 	"$VSANDBOX" approve allow 1
-	within 5 out_has 'rc 0'
-	within 5 waiting
+	eventually out_has 'rc 0'
+	eventually waiting
 	run "$VSANDBOX" approve deny 2 --reason 'not this one'
 	[ "$status" -eq 0 ]
 	wait "$GATEWAY"
@@ -104,7 +128,7 @@ out_has() {
 	prepare
 	: >a.ask # to make it and to write to it are two things
 	in_background --approve web -- sh -c 'for i in 1 2 3; do echo $i >>a.ask; done; echo done'
-	within 5 waiting
+	eventually waiting
 	run "$VSANDBOX" approve list
 	[[ "$output" == *file_write*a.ask* ]]
 	"$VSANDBOX" approve list --json | python3 -c '
@@ -142,10 +166,10 @@ assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not Non
 	prepare
 	sed -i 's/"risk_threshold": 1.0/"risk_threshold": 0.0, "mode": "pause"/; /"asks"/d' "$POLICY"
 	in_background --approve web -- true
-	within 5 waiting
+	eventually waiting
 	"$VSANDBOX" approve list --json | grep -q '"reason":"threshold"'
 	"$VSANDBOX" kill "$(sessions)"
-	run wait "$GATEWAY"
+	await "$GATEWAY"
 }
 
 @test "an open whose path leads elsewhere when it is allowed is asked anew" {
@@ -162,16 +186,17 @@ def read():
         print("failed", e.errno, flush=True)
 t = threading.Thread(target=read)
 t.start()
-time.sleep(0.5)
+while not os.path.exists("gate/open"):
+    time.sleep(0.02)
 os.rename("good", "old")
 os.symlink("evil", "good")
 print("swapped", flush=True)
 t.join()'
-	within 5 waiting
-	within 5 out_has swapped
-	"$VSANDBOX" approve list | grep -q '/good/x.ask'
+	eventually asked_for /good/x.ask
+	open_gate
+	eventually out_has swapped
 	"$VSANDBOX" approve allow 1
-	within 5 asked_for '/evil/x.ask'
+	eventually asked_for '/evil/x.ask'
 	"$VSANDBOX" approve deny 2
 	wait "$GATEWAY"
 	out_has 'failed 13'
@@ -188,16 +213,18 @@ arg = ctypes.create_string_buffer(b"harmless")
 argv = (ctypes.c_char_p * 3)(b"p.ask", None, None)
 ctypes.cast(argv, ctypes.POINTER(ctypes.c_void_p))[1] = ctypes.addressof(arg)
 def swap():
-    time.sleep(0.5)
+    while not os.path.exists("gate/open"):
+        time.sleep(0.02)
     arg.value = b"evil"
     print("swapped", flush=True)
 threading.Thread(target=swap, daemon=True).start()
 libc.execve(b"./p.ask", argv, (ctypes.c_char_p * 1)(None))
 print("failed", ctypes.get_errno(), flush=True)'
-	within 5 asked_for harmless
-	within 5 out_has swapped
+	eventually asked_for harmless
+	open_gate
+	eventually out_has swapped
 	"$VSANDBOX" approve allow 1
-	within 5 asked_for evil
+	eventually asked_for evil
 	"$VSANDBOX" approve deny 2
 	wait "$GATEWAY"
 	out_has 'failed 13'
@@ -210,11 +237,13 @@ print("failed", ctypes.get_errno(), flush=True)'
 	printf '#!/bin/sh\necho first\n' >p.x
 	chmod +x p.x
 	sed -i 's/\*\.ask/*p.x/; s/"any"/"code_execution"/' "$POLICY"
-	in_background --approve web -- sh -c './p.x & sleep 0.5; echo "echo second" >>p.x; echo rewritten; wait'
-	within 5 asked_for p.x
-	within 5 out_has rewritten
+	in_background --approve web -- sh -c '
+		./p.x & until [ -e gate/open ]; do sleep 0.02; done; echo "echo second" >>p.x; echo rewritten; wait'
+	eventually asked_for p.x
+	open_gate
+	eventually out_has rewritten
 	"$VSANDBOX" approve allow 1
-	within 5 question 2
+	eventually question 2
 	"$VSANDBOX" approve allow 2
 	wait "$GATEWAY"
 	out_has first
@@ -245,11 +274,11 @@ print("started", len(ts), flush=True)
 for t in ts:
     t.join()
 print("all", n[0] == len(ts), flush=True)'
-	within 50 out_has started
-	within 5 waiting 1
+	eventually out_has started
+	eventually waiting 1
 	[ "$(awk '/VmRSS/ {print $2}' "/proc/$(process_of "$(sessions)" monitor)/status")" -lt 32768 ]
 	"$VSANDBOX" approve allow 1 --scope session
-	within 50 out_has 'all True'
+	eventually out_has 'all True'
 	wait "$GATEWAY"
 }
 
@@ -257,10 +286,10 @@ print("all", n[0] == len(ts), flush=True)'
 	prepare
 	in_background --approve web -- sh -c '
 		for i in $(seq 200); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
-	within 10 waiting 64
-	within 20 denied_are 136
+	eventually waiting 64
+	eventually denied_are 136
 	"$VSANDBOX" approve allow 1
-	within 5 waiting 63
+	eventually waiting 63
 	"$VSANDBOX" kill "$(sessions)"
 }
 
@@ -270,11 +299,13 @@ print("all", n[0] == len(ts), flush=True)'
 	export XDG_RUNTIME_DIR
 	mkdir -m 0700 run
 	for workspace in overlay direct; do
-		rm -f out
-		run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 3 --workspace $workspace -- python3 -c '
-import fcntl, glob, json, os, socket, termios, threading
+		rm -f gate/open
+		in_background --approve web --workspace $workspace -- python3 -c '
+import fcntl, glob, json, os, socket, termios, threading, time
 t = threading.Thread(target=lambda: os.system("echo x >a.ask; echo rc $?"))
 t.start()
+while not os.path.exists("gate/open"):
+    time.sleep(0.02)
 for path in glob.glob("run/vsandbox/*.sock") + ["run/vsandbox/%s.sock" % os.environ["VSANDBOX_SESSION"]]:
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(1)
@@ -289,7 +320,15 @@ try:
     print("forged")
 except OSError as e:
     print("ioctl", e.errno)
+print("tried", flush=True)
 t.join()'
+		eventually waiting
+		open_gate
+		eventually out_has tried
+		waiting
+		"$VSANDBOX" approve deny 1
+		await "$GATEWAY"
+		output=$(cat "$BATS_TEST_TMPDIR/out")
 		echo "$output"
 		[[ "$output" == *'rc 2'* && "$output" != *'"ok":true'* && "$output" != *forged* ]]
 		[[ "$output" == *refused* || "$output" == *'hung up'* ]]
@@ -302,55 +341,54 @@ t.join()'
 	prepare
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; echo rc-\$?; echo y >b.ask; echo rc-\$?"; echo e""nd-$?'
-	within 5 screen_has 'llow once'
+	eventually screen_has 'llow once'
 	screen_has 'file_write (create)'
 	screen_has 'program   /usr/bin/dash'
 	screen_has 'because   asks'
 	screen_has 'action_severity'
-	press a
-	within 5 screen_has 'rc-0'
-	within 5 screen_has 'approval 2'
-	press d
-	within 5 screen_has 'rc-2'
-	within 5 screen_has 'end-0'
+	press a rc-0
+	eventually screen_has 'approval 2'
+	press d rc-2
+	eventually screen_has 'end-0'
 	# the terminal is as it was
 	type_line 'stty -a | grep -c " icanon.* echo "'
-	within 5 screen_has '^1$'
+	eventually screen_has '^1$'
 }
 
 @test "on the terminal: what was typed for the agent stays the agent's" {
 	prepare
 	terminal
-	type_line 'clear; "$VSANDBOX" run -p "$POLICY" -- sh -c "echo re""ady; sleep 1; echo x >a.ask; read l; echo got-\$l"'
-	within 5 screen_has ready
+	type_line 'clear; "$VSANDBOX" run -p "$POLICY" --direct "$PWD/gate" -- sh -c "echo re""ady; until [ -e gate/open ]; do sleep 0.02; done; echo x >a.ask; read l; echo got-\$l"'
+	eventually screen_has ready
 	type_line 'aaa'
-	within 5 screen_has 'behind what was typed'
+	eventually screen_has '^aaa$'
+	open_gate
+	eventually screen_has 'behind what was typed'
 	"$VSANDBOX" approve allow 1
-	within 5 screen_has 'got-aaa'
+	eventually screen_has 'got-aaa'
 }
 
 @test "on the terminal: Ctrl-C ends a held program as it would any other" {
 	prepare
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask"; echo e""nd-$?'
-	within 5 screen_has 'llow once'
-	press C-c
-	within 5 screen_has 'end-130'
+	eventually screen_has 'llow once'
+	type_key C-c
+	eventually screen_has 'end-130'
 }
 
 @test "on the terminal: Ctrl-Z and fg, then the question again" {
 	prepare
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; echo rc-\$?"; echo e""nd-$?'
-	within 5 screen_has 'llow once'
-	press C-z
-	within 5 screen_has 'Stopped'
+	eventually screen_has 'llow once'
+	type_key C-z
+	eventually screen_has 'Stopped'
 	type_line 'clear; echo bet""ween'
-	within 5 screen_has '^between'
+	eventually screen_has '^between'
 	type_line 'fg'
-	within 5 screen_has 'llow once'
-	press a
-	within 5 screen_has 'rc-0'
+	eventually screen_has 'llow once'
+	press a rc-0
 }
 
 @test "on the terminal: a threshold is asked about, and its denial ends the run" {
@@ -358,36 +396,37 @@ t.join()'
 	sed -i 's/"risk_threshold"/"mode": "pause", "monitors": { "cpu": { "percent": 2, "seconds": 0.4 } }, "risk_threshold"/' "$POLICY"
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "while [ ! -e go.ask ]; do :; done"; echo e""nd-$?'
-	within 15 screen_has 'approval 1: CPU above 2 %'
-	screen_has 'end the run'
-	press d
-	within 5 screen_has 'end-121'
+	eventually screen_has 'approval 1: CPU above 2 %'
+	eventually screen_has 'end the run'
+	press d end-121
 }
 
 @test "on the terminal: K ends the run with 121" {
 	prepare
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "echo x >a.ask; sleep 9"; echo e""nd-$?'
-	within 5 screen_has 'llow once'
-	press K
-	within 5 screen_has 'end-121'
+	eventually screen_has 'llow once'
+	press K end-121
 }
 
 @test "a full-screen program keeps its screen; another terminal answers" {
 	prepare
 	seq 1000 >long
 	terminal
-	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "(sleep 1; echo x >a.ask; echo >answered) & less long"; echo e""nd-$?'
-	within 5 waiting
+	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" --direct "$PWD/gate" -- sh -c "(until [ -e gate/open ]; do sleep 0.02; done; echo x >a.ask; echo >answered) & less long"; echo e""nd-$?'
+	eventually screen_has '^1$'
+	open_gate
+	eventually waiting
 	screen_has '^1$'
 	run screen_has 'llow once'
 	[ "$status" -ne 0 ]
 	tmux -L t resize-window -x 100 -y 20
-	press Space
-	within 5 screen_has '^38$'
+	eventually screen_has '^1$' # it has drawn anew
+	type_key Space
+	eventually screen_has '^38$'
 	"$VSANDBOX" approve allow 1
-	press q
-	within 5 screen_has 'end-0'
+	type_key q
+	eventually screen_has 'end-0'
 	run "$VSANDBOX" diff
 	[[ "$output" == *answered* ]]
 }
@@ -417,22 +456,15 @@ prepare_tree() {
 		        print("made", name, flush=True)
 		    except OSError as e:
 		        print("failed", name, e.errno, flush=True)
-		time.sleep(1)
-		os.kill(0, signal.SIGKILL)
+		time.sleep(300)
 	PY
-}
-
-counting() {
-	local before
-	before=$(cksum <ticks)
-	sleep 0.3
-	[ "$(cksum <ticks)" != "$before" ]
 }
 
 @test "pause tree: everything is frozen until the last question is settled" {
 	prepare_tree
 	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask b.ask
-	within 5 waiting
+	eventually waiting
+	eventually frozen
 	run counting
 	[ "$status" -ne 0 ]
 	"$VSANDBOX" resume # that is about another reason
@@ -440,34 +472,40 @@ counting() {
 	[ "$status" -ne 0 ]
 	"$VSANDBOX" ps --json | grep -q '"live":{"paused":false,"frozen":true,"approvals":1}'
 	"$VSANDBOX" approve allow 1
-	within 5 asked_for b.ask
+	eventually asked_for b.ask
+	eventually frozen
 	run counting
 	[ "$status" -ne 0 ]
 	"$VSANDBOX" approve deny 2
-	within 5 out_has 'failed b.ask 13'
-	counting
+	eventually out_has 'failed b.ask 13'
+	eventually counting
 	out_has 'made a.ask'
 	"$VSANDBOX" kill "$(sessions)"
 	wait "$GATEWAY" || true
 }
 
 @test "pause tree: a signal of a person's is acted on, kill ends it, nobody answering denies" {
+	local session
 	prepare_tree
 	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
-	within 5 waiting
+	eventually waiting
+	session=$(session_of "$GATEWAY")
 	kill -TERM "$GATEWAY"
-	run wait "$GATEWAY"
-	[ "$(state_of "$(sessions)")" = ended ]
-	"$VSANDBOX" show --json "$(sessions)" | grep -q '"exit_code":143'
+	await "$GATEWAY"
+	[ "$status" -eq 143 ]
+	[ "$(state_of "$session")" = ended ]
+	"$VSANDBOX" show --json "$session" | grep -q '"exit_code":143'
 	in_background --approve web --workspace direct -- /usr/bin/python3 count.py a.ask
-	within 5 waiting
-	"$VSANDBOX" kill "$(sessions | tail -n 1)"
-	run wait "$GATEWAY"
-	[ "$(state_of "$(sessions | tail -n 1)")" = ended ]
+	eventually waiting
+	session=$(session_of "$GATEWAY")
+	"$VSANDBOX" kill "$session"
+	await "$GATEWAY"
+	[ "$status" -eq 137 ]
+	[ "$(state_of "$session")" = ended ]
 	in_background --approve web --approval-timeout 1 --workspace direct -- /usr/bin/python3 count.py a.ask
-	within 5 out_has 'failed a.ask 13'
-	counting
-	"$VSANDBOX" kill "$(sessions | tail -n 1)"
+	eventually out_has 'failed a.ask 13'
+	eventually counting
+	"$VSANDBOX" kill "$(session_of "$GATEWAY")"
 	wait "$GATEWAY" || true
 }
 
@@ -479,30 +517,30 @@ counting() {
 	[[ "$output" == *'nobody allowed it'* ]]
 	"$VSANDBOX" show --json | grep -q '"reason":"approval denied"'
 	in_background --approve web -- /usr/bin/true
-	within 5 waiting
+	eventually waiting
 	"$VSANDBOX" approve deny 1
-	local code=0
-	wait "$GATEWAY" || code=$?
-	[ "$code" -eq 121 ]
+	await "$GATEWAY"
+	[ "$status" -eq 121 ]
 }
 
 @test "ps and show say paused, and how many approvals wait; a stopped gateway does not hold them up" {
 	prepare
 	in_background --approve web -- sh -c 'for i in 1 2 3; do echo >$i.ask & done; wait'
-	within 5 waiting 3
+	eventually waiting 3
 	"$VSANDBOX" ps | grep -q 'running .*(3 wait for approval)'
 	"$VSANDBOX" show | grep -q '^to approve 3: vsandbox approve list'
 	"$VSANDBOX" pause
 	"$VSANDBOX" ps | grep -q ' paused .*(3 wait'
 	"$VSANDBOX" show | grep -q '^state      paused'
 	kill -STOP "$GATEWAY"
-	for _ in $(seq 20); do # more than wait to be accepted
-		run timeout 5 "$VSANDBOX" ps --json
-		[ "$status" -eq 0 ]
-		[[ "$output" == *'"state":"running","live":null'* ]]
+	eventually stopped "$GATEWAY"
+	for i in $(seq 20); do # more than wait to be accepted
+		timeout 60 "$VSANDBOX" ps --json >"ps$i" 3>&- &
 	done
+	for pid in $(jobs -pr); do [ "$pid" = "$GATEWAY" ] || wait "$pid"; done
+	[ "$(grep -l '"state":"running","live":null' ps* | wc -l)" -eq 20 ]
 	kill -CONT "$GATEWAY"
-	within 5 waiting 3
+	eventually waiting 3
 	"$VSANDBOX" kill "$(sessions)"
 }
 
@@ -530,7 +568,7 @@ told() {
 }
 
 told_times() {
-	[ "$(grep -c '^end' "$BATS_TEST_TMPDIR/told")" -eq "$1" ]
+	grep -c '^end' "$BATS_TEST_TMPDIR/told"
 }
 
 @test "notify_command: told outside the sandbox, escaped, with nothing open but /dev/null" {
@@ -540,7 +578,7 @@ try:
     open("x\x1b[31m$(touch hit)\n.ask", "w")
 except OSError as e:
     print("failed", e.errno)'
-	within 5 told ^end
+	eventually told ^end
 	cat "$BATS_TEST_TMPDIR/told"
 	told "^VSANDBOX_SESSION=$(sessions)\$"
 	told '^VSANDBOX_APPROVAL=1$'
@@ -561,22 +599,22 @@ except OSError as e:
 }
 
 @test "notify_command: forty questions are a few notices, and one that hangs holds up nobody" {
-	prepare_notifier 'sleep 30'
+	prepare_notifier 'sleep 60'
 	in_background --approve web -- sh -c '
 		for i in $(seq 40); do (: >$i.ask) 2>/dev/null || echo denied & done; wait; echo over'
-	within 5 told ^end
-	within 5 waiting 40
+	eventually told ^end
+	eventually waiting 40
 	for i in $(seq 40); do "$VSANDBOX" approve deny "$i"; done
 	wait "$GATEWAY"
 	out_has over
-	told_times 1
+	[ "$(told_times)" -lt 10 ] # one hangs for as long as it may, then there is another
 }
 
 @test "notify_command: one that cannot be run is said, and the question still waits" {
 	prepare_notifier
 	printf '#!/no/such/interpreter\n' >"$BATS_TEST_TMPDIR/notifier"
 	in_background --approve web -- sh -c 'echo x >a.ask; echo "rc $?"'
-	within 5 waiting
+	eventually waiting
 	grep -q 'nobody is told of approval 1 by it' "$BATS_TEST_TMPDIR/err"
 	"$VSANDBOX" approve allow 1
 	wait "$GATEWAY"
@@ -587,12 +625,12 @@ except OSError as e:
 	prepare
 	terminal
 	# a shell that sets no mode of its own when the program has died
-	type_line 'clear; sh -c "\"$VSANDBOX\" run -q -p \"$POLICY\" -- sh -c \"echo x >a.ask; sleep 9\"; sleep 1; stty -a | grep -c \" icanon.* echo \"; read l; echo got-\$l"'
-	within 5 screen_has 'llow once'
+	type_line 'clear; sh -c "\"$VSANDBOX\" run -q -p \"$POLICY\" -- sh -c \"echo x >a.ask; sleep 9\"; until stty -a | grep -c \" icanon.* echo \"; do sleep 0.1; done; read l; echo got-\$l"'
+	eventually screen_has 'llow once'
 	kill -KILL "$(process_of "$(sessions)" gateway)"
-	within 5 screen_has '^1$'
+	eventually screen_has '^1$'
 	type_line 'seen'
-	within 5 screen_has 'got-seen'
+	eventually screen_has 'got-seen'
 	screen_has '^seen'
 }
 
@@ -606,7 +644,7 @@ kept_file() {
 	prepare
 	: >a.ask
 	in_background --approve web -- sh -c 'cat <a.ask; echo "rc $?"'
-	within 5 waiting
+	eventually waiting
 	"$VSANDBOX" approve allow 1 --scope always
 	wait "$GATEWAY"
 	out_has 'rc 0'
@@ -637,7 +675,7 @@ kept_file() {
 	prepare
 	: >a.ask
 	in_background --approve web -- sh -c 'cat <a.ask'
-	within 5 waiting
+	eventually waiting
 	"$VSANDBOX" approve allow 1 --scope always
 	wait "$GATEWAY"
 	run "$VSANDBOX" run -p "$POLICY" --block '*.ask' --approve none -- sh -c 'cat <a.ask; echo "rc $?"'
@@ -661,11 +699,11 @@ kept_file() {
 	prepare
 	sed -i 's/\*\.ask/*true/; s/"any"/"code_execution"/' "$POLICY"
 	in_background --approve web -- /usr/bin/true
-	within 5 waiting
+	eventually waiting
 	run "$VSANDBOX" approve allow 1 --scope always
 	[ "$status" -eq 125 ]
 	[[ "$output" == *'for the session'* ]]
-	within 5 waiting
+	eventually waiting
 	"$VSANDBOX" approve allow 1
 	wait "$GATEWAY"
 	[ ! -e "$XDG_CONFIG_HOME/vsandbox/approvals" ]
@@ -676,9 +714,8 @@ kept_file() {
 	: >a.ask
 	terminal
 	type_line 'clear; "$VSANDBOX" run -q -p "$POLICY" -- sh -c "cat <a.ask; echo rc-\$?"; echo e""nd-$?'
-	within 5 screen_has 'lways'
-	press A
-	within 5 screen_has 'end-0'
+	eventually screen_has 'lways'
+	press A end-0
 	grep -q a.ask "$(kept_file)"
 }
 
@@ -711,19 +748,19 @@ from_ = time.monotonic()
 for i in range(64, 10064):
     make(i)
 print("asked", denied[0], "in %.2f s" % (time.monotonic() - from_), flush=True)
-time.sleep(20)' # the daemons go with it
-	within 10 waiting 64
+time.sleep(300)' # the daemons go with it
+	eventually waiting 64
 	local monitor gateway
 	monitor=$(rss_kb monitor) gateway=$(rss_kb gateway)
 	: >go
-	within 40 out_has 'asked 10000'
+	eventually out_has 'asked 10000'
 	echo "# $(grep asked "$BATS_TEST_TMPDIR/out"); monitor $monitor -> $(rss_kb monitor) kB, gateway $gateway -> $(rss_kb gateway) kB" >&3
 	[ "$(rss_kb monitor)" -lt $((monitor + 8192)) ]
 	[ "$(rss_kb gateway)" -lt $((gateway + 8192)) ]
 	waiting 64
 	"$VSANDBOX" approve allow 64
-	within 5 out_has made
-	within 5 waiting 63
+	eventually out_has made
+	eventually waiting 63
 	"$VSANDBOX" kill "$(sessions)"
 }
 
@@ -742,17 +779,18 @@ def move():
         print("failed", e.errno, flush=True)
 t = threading.Thread(target=move)
 t.start()
-time.sleep(0.5)
+while not os.path.exists("gate/open"):
+    time.sleep(0.02)
 os.rename("good", "old")
 os.symlink("evil", "good")
 print("swapped", flush=True)
 t.join()
 print(sorted(os.listdir("evil")), sorted(os.listdir("old")), flush=True)'
-	within 5 waiting
-	within 5 out_has swapped
-	asked_for /good/x.ask
+	eventually asked_for /good/x.ask
+	open_gate
+	eventually out_has swapped
 	"$VSANDBOX" approve allow 1
-	within 5 asked_for /evil/x.ask
+	eventually asked_for /evil/x.ask
 	"$VSANDBOX" approve deny 2
 	wait "$GATEWAY"
 	out_has 'failed 13'

@@ -29,9 +29,24 @@ assert s["types"]["file_write"] >= 1'
 	[ "$("$VSANDBOX" top --once | wc -l)" -eq 1 ]
 }
 
+# Starts command line @1 on a terminal: descriptor 8 is its keyboard, the file shown what is on its screen.
+on_terminal() {
+	mkfifo keyboard
+	exec 8<>keyboard
+	: >shown
+	timeout 300 script -qfec "$1" shown <&8 >/dev/null 2>&1 3>&- &
+	TERMINAL=$!
+}
+
 @test "top redraws on a terminal until Ctrl-C" {
-	run timeout -s INT 3 script -qec "'$VSANDBOX' top" /dev/null
-	[ "$(grep -o $'\033\[H' <<<"$output" | wc -l)" -ge 2 ]
+	redrawn() {
+		[ "$(grep -ao $'\033\[H' shown | wc -l)" -ge 3 ]
+	}
+	on_terminal "'$VSANDBOX' top"
+	eventually redrawn
+	printf '\003' >&8
+	await "$TERMINAL"
+	[ "$status" -eq 130 ]
 }
 
 @test "status: sessions, disk space, policy" {
@@ -51,13 +66,13 @@ assert d["sessions"]["ended"] == 1 and d["bytes"] > 4096 and d["reports_to"] is 
 	wait "$GATEWAY" || true
 	agent=$(process_of "$SESSION" agent_process)
 	gone() { ! kill -0 "$agent" 2>/dev/null; }
-	within 5 gone
+	eventually gone
 	[ "$(state_of "$SESSION")" = crashed ]
 	run "$VSANDBOX" ps
 	[[ $output == *"$SESSION"*crashed* ]]
 	run "$VSANDBOX" show "$SESSION"
 	[[ $output == *crashed* ]]
-	run timeout 10 "$VSANDBOX" logs -f "$SESSION"
+	run timeout 60 "$VSANDBOX" logs -f "$SESSION"
 	[ "$status" -eq 0 ]
 	[[ $output == *started* ]]
 }
@@ -96,7 +111,6 @@ assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
 	box -q -- sh -c 'mkdir d; touch d/kept; chmod 0 d'
 	kept=$(sessions)
 	start_sleeper
-	SESSION=$(sessions | grep -v "$kept")
 	run "$VSANDBOX" prune --yes --max-bytes 1 --changes --dry-run
 	[[ $output != *"$SESSION "* ]]
 	run "$VSANDBOX" prune --yes --max-bytes 1
@@ -170,14 +184,11 @@ assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
 }
 
 @test "shell: interactive, in a session of its own" {
-	typed() {
-		sleep 1
-		echo 'touch inside'
-		sleep 0.5
-		echo 'exit 5'
-		sleep 0.5
-	}
-	run env SHELL=/bin/bash script -qec "'$VSANDBOX' shell -p '$POLICY'" /dev/null < <(typed)
+	SHELL=/bin/bash on_terminal "'$VSANDBOX' shell -p '$POLICY'"
+	eventually test -s shown # the prompt
+	echo 'touch inside' >&8
+	echo 'exit 5' >&8
+	await "$TERMINAL"
 	[ "$status" -eq 5 ]
 	[ ! -e inside ]
 	"$VSANDBOX" diff --name-status | grep -q inside

@@ -12,10 +12,10 @@ learn() {
 	"$VSANDBOX" policy check ./policy.json
 }
 
-# The job runs three times more, each as an agent nobody knows, with its exit code and no denial.
+# The job runs again, $LEARN_RUNS times, each as an agent nobody knows, with its exit code and no denial.
 enforce() {
 	local i
-	for i in 1 2 3; do
+	for i in $(seq "${LEARN_RUNS:-1}"); do
 		"$VSANDBOX" run -p ./policy.json --name "fresh$i" --on-exit discard -- "$@" >"out$i" 2>"err$i" || {
 			cat "err$i" "out$i"
 			return 1

@@ -108,11 +108,11 @@ load common
 }
 
 @test "denials are rate-limited, and counted" {
-	run box -- sh -c 'i=0; while [ $i -lt 60 ]; do echo >$i.secret; i=$((i + 1)); done 2>/dev/null; true'
+	run box -- sh -c 'i=0; while [ $i -lt 1000 ]; do echo >$i.secret; i=$((i + 1)); done 2>/dev/null; true'
 	shown=$(grep -c 'denied file_write' <<<"$output")
 	[ "$shown" -ge 10 ]
-	[ "$shown" -lt 40 ]
-	[[ $output == *"more denials"* ]]
+	[ "$shown" -lt 500 ] # ten, and five a second
+	[ $((shown + $(sed -n 's/.* \([0-9]*\) more denials.*/\1/p' <<<"$output" | paste -sd+))) -eq 1000 ]
 }
 
 @test "quiet silences, and errors still show" {
@@ -160,10 +160,9 @@ load common
 }
 
 @test "the timeout ends the tree with 124" {
-	start=${EPOCHREALTIME/./}
-	run box --timeout 1 -- sleep 30
+	run timeout 300 "$VSANDBOX" run -p "$POLICY" --timeout 1 -- sleep 3600
 	[ "$status" -eq 124 ]
-	[ $((${EPOCHREALTIME/./} - start)) -lt 3000000 ]
+	[[ $output == *"the time limit of 1 s is over"* ]]
 }
 
 @test "a hostile name on stderr is escaped" {

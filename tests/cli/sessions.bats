@@ -85,7 +85,7 @@ assert kinds["old"] == "deleted" and kinds["changed"] == "modified" and kinds["a
 	run "$VSANDBOX" logs --type flie_read
 	[ "$status" -eq 125 ]
 	[[ $output == *"did you mean file_read"* ]]
-	timeout 5 "$VSANDBOX" logs -f | grep -q session_end
+	timeout 60 "$VSANDBOX" logs -f | grep -q session_end
 	"$VSANDBOX" logs --json | python3 -c '
 import json, sys
 for line in sys.stdin: json.loads(line)'

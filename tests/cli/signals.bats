@@ -27,29 +27,27 @@ crashed() {
 @test "a signal without a handler ends the agent: 128+n" {
 	start_sleeper
 	kill -TERM "$GATEWAY"
-	code=0
-	wait "$GATEWAY" || code=$?
-	[ "$code" -eq 143 ]
-	within 1 none_sleeping
+	await "$GATEWAY"
+	[ "$status" -eq 143 ]
+	eventually none_sleeping
 }
 
-@test "a kill -9 of the gateway ends the tree within a second; the log reads" {
+@test "a kill -9 of the gateway ends the tree; the log reads" {
 	start_sleeper
 	kill -9 "$GATEWAY"
-	within 1 none_sleeping
-	within 1 crashed
+	eventually none_sleeping
+	eventually crashed
 	"$VSANDBOX" logs "$SESSION" | grep -q started
 	"$VSANDBOX" audit verify "$SESSION"
 	"$VSANDBOX" diff --name-status "$SESSION" | grep -q "^A.*/started$"
 }
 
-@test "a kill -9 of the monitor ends the tree within a second: exit 120" {
+@test "a kill -9 of the monitor ends the tree: exit 120" {
 	start_sleeper
 	kill -9 "$(process_of "$SESSION" monitor)"
-	within 1 none_sleeping
-	code=0
-	wait "$GATEWAY" || code=$?
-	[ "$code" -eq 120 ]
+	eventually none_sleeping
+	await "$GATEWAY"
+	[ "$status" -eq 120 ]
 	grep -q "monitor died" "$BATS_TEST_TMPDIR/err"
 	"$VSANDBOX" logs "$SESSION" | grep -q started
 	"$VSANDBOX" audit verify "$SESSION"
@@ -59,17 +57,17 @@ crashed() {
 	start_sleeper
 	"$VSANDBOX" kill "$SESSION"
 	none_sleeping
-	code=0
-	wait "$GATEWAY" || code=$?
-	[ "$code" -eq 137 ]
+	await "$GATEWAY"
+	[ "$status" -eq 137 ]
 	[ "$(state_of "$SESSION")" = ended ]
 }
 
 @test "vsandbox kill ends a session whose gateway is stopped" {
 	start_sleeper
 	kill -STOP "$GATEWAY"
-	"$VSANDBOX" kill "$SESSION" || true
-	none_sleeping
+	eventually stopped "$GATEWAY"
+	"$VSANDBOX" kill "$SESSION" 3>&- & # it waits for the gateway too, which says nothing
+	eventually none_sleeping
 	kill -CONT "$GATEWAY"
-	wait "$GATEWAY" || true
+	wait
 }

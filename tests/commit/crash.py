@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """commit and undo, killed before every system call that changes anything; then resumed, or taken back.
 
-    crash.py [--uid N] [--work DIR] [--state DIR] [--every K] [commit|undo]...
+    crash.py [--uid N] [--work DIR] [--state DIR] [--every K] [--first N] [commit|undo]...
 
 After each kill no path of the host holds anything but its old or its new content. `commit --resume` ends in the
-committed tree and `undo` in the old one; `undo` killed and called again likewise. --every K takes one call in K.
+committed tree and `undo` in the old one; `undo` killed and called again likewise. --every K takes one call in K, from the N-th on.
 """
 import argparse
 import os
@@ -126,13 +126,13 @@ def count(place, *args):
     return int(vsandbox(*args, cwd=place.work, prefix=(KILLAT, "0")).stderr.strip().splitlines()[-1])
 
 
-def crash_commit(place, tap, where, every):
+def crash_commit(place, tap, where, first, every):
     place.fresh()
     calls = count(place, "commit", "--yes", "--yes-executable")
     after = place.look()
     for finish in ("resume", "undo"):
         problems, kills = [], 0
-        for at in range(1, calls + 1, every):
+        for at in range(first, calls + 1, every):
             place.fresh()
             was_killed, call = killed(place, at, "commit", "--yes", "--yes-executable")
             if not was_killed:
@@ -158,12 +158,12 @@ def crash_commit(place, tap, where, every):
                f"{where}: commit killed before each of {kills} calls, then {finish}", problems)
 
 
-def crash_undo(place, tap, where, every):
+def crash_undo(place, tap, where, first, every):
     place.fresh()
     place.commit()
     calls = count(place, "undo", "--yes")
     problems, kills = [], 0
-    for at in range(1, calls + 1, every):
+    for at in range(first, calls + 1, every):
         place.fresh()
         place.commit()
         after = place.look()
@@ -187,6 +187,7 @@ def main():
     parser.add_argument("--work", default="/var/tmp")
     parser.add_argument("--state", default="/var/tmp")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("what", nargs="*", default=["commit", "undo"])
     args = parser.parse_args()
     if args.uid:
@@ -197,9 +198,9 @@ def main():
     where = f"{args.work} with state in {args.state}"
     try:
         if "commit" in args.what:
-            crash_commit(place, tap, where, args.every)
+            crash_commit(place, tap, where, args.first, args.every)
         if "undo" in args.what:
-            crash_undo(place, tap, where, args.every)
+            crash_undo(place, tap, where, args.first, args.every)
     finally:
         place.finish()
     return tap.done()

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 			fd = accept(p[i].fd, NULL, NULL);
 			if (fd < 0)
 				continue;
-			if (poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 1000) > 0 &&
+			if (poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 20000) > 0 &&
 			    read(fd, text, sizeof(text)) > 0 && write(fd, "pong", 4) != 4)
 				perror("write");
 			close(fd);

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <time.h>
 
 /* Both names fill one aligned word, so that a flip is one store. */
 union name {
@@ -20,8 +21,10 @@ struct shared {
 	_Alignas(64) volatile int stop;
 	struct open_how how;
 	volatile uint64_t flips;
+	volatile bool won; /* by what else there is to see */
 };
 static struct shared *shared;
+static time_t began;
 
 static void flip(void)
 {
@@ -52,6 +55,7 @@ static int share(int map)
 	if (shared == MAP_FAILED)
 		return -1;
 	shared->name = allowed;
+	began = time(NULL);
 	return 0;
 }
 
@@ -59,12 +63,32 @@ struct tally {
 	long right, wrong, refused, other;
 };
 
-/* Opens the name that is being flipped, @n times, and looks at what came. */
+/*
+ * Are more than @done tries needed? At least @n; and where the two share a processor, or others want
+ * it, that many may all meet the same name, which says nothing: then as long as a minute.
+ */
+static bool go_on(long done, long n, bool conclusive)
+{
+	return done < n || (!conclusive && time(NULL) - began < 60);
+}
+
+/* One wrong object is enough; no try after it says more. */
+static bool won(const struct tally *t)
+{
+	return shared->won || t->wrong;
+}
+
+static bool met_both(const struct tally *t)
+{
+	return t->right && t->refused;
+}
+
+/* Opens the name that is being flipped, @n times or more, and looks at what came. */
 static struct tally open_many(int (*opener)(void), long n)
 {
 	struct tally t = { 0 };
 
-	for (long i = 0; i < n; i++) {
+	for (long i = 0; !won(&t) && go_on(i, n, met_both(&t)); i++) {
 		char text[32] = "";
 		int fd = opener();
 
@@ -148,10 +172,12 @@ static int thread_openat2(void)
 static int open_trunc(void)
 {
 	int fd = open(shared->name.text, O_WRONLY | O_TRUNC);
+	struct stat st;
 
 	if (fd < 0)
 		return fd;
 	close(fd);
+	shared->won = stat("a.env", &st) == 0 && st.st_size == 0;
 	return open("plain.txt", O_RDONLY);
 }
 
@@ -286,7 +312,7 @@ static struct tally exec_many(long n, char *const argv[])
 {
 	struct tally t = { 0 };
 
-	for (long i = 0; i < n; i++) {
+	for (long i = 0; !won(&t) && go_on(i, n, met_both(&t)); i++) {
 		int status = run_shared(argv);
 
 		if (status == -1)
@@ -391,7 +417,7 @@ static int exec_argv_flip(void)
 	exec_path = (char *)"/bin/sh";
 	if (pthread_create(&t, NULL, flip_argv, NULL) != 0)
 		return skip("pthread_create");
-	for (long i = 0; i < tries(1000); i++) {
+	for (long i = 0; go_on(i, tries(1000), said_safe && said_evil); i++) {
 		int status;
 
 		snprintf(number, sizeof(number), "%ld", i);
@@ -437,7 +463,7 @@ static int execveat_fd_swap(void)
 	dup2(fd_good, 60);
 	if (pthread_create(&t, NULL, flip_fd, NULL) != 0)
 		return skip("pthread_create");
-	for (long i = 0; i < tries(1000); i++) {
+	for (long i = 0; !won(&tally) && go_on(i, tries(1000), met_both(&tally)); i++) {
 		int status;
 		/* Shares the descriptor table too, or the swap would not be seen. */
 		pid_t pid =
@@ -512,20 +538,22 @@ static int parent_swap_unlink(void)
 {
 	pthread_t t;
 	struct stat st;
-	int i;
+	long i, refused = 0;
 
 	if (share(MAP_PRIVATE) != 0 || symlink("open", "current") != 0)
 		return skip("set-up");
 	if (pthread_create(&t, NULL, flip_parent, NULL) != 0)
 		return skip("pthread_create");
-	for (i = 0; i < 5000 && stat("vault/key", &st) == 0; i++) {
-		unlink("current/key");
+	for (i = 0; stat("vault/key", &st) == 0 && go_on(i, tries(5000), refused); i++) {
+		refused += unlink("current/key") < 0 && (errno == EACCES || errno == EPERM);
 		close(open("open/key", O_WRONLY | O_CREAT, 0600));
 	}
 	shared->stop = 1;
 	pthread_join(t, NULL);
-	note("%d tries", i);
-	return stat("vault/key", &st) == 0 ? STOPPED : SUCCEEDED;
+	note("%ld tries, %ld refused", i, refused);
+	if (stat("vault/key", &st) != 0)
+		return SUCCEEDED;
+	return refused ? STOPPED : INCONCLUSIVE;
 }
 
 const struct attack attacks[] = {

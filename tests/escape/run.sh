@@ -78,7 +78,7 @@ start_host() {
 	(cd "$work/s" && exec $as "$work/bin/host" "escape-$$") <"$work/hold" >"$work/host.out" 2>&1 &
 	host_pid=$!
 	exec 9>"$work/hold"
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	for _ in $(seq 1200); do
 		[ -s "$work/host.out" ] && break
 		sleep 0.05
 	done
@@ -104,7 +104,7 @@ launch() {
 		export HOME="$work/home" XDG_STATE_HOME="$work/state" XDG_CONFIG_HOME="$work/home/.config"
 		export XDG_RUNTIME_DIR="$work/home/run"
 		# shellcheck disable=SC2086
-		exec timeout -k 5 "${ATTACK_TIMEOUT:-120}" $as "$@" "$work/bin/$prog" "$case" \
+		exec timeout -k 5 "${ATTACK_TIMEOUT:-300}" $as "$@" "$work/bin/$prog" "$case" \
 			7<"$work/s/secret.env" 8</ 9>&- </dev/null >"$work/out" 2>"$work/err"
 	)
 }
@@ -116,12 +116,12 @@ check_log() {
 		tap_not_ok "$1: there is an event log"
 		return
 	fi
+	# A race leaves a hundred thousand lines: jq reads as far as it must.
 	# shellcheck disable=SC2016
-	hits=$(jq -r --arg p "$2" 'select(([.. | strings] | any(contains($p))) and
-		([.. | objects | (.pid? // empty) | numbers] | any(. > 0)))
-		| [.. | strings] | map(select(. == "deny" or . == "block" or . == "blocked" or . == "denied"))
-		| length' "$log" 2>/dev/null | awk '$1 > 0' | wc -l)
-	if [ "$hits" -gt 0 ]; then
+	if grep -F -- "$2" "$log" | jq -en --arg p "$2" 'any(inputs;
+		([.. | strings] | any(contains($p))) and
+		([.. | objects | (.pid? // empty) | numbers] | any(. > 0)) and
+		([.. | strings] | any(. == "deny" or . == "block" or . == "blocked" or . == "denied")))' >/dev/null 2>&1; then
 		tap_ok "$1: the log names pid and path of the try"
 	else
 		tap_not_ok "$1: the log names pid and path of the try"

@@ -76,7 +76,7 @@ transcript() {
 		export HOME="$work/home" XDG_STATE_HOME="$work/state" XDG_CONFIG_HOME="$work/home/.config"
 		export XDG_RUNTIME_DIR="$work/home/run"
 		# shellcheck disable=SC2086
-		exec setsid -w timeout -k 5 "${FIDELITY_TIMEOUT:-60}" $as "$@" "$work/bin/$prog" </dev/null
+		exec setsid -w timeout -k 5 "${FIDELITY_TIMEOUT:-300}" $as "$@" "$work/bin/$prog" </dev/null
 	) >"$out" 2>"$out.err"
 	echo "exit $?" >>"$out"
 	chmod -R u+rwx "$work/s"

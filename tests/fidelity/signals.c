@@ -93,7 +93,9 @@ static void *writer(void *arg)
 {
 	int fd;
 
-	usleep(300000);
+	while (!hits)
+		usleep(10000);
+	usleep(100000); /* for the open to go on */
 	fd = open(arg, O_WRONLY);
 	usleep(50000);
 	if (fd >= 0)
@@ -113,24 +115,25 @@ int main(void)
 
 	if (mkfifo("fifo", 0600) != 0)
 		perror("mkfifo");
-	arm(0, 100000, 0);
+	arm(0, 100000, 100000); /* again, where one came before the call */
 	fd = open("fifo", O_RDONLY);
 	printf("FIFO open, no SA_RESTART: %s\n", fd < 0 ? strerrorname_np(errno) : "opened");
 	/* with SA_RESTART the open goes on until the writer comes; only this thread takes the
 	 * signal */
 	sigemptyset(&alarm_only);
 	sigaddset(&alarm_only, SIGALRM);
+	disarm();
+	hits = 0;
 	pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
 	pthread_create(&t, NULL, writer, (void *)"fifo");
 	pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
-	hits = 0;
 	arm(SA_RESTART, 100000, 0);
 	fd = open("fifo", O_RDONLY);
 	printf("FIFO open, SA_RESTART: %s after %d signal\n",
 	       fd < 0 ? strerrorname_np(errno) : "opened", (int)hits);
 	pthread_join(t, NULL);
 	if (pipe(fds) == 0) {
-		arm(0, 100000, 0);
+		arm(0, 100000, 100000);
 		printf("read of a pipe: %s\n",
 		       read(fds[0], &c, 1) < 0 ? strerrorname_np(errno) : "data");
 	}

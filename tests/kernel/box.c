@@ -100,7 +100,7 @@ struct run {
 	int die_fd;
 	bool pty;         /* stdin is a terminal, of a session of its own */
 	bool stop_and_go; /* answers STOPPED with SIGCONT */
-	int signal;       /* sent to the agent after 100 ms */
+	int signal;       /* sent to the agent when it has stopped, before the SIGCONT */
 	/* results */
 	int rc;
 	int exec_errno;
@@ -128,19 +128,13 @@ static unsigned long long own_caps(const struct box *b)
 
 static void supervise(struct run *r, struct box *b)
 {
-	int timeout = r->signal ? 100 : -1;
 	for (;;) {
 		struct pollfd p[] = {
 			{ .fd = b->listener_fd, .events = POLLIN },
 			{ .fd = b->control_fd, .events = POLLIN },
 			{ .fd = r->die ? r->die_fd : -1, .events = POLLIN },
 		};
-		int n = poll(p, 3, timeout);
-		if (n == 0) {
-			box_signal(b, r->signal);
-			timeout = -1;
-		}
-		if (n <= 0)
+		if (poll(p, 3, -1) <= 0)
 			continue;
 		if (p[2].revents)
 			raise(SIGKILL);
@@ -174,6 +168,8 @@ static void supervise(struct run *r, struct box *b)
 				r->seen |= SEEN_CONTINUED;
 			if (m.type == BOX_MESSAGE_STOPPED) {
 				r->seen |= SEEN_STOPPED;
+				if (r->signal)
+					box_signal(b, r->signal);
 				if (r->stop_and_go)
 					box_signal(b, SIGCONT);
 			}
@@ -542,8 +538,8 @@ static void ends_are_told(void)
 	int rc = shell(&r, "kill -STOP $$; sleep 0.1; exit 3");
 	check(rc == 3 && r.seen == (SEEN_STOPPED | SEEN_CONTINUED),
 	      "stops and continuations are told");
-	r = (struct run){ .signal = SIGTERM };
-	rc = shell(&r, "trap 'exit 9' TERM; sleep 30 & wait");
+	r = (struct run){ .stop_and_go = true, .signal = SIGTERM };
+	rc = shell(&r, "trap 'exit 9' TERM; kill -STOP $$; sleep 1000 & wait");
 	check(rc == 9, "a signal reaches the agent through init");
 	r = (struct run){ .enter = true };
 	rc = shell(&r, "trap '' TERM; kill -TERM 0 && sleep 0.1; exit 6");
@@ -558,7 +554,7 @@ static bool gone(pid_t pid)
 {
 	char path[64], state = '?';
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	for (unsigned i = 0; i < 200; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		cleanup_file FILE *f = fopen(path, "re");
 		if (!f || (fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state == 'Z'))
 			return true;
@@ -660,7 +656,7 @@ static void limits_hold(void)
 	r.policy.limits.pids = 20;
 	int rc = shell(
 		&r,
-		"i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; echo all");
+		"i=0; while [ $i -lt 60 ]; do sleep 1000 & i=$((i+1)); done 2>/dev/null; echo all");
 	if (rc == -1 && r.rc == -ENOENT)
 		skip("processes are limited", "no pids control group");
 	else

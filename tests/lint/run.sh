@@ -20,33 +20,38 @@ claim() {
 	fi
 }
 
+# Each processor gets its share of the files on standard input: shared COMMAND...
+shared() {
+	xargs -P "$(nproc)" -n 20 "$@"
+}
+
 format() {
-	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	git ls-files '*.c' '*.h' | shared clang-format --dry-run -Werror
 }
 
 shells() {
 	{
 		git ls-files '*.sh'
 		git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' 2>/dev/null
-	} | grep -v '^tests/workloads/jobs/' | sort -u | xargs shellcheck -x -P .
+	} | grep -v '^tests/workloads/jobs/' | sort -u | shared shellcheck -x -P .
 }
 
 bats_files() {
 	# What bats defines for a test, and what one file sets for another, shellcheck cannot see.
-	files=$(git ls-files '*.bats' '*.bash')
-	# shellcheck disable=SC2086
-	[ -z "$files" ] || shellcheck -s bash -S warning -e SC2030,SC2031,SC2034,SC2154,SC2010 $files
+	git ls-files '*.bats' '*.bash' |
+		xargs -P "$(nproc)" -n 5 shellcheck -s bash -S warning -e SC2030,SC2031,SC2034,SC2154,SC2010
 }
 
 headers() {
-	bad=0
-	for h in $(git ls-files '*.h' | grep -v '^tests/escape/attack.h$'); do
-		# A header on its own, twice: complete and guarded.
-		printf '#include "%s"\n#include "%s"\n' "$h" "$h" >"$work/one.c"
-		# shellcheck disable=SC2086
-		${CC:-gcc} ${CPPFLAGS:-} ${CFLAGS:-} -Wno-unused -I. -fsyntax-only "$work/one.c" || bad=1
-	done
-	return $bad
+	# A header on its own, twice: complete and guarded.
+	# shellcheck disable=SC2016 # the inner shell's
+	git ls-files '*.h' | grep -v '^tests/escape/attack.h$' | shared sh -c '
+		bad=0
+		for h; do
+			printf "#include \"%s\"\n#include \"%s\"\n" "$h" "$h" |
+				${CC:-gcc} ${CPPFLAGS:-} ${CFLAGS:-} -Wno-unused -I. -fsyntax-only -x c - || bad=1
+		done
+		exit "$bad"' sh
 }
 
 pages() {

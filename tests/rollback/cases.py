@@ -5,9 +5,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 
-from common import Box, check, finish, users
+from common import Box, check, eventually, finish, users
 
 PY = ("/usr/bin/python3", "-Ic")
 
@@ -75,17 +74,18 @@ print(view[:5].decode(), os.pread(fd, 5, 0).decode(), os.fstat(fd).st_ino == os.
 
 @case("a running program is replaced, not written to")
 def running(box, name):
-    box.start("/bin/sh", "-c", "cp /bin/sleep s; cp /bin/cat s2; cat s2 > s; cp s2 s; echo ready; exec ./s")
+    s = f"./s{os.getpid()}"
+    box.start("/bin/sh", "-c", f"cp /bin/sleep {s}; cp /bin/cat s2; cat s2 > {s}; cp s2 {s}; echo ready; exec {s}")
     box.child.stdout.readline()
-    for _ in range(200):  # ./s is cat now, and waits for its input
-        if subprocess.run(["pgrep", "-f", "-x", "./s"], capture_output=True, check=False).returncode == 0:
-            break
-        time.sleep(0.05)
+
+    def runs():  # it is cat now, and waits for its input
+        return subprocess.run(["pgrep", "-f", "-x", s], capture_output=True, check=False).returncode == 0
+    eventually(runs)
     code, _, said = box.rollback(1)
     box.child.stdin.write("still here\n")
     box.child.stdin.close()
     out = box.child.stdout.read()
-    box.child.wait(timeout=60)
+    box.child.wait(timeout=300)
     check(code == 0 and out == "still here\n", name, f"{code} {out} {said}")
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 vsandbox = os.environ["VSANDBOX"]
 binaries = os.environ["ROLLBACK_BIN"]
@@ -25,6 +26,15 @@ def check(good, text, detail=""):
 def finish():
     print(f"1..{count}")
     return failures > 0
+
+
+def eventually(true):
+    """Waits until @true() is. The patience is for a machine that does much else."""
+    until = time.monotonic() + 60
+    while not true():
+        if time.monotonic() > until:
+            raise TimeoutError(true.__name__)
+        time.sleep(0.01)
 
 
 def users():
@@ -98,7 +108,7 @@ class Box:
 
     def end(self):
         self.child.stdin.close()
-        return self.child.wait(timeout=60)
+        return self.child.wait(timeout=300)
 
     def session(self):
         top = os.path.join(self.base, "state/vsandbox/sessions")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 at every change that the monitor makes, and at every step of a rollback: the journal reads, and
 the next rollback ends with the tree as it was. The kills are strace's (SIGKILL at the n-th call of a
-set); nothing in the program knows of them. TAP. EVERY=1 tries each point, as two users, 9 each ninth, as root."""
+set); nothing in the program knows of them. TAP. EVERY=1 tries each point, as two users, K each K-th, as root."""
 import json
 import os
 import signal
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from common import Box, check, differences, finish, users, vsandbox
+from common import Box, check, differences, eventually, finish, users, vsandbox
 
 every = int(os.environ.get("EVERY", "1"))
 # all by which a file system changes; openat2 is how the monitor opens for its callers
@@ -76,27 +76,24 @@ def monitor_killed(uid, n):
     try:
         want = before(box)
         box.start("/usr/bin/python3", "-Ic", AGENT)
-        for _ in range(200):
-            time.sleep(0.02)
-            state = box.show()
-            start = state.get("start") or {}
-            # not the session before, which has ended
-            if "agent_process" in start and os.path.exists(f"/proc/{start['monitor']['pid']}"):
-                break
-        monitor = state["start"]["monitor"]["pid"]
+
+        def started():  # not the session before, which has ended
+            start = box.show().get("start") or {}
+            return "agent_process" in start and os.path.exists(f"/proc/{start['monitor']['pid']}")
+        eventually(started)
+        monitor = box.show()["start"]["monitor"]["pid"]
         tracer = subprocess.Popen(trace(n, "-p", str(monitor)))
-        time.sleep(0.2)
-        if tracer.poll() not in (None, 0, -9, 137):  # it could not attach: nothing was tried
-            box.child.kill()
-            return monitor_killed(uid, n)
         try:  # its own look at the limits may be the call it is killed at
-            for _ in range(500):
+            until = time.monotonic() + 60
+            while True:
                 with open(f"/proc/{monitor}/status", encoding="ascii") as status:
                     if f"TracerPid:\t{tracer.pid}\n" in status.read():
                         break
                 if tracer.poll() not in (None, 0, -9, 137):
                     box.child.kill()
                     return monitor_killed(uid, n)
+                if time.monotonic() > until:
+                    raise TimeoutError("the monitor is not traced")
                 time.sleep(0.01)
             box.child.stdin.write("go\n")
             box.child.stdin.flush()
@@ -105,11 +102,11 @@ def monitor_killed(uid, n):
         reached = box.child.stdout.readline() != "done\n"
         if not reached:
             tracer.send_signal(signal.SIGINT)
-            tracer.wait(timeout=30)
+            tracer.wait(timeout=300)
             box.end()
             return False
-        box.child.wait(timeout=60)
-        tracer.wait(timeout=30)
+        box.child.wait(timeout=300)
+        tracer.wait(timeout=300)
         total = box.show()["undoable"]
         code, said = settle(box, total)
         got = box.merged()

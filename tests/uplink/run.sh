@@ -29,13 +29,12 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# within SECONDS COMMAND...: until it is true
-within() {
-	local until=$((${EPOCHREALTIME/./} + $1 * 1000000))
-	shift
+# Waits until the arguments are true. The patience is for a machine that does much else.
+eventually() {
+	local until=$((SECONDS + 60))
 	until "$@"; do
-		((${EPOCHREALTIME/./} < until)) || return 1
-		sleep 0.1
+		((SECONDS < until)) || return 1
+		sleep 0.05
 	done
 }
 
@@ -59,7 +58,7 @@ start_server() {
 	"$VSANDBOX" serve --db "$work/store.db" --listen "127.0.0.1:$port" --port-file "$work/port" "$@" \
 		>"$work/server" 2>&1 &
 	server=$!
-	within 10 test -s "$work/port" || return 1
+	eventually test -s "$work/port" || return 1
 	port=$(cat "$work/port")
 	url=http://127.0.0.1:$port
 	! grep ^vtk_ "$work/server" >"$work/first" || cp "$work/first" "$work/admin"
@@ -85,7 +84,7 @@ background() {
 	: >"$work/out" # appended to: answers are written to it meanwhile
 	"$VSANDBOX" run "$@" >>"$work/out" 2>&1 </dev/null &
 	gateway=$!
-	within 5 new_session "$before"
+	eventually new_session "$before"
 }
 
 new_session() {
@@ -152,6 +151,19 @@ chmod 600 "$XDG_STATE_HOME/vsandbox/server.json"
 cat >"$work/open.json" <<-'JSON'
 	{ "name": "open", "description": "blocks nothing", "max_actions_per_minute": 1000000, "risk_threshold": 1.0 }
 JSON
+
+# ---- nobody there ----
+# A host of its own: until it is looked at below, its uplink has given up.
+far_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+mkdir -m 700 "$work/far" "$work/far/vsandbox"
+sed "s|:$port|:$far_port|" "$XDG_STATE_HOME/vsandbox/server.json" >"$work/far/vsandbox/server.json"
+chmod 600 "$work/far/vsandbox/server.json"
+# shellcheck disable=SC2016 # the sandbox's shell expands
+XDG_STATE_HOME=$work/far "$VSANDBOX" run -p "$work/open.json" --name alone -- \
+	sh -c 'for i in 1 2 3; do echo $i >a$i; done; exit 7' >"$work/out" 2>&1
+tap_is "without a server the run ends as it does" $? 7
+claim "and says nothing of it" lacks server
+
 # The words of the commands are in no environment; what they print must not hold the key.
 look() {
 	"$VSANDBOX" run -p "$work/open.json" -- sh -c "
@@ -164,13 +176,13 @@ claim "the agent does not see the key of the file" lacks "$key"
 claim "and it did look" contains '^looked'
 VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key look
 claim "nor that of the environment" lacks "$key"
-VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key background -p "$work/open.json" --name seen -- sleep 30
-within 10 state_is running
+VSANDBOX_API_URL=$url VSANDBOX_API_KEY=$key background -p "$work/open.json" --name seen -- sleep 600
+eventually state_is running
 cat "/proc/$gateway/environ" /proc/"$(monitor)"/environ | tr '\0' '\n' | grep -aE '^(XDG_STATE|VSANDBOX)|vtk_' >"$work/out"
 claim "a key of the environment stays in no process of the session" lacks "$key"
 claim "whose environments were read" grep -qa XDG_STATE_HOME "$work/out"
 kill "$gateway"
-within 10 ended
+eventually ended
 echo "$key" >"$work/agent.copy"
 look
 claim "where it is not hidden, the same look finds it" contains "$key"
@@ -180,15 +192,21 @@ rm "$work/agent.copy"
 # shellcheck disable=SC2016 # the sandbox's shell expands
 background -p "$work/open.json" --name steady -- sh -c \
 	'i=0; while [ $i -lt 300 ]; do echo >f$i; i=$((i+1)); [ $((i % 10)) != 0 ] || sleep 0.1; done'
-sleep 0.7
+# arrived MANY: so many actions and more
+arrived() {
+	local count
+	count=$(api count "$session")
+	[ "${count%% *}" -ge "$1" ]
+}
+eventually arrived 20
 stop_server
-sleep 1
+sleep 0.3 # what happens meanwhile is kept
 start_server
-sleep 0.5
+eventually arrived 60
 stop_server
 start_server
-within 60 ended
-within 60 delivered
+eventually ended
+eventually delivered
 tap_is "each action arrives once, though the server was killed twice meanwhile" \
 	"$(api count "$session")" "$(logged) $(logged) 300"
 claim "the end is reported" state_is ended
@@ -201,8 +219,8 @@ stop_server
 start_server --no-mask
 leave() {
 	background -p "$work/open.json" --name "$1" -- sh -c 'echo >"x?password=hunter2&y"'
-	within 30 ended
-	within 30 delivered
+	eventually ended
+	eventually delivered
 	api GET "/api/actions?agent_id=$1&limit=100" >"$work/out"
 }
 leave masked
@@ -227,7 +245,7 @@ rm "$XDG_CONFIG_HOME/vsandbox/config.json"
 # ---- commands ----
 background -p "$work/open.json" --name told -- sh -c \
 	'echo 1 >kept; echo 2 >gone; rm kept; while :; do date +%s%N >>beat; sleep 0.1; done'
-claim "a running session is shown as running" within 10 state_is running
+claim "a running session is shown as running" eventually state_is running
 beats() {
 	"$VSANDBOX" diff --json "$session" | grep -o '"path":"[^"]*beat"[^}]*size_after":[0-9]*' | grep -o '[0-9]*$'
 }
@@ -238,49 +256,50 @@ control pause
 claim "pause is answered" contains '^200'
 first=$(beats)
 claim "there is something to stop" test "${first:-0}" -gt 0
-sleep 0.7
+sleep 0.4
 tap_is "pause: nothing goes on" "$(beats)" "$first"
-claim "pause: the session is shown as paused" within 10 state_is paused
+claim "pause: the session is shown as paused" eventually state_is paused
 control resume
 claim "resume is answered" contains '^200'
 more_beats() { [ "$(beats)" -gt "$first" ]; }
-claim "resume: it goes on" within 10 more_beats
-claim "resume: the session is shown as running" within 10 state_is running
+claim "resume: it goes on" eventually more_beats
+claim "resume: the session is shown as running" eventually state_is running
 api GET "/api/sessions/$session/diff?path=$work/box/gone" >"$work/out"
 claim "a diff is answered by the sandbox" contains '+2'
 control commit
 claim "a commit while it runs is refused with the reason" contains '^409.*running'
 control kill
 claim "kill is answered" contains '^200'
-claim "kill: it has ended" within 10 ended
-claim "kill: and is shown so" within 10 state_is ended
+claim "kill: it has ended" eventually ended
+claim "kill: and is shown so" eventually state_is ended
 control pause
 claim "a command to an ended session is not said to be done" contains '^409'
 
-background -p "$work/open.json" --name undo -- sh -c 'echo 1 >undone; sleep 30'
-within 10 state_is running
-sleep 0.5
+background -p "$work/open.json" --name undo -- sh -c 'echo 1 >undone; sleep 600'
+made() { "$VSANDBOX" diff "$session" 2>/dev/null | grep -q undone; }
+eventually made
+eventually state_is running
 api POST /api/rollback '{"agent_id":"undo","n_actions":1}' >"$work/answer" # the run writes to out
 claim "rollback is answered" grep -q '"rolled_back": 1' "$work/answer"
 "$VSANDBOX" diff "$session" >"$work/out" 2>&1
 claim "rollback: it is undone" lacks undone
 control kill
-within 10 ended
+eventually ended
 
 # ---- after the end: what becomes of the changes ----
 background -p "$work/open.json" --name settled -- sh -c 'echo new >settled.txt'
-within 10 ended
+eventually ended
 settling() { api GET "/api/sessions/$session" | grep -q settle_until; }
-claim "an ended session with changes waits for a decision" within 10 settling
+claim "an ended session with changes waits for a decision" eventually settling
 claim "though all is delivered" delivered
 control commit
 claim "commit at the server is answered" contains '^200'
 tap_is "and done on the host" "$(cat settled.txt 2>&1)" new
 gone() { ! settling; }
-claim "then nothing waits any more" within 10 gone
+claim "then nothing waits any more" eventually gone
 background -p "$work/open.json" --name settled -- sh -c 'echo newer >settled.txt'
-within 10 ended
-within 10 settling
+eventually ended
+eventually settling
 control discard
 claim "discard at the server is answered" contains '^200'
 tap_is "and leaves the host as it was" "$(cat settled.txt)" new
@@ -294,65 +313,65 @@ JSON
 # shellcheck disable=SC2016 # the sandbox's shell expands
 background -p "$work/ambient.json" --name edited -- sh -c \
 	'while :; do (date +%s%N >x.txt) 2>/dev/null && echo wrote $(date +%s%N) || echo refused $(date +%s%N); sleep 0.05; done'
-within 10 state_is running
+eventually state_is running
 last_is() { tail -n 1 "$work/out" | grep -q "^$1"; }
-claim "an action goes through" within 10 last_is wrote
+claim "an action goes through" eventually last_is wrote
 edit() {
 	api PATCH /api/agents/edited/profile "$1" >/dev/null
 	edited=$(date +%s%N)
 }
 edit '{"blocked_resources":["*.txt"]}'
-claim "profile: the next actions are blocked" within 10 last_is refused
+claim "profile: the next actions are blocked" eventually last_is refused
 first=$(grep -m 1 ^refused "$work/out" | cut -d ' ' -f 2)
 tap_note "refused $(((${first:-0} - edited) / 1000000)) ms after the edit was answered"
 taken() { api GET "/api/sessions/$session" | grep -q '"enforced": true'; }
-claim "profile: the server is told that it is enforced" within 10 taken
+claim "profile: the server is told that it is enforced" eventually taken
 grep -q '"rule":"\*.txt","policy_file":"control plane"' "$XDG_STATE_HOME/vsandbox/sessions/$session/events.jsonl"
 tap_is "profile: the log names it" $? 0
 edit '{"blocked_resources":null}'
-claim "profile: taken back, they go through again" within 10 last_is wrote
+claim "profile: taken back, they go through again" eventually last_is wrote
 rule=$(api POST /api/policies '{"name":"no-x","resource_pattern":"*/x.txt","effect":"block"}' |
 	grep -o '"id": "[^"]*"' | cut -d '"' -f 4)
-claim "a rule for all agents blocks here too" within 10 last_is refused
+claim "a rule for all agents blocks here too" eventually last_is refused
 api PATCH "/api/policies/$rule?enabled=false" >/dev/null
-claim "switched off, it does not" within 10 last_is wrote
+claim "switched off, it does not" eventually last_is wrote
 edit '{"allowed_resources":["/nowhere/*"]}'
-claim "a list of allowed resources forbids the rest" within 10 last_is refused
+claim "a list of allowed resources forbids the rest" eventually last_is refused
 starts() { tail -n 3 "$work/out" | grep -q 'refused [0-9]'; }
-claim "but no program its own libraries" within 10 starts
+claim "but no program its own libraries" eventually starts
 edit '{"allowed_resources":null}'
-within 10 last_is wrote
+eventually last_is wrote
 api PATCH /api/agents/edited '{"paused":true}' >/dev/null
-claim "pausing the agent freezes its sandbox" within 10 state_is paused
+claim "pausing the agent freezes its sandbox" eventually state_is paused
 count=$(wc -l <"$work/out")
 sleep 0.5
 tap_is "really" "$(wc -l <"$work/out")" "$count"
 api PATCH /api/agents/edited '{"paused":false}' >/dev/null
-claim "and resuming lets it go on" within 10 state_is running
+claim "and resuming lets it go on" eventually state_is running
 api PATCH /api/agents/edited '{"terminated":true}' >/dev/null
-claim "terminating it ends the sandbox" within 10 ended
+claim "terminating it ends the sandbox" eventually ended
 cat >"$work/shut.json" <<-'JSON'
 	{ "name": "shut", "description": "blocks *.txt", "max_actions_per_minute": 1000000, "blocked_resources": ["*.txt"] }
 JSON
 # shellcheck disable=SC2016
 background -p "$work/shut.json" --name widened -- sh -c \
 	'while :; do (date >x.txt) 2>/dev/null && echo wrote || echo refused; sleep 0.05; done'
-within 10 state_is running
+eventually state_is running
 api PATCH /api/agents/widened/profile '{"allowed_resources":["*"]}' >/dev/null
 api POST /api/policies '{"name":"lets","resource_pattern":"*","effect":"allow","priority":1000}' >/dev/null
-within 10 taken
+eventually taken
 sleep 0.3
 claim "nothing at the server allows what the session's own policy blocks" lacks '^wrote'
 control kill
-within 10 ended
+eventually ended
 
-background --no-read-events -p "$work/open.json" --name unseen -- sleep 30
-within 10 state_is running
+background --no-read-events -p "$work/open.json" --name unseen -- sleep 600
+eventually state_is running
 api PATCH /api/agents/unseen/profile '{"blocked_resources":["*.txt"]}' >/dev/null
 unenforced() { api GET "/api/sessions/$session" | grep -q '"unenforced": \["reading files'; }
-claim "what a session cannot enforce is told to the server" within 10 unenforced
+claim "what a session cannot enforce is told to the server" eventually unenforced
 control kill
-within 10 ended
+eventually ended
 
 # ---- approvals ----
 cat >"$work/ask.json" <<-'JSON'
@@ -363,7 +382,7 @@ background -p "$work/ask.json" --name asks --approve web -- sh -c \
 	'echo 1 >one.ask && echo went-on; echo 2 >two.ask || echo was-denied; echo 3 >three.ask; echo over'
 # answer DECISION NAME: the question about NAME
 answer() {
-	within 10 waits "$2" || return 1
+	eventually waits "$2" || return 1
 	api POST "/api/approvals/$approval" "{\"decision\":\"$1\",\"reason\":\"as tested\"}" >"$work/answer"
 }
 waits() {
@@ -376,54 +395,34 @@ for a in json.loads(sys.stdin.read()[4:]):
 }
 answer allow one.ask
 claim "an approval given at the server is answered by the sandbox" grep -q ^200 "$work/answer"
-claim "and lets the held action go on" within 10 contains '^went-on'
-within 10 waits two.ask
+claim "and lets the held action go on" eventually contains '^went-on'
+eventually waits two.ask
 mkdir -p "$XDG_CONFIG_HOME/vsandbox"
 echo '{ "server_always": false }' >"$XDG_CONFIG_HOME/vsandbox/config.json"
 api POST "/api/approvals/$approval" '{"decision":"allow","scope":"always"}' >"$work/answer"
 claim "scope always: refused where this host's configuration forbids it" \
 	grep -q '^409.*server_always' "$work/answer"
 answer deny two.ask
-claim "a denial makes it fail" within 10 contains '^was-denied'
-within 10 waits three.ask
+claim "a denial makes it fail" eventually contains '^was-denied'
+eventually waits three.ask
 "$VSANDBOX" approve allow 3 >/dev/null 2>&1
-within 10 ended
+eventually ended
 claim "one answered at the host" contains '^over'
 rm "$XDG_CONFIG_HOME/vsandbox/config.json"
 first=$session
 background -p "$work/ask.json" --name asks --approve web -- sh -c 'echo 1 >four.ask && echo went-on'
-within 10 waits four.ask
+eventually waits four.ask
 api POST "/api/approvals/$approval" '{"decision":"allow","scope":"always"}' >"$work/answer"
-claim "scope always: the action goes on" within 10 contains '^went-on'
-within 10 ended
+claim "scope always: the action goes on" eventually contains '^went-on'
+eventually ended
 grep -q four.ask "$XDG_CONFIG_HOME"/vsandbox/approvals/*.json
 tap_is "scope always: it is kept on this host" $? 0
 "$VSANDBOX" run -p "$work/ask.json" --name asks --approve none -- sh -c 'echo 1 >four.ask && echo went-on' >"$work/out" 2>&1
 claim "scope always: the next run is not asked" contains '^went-on'
 session=$first
 settled() { api GET "/api/approvals?state=allowed" | grep -q three.ask; }
-claim "is settled at the server too" within 10 settled
-within 10 delivered
-
-# ---- nobody there ----
-stop_server
-# shellcheck disable=SC2016
-background -p "$work/open.json" --name alone -- sh -c 'for i in 1 2 3; do echo $i >a$i; done; exit 7'
-wait "$gateway"
-tap_is "without a server the run ends as it does" $? 7
-gateway=''
-claim "and says nothing of it" lacks server
-left() { ! delivered && [ -e "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.log" ]; }
-claim "its uplink keeps what it could not deliver" within 5 left
-gave_up() { grep -q 'the rest goes' "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.log"; }
-within 20 gave_up
-"$VSANDBOX" status >"$work/out" 2>&1
-claim "status: the server does not answer" contains "does not answer"
-claim "status: something is left" contains "[1-9][0-9]* sessions* \(is\|are\) not wholly delivered"
-start_server
-"$VSANDBOX" status --flush >"$work/out" 2>&1
-claim "status --flush delivers it" lacks "not wholly delivered"
-tap_is "once each" "$(api count "$session")" "$(logged) $(logged) 3"
+claim "is settled at the server too" eventually settled
+eventually delivered
 
 # ---- more than may wait ----
 stop_server
@@ -462,4 +461,21 @@ api GET "/api/sessions/$session" >"$work/out"
 claim "--no-report: the server hears nothing" contains '^404'
 "$VSANDBOX" logout 2>"$work/out"
 claim "logout: the key is gone" test ! -e "$XDG_STATE_HOME/vsandbox/server.json"
+
+# ---- the host that nobody answered ----
+stop_server
+XDG_STATE_HOME=$work/far
+session=$(sessions)
+gave_up() { grep -q 'the rest goes' "$XDG_STATE_HOME/vsandbox/sessions/$session/uplink.log"; }
+eventually gave_up
+left() { ! delivered; }
+claim "its uplink keeps what it could not deliver" left
+"$VSANDBOX" status >"$work/out" 2>&1
+claim "status: the server does not answer" contains "does not answer"
+claim "status: something is left" contains "[1-9][0-9]* sessions* \(is\|are\) not wholly delivered"
+port=$far_port
+start_server
+"$VSANDBOX" status --flush >"$work/out" 2>&1
+claim "status --flush delivers it" lacks "not wholly delivered"
+tap_is "once each" "$(api count "$session")" "$(logged) $(logged) 3"
 tap_done

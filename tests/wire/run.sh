@@ -30,7 +30,7 @@ claim() {
 # clients PART READ WRITE NATIVE: the lines of clients.py as claims
 clients() {
 	local line
-	timeout 150 /usr/bin/python3 tests/wire/clients.py "$@" >"$work/clients" 2>"$work/errors"
+	timeout 600 /usr/bin/python3 tests/wire/clients.py "$@" >"$work/clients" 2>"$work/errors"
 	local rc=$?
 	while read -r line; do
 		case $line in
@@ -126,7 +126,7 @@ cat >"$work/box.json" <<EOF
   "network": { "mode": "allowlist", "host_ports": [ $pg_port, $mariadb_port, $redis_port ] } }
 EOF
 inside() {
-	timeout 60 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/box.json" -- "$@"
+	timeout 300 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/box.json" -- "$@"
 }
 claim 'sandbox: psql reads' inside psql -X -p "$pg_port" -d postgres -c 'select 42'
 claim 'sandbox: a write is refused by the rule' eval \
@@ -145,8 +145,8 @@ cat >"$work/api.json" <<EOF
 EOF
 # curl in the sandbox; what it prints
 api() {
-	timeout 60 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/api.json" -- \
-		curl -s -S -m 20 "$@" 2>&1
+	timeout 300 "${VSANDBOX:-build/release/vsandbox}" run -q -p "$work/api.json" -- \
+		curl -s -S -m 60 "$@" 2>&1
 }
 # says TEXT COMMAND...
 says() {

@@ -23,19 +23,32 @@ as_server() {
 	(become_server "$@")
 }
 
-# free_port: one nobody listens at now
+# free_port: one nobody listens at now, that no client is given by the kernel, and not given out before
 free_port() {
-	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	/usr/bin/python3 -c '
+import random, socket, sys
+with open(sys.argv[1], "a+") as given:
+    given.seek(0)
+    before = given.read().split()
+    while True:
+        port = random.randrange(10000, 32768)
+        try:
+            socket.socket().bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        if str(port) not in before:
+            print(port, file=given)
+            print(port)
+            break' "$work/ports"
 }
 
 # wait_for SECONDS COMMAND...
 wait_for() {
-	local left=$(($1 * 10))
+	local until=$((SECONDS + $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
-		left=$((left - 1))
-		[ $left -gt 0 ] || return 1
-		sleep 0.1
+		((SECONDS < until)) || return 1
+		sleep 0.05
 	done
 }
 
@@ -60,8 +73,8 @@ start_pg() {
 		-c unix_socket_directories="$work/pg" -c fsync=off -c ssl=on \
 		-c log_min_messages=warning >"$work/pg.log" 2>&1 &
 	server_pids+=($!)
-	export PGPASSWORD=secret PGUSER=postgres PGHOST=$server_address PGCONNECT_TIMEOUT=20
-	wait_for 30 "${server_in[@]}" psql -p "$pg_port" -d postgres -c 'select 1'
+	export PGPASSWORD=secret PGUSER=postgres PGHOST=$server_address PGCONNECT_TIMEOUT=60
+	wait_for 120 "${server_in[@]}" psql -p "$pg_port" -d postgres -c 'select 1'
 }
 
 start_mariadb() {
@@ -74,7 +87,7 @@ start_mariadb() {
 		--bind-address="$server_address" --socket="$work/mariadb/s" --pid-file="$work/mariadb/pid" \
 		--local-infile=1 >"$work/mariadb.log" 2>&1 &
 	server_pids+=($!)
-	wait_for 30 mariadb --no-defaults -S "$work/mariadb/s" -u root -e 'select 1' || return 1
+	wait_for 120 mariadb --no-defaults -S "$work/mariadb/s" -u root -e 'select 1' || return 1
 	mariadb --no-defaults -S "$work/mariadb/s" -u root -e "
 		create database d; create database e;
 		create user u@'%' identified by 'secret'; grant all on *.* to u@'%'"
@@ -86,7 +99,7 @@ start_redis() {
 	become_server redis-server --port "$redis_port" --bind "$server_address" --protected-mode no --dir "$work/redis" --save '' \
 		--enable-debug-command yes >"$work/redis.log" 2>&1 &
 	server_pids+=($!)
-	wait_for 15 "${server_in[@]}" redis-cli -h "$server_address" -p "$redis_port" ping
+	wait_for 120 "${server_in[@]}" redis-cli -h "$server_address" -p "$redis_port" ping
 }
 
 start_nginx() {
@@ -112,7 +125,7 @@ http {
 EOF
 	become_server nginx -c "$work/nginx/conf" -e "$work/nginx/errors" >"$work/nginx.log" 2>&1 &
 	server_pids+=($!)
-	wait_for 15 curl -sf "http://127.0.0.1:$nginx_port/"
+	wait_for 120 curl -sf "http://127.0.0.1:$nginx_port/"
 }
 
 # start_between NAME POLICY TLS LISTEN:SERVER:NOMINAL...: the inspector in between, with its log
@@ -125,7 +138,7 @@ start_between() {
 	"$BETWEEN" "$INSPECT" "$tls" "$policy" "$work/$name.log" "$@" \
 		<"$work/$name.in" >"$work/$name.out" 2>&1 &
 	server_pids+=($!)
-	wait_for 10 grep -q ready "$work/$name.out"
+	wait_for 60 grep -q ready "$work/$name.out"
 }
 
 # Nothing survives: PostgreSQL would wait for its clients.
@@ -135,7 +148,7 @@ servers_stop() {
 		kill -TERM "$pid" 2>/dev/null
 	done
 	for pid in "${server_pids[@]}"; do
-		wait_for 5 eval "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
+		wait_for 20 eval "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
 }

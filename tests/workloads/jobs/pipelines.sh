@@ -16,5 +16,5 @@ yes | head -n 100000 | gzip | zcat | wc -l
 find copied -name 'f*' -delete && find copied -type f | wc -l
 (echo one; echo two >&2) 2>&1 | cat
 mkfifo p && (echo through >p &) && cat p
-head -c 1000000 /dev/zero | tee >(wc -c >count) >/dev/null; sleep 0.2; cat count
+head -c 1000000 /dev/zero | tee >(wc -c >count) >/dev/null; until [ -s count ]; do sleep 0.05; done; cat count
 dd if=/dev/zero of=z bs=1M count=4 status=none && cp --reflink=auto z z2 && cmp z z2 && truncate -s 10 z && stat -c %s z

@@ -2,12 +2,12 @@
 export TERM=screen
 s=$PWD/sock
 tmux -S "$s" -f /dev/null new-session -d -x 60 -y 10 'sh -c "PS1=\\$ exec sh -i"'
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 600); do
 	tmux -S "$s" capture-pane -p 2>/dev/null | grep -q '\$' && break
 	sleep 0.1
 done
 tmux -S "$s" send-keys 'echo $((6*7)) && tty >/dev/null && echo has-tty' Enter
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 600); do
 	tmux -S "$s" capture-pane -p | grep -q '^has-tty' && break
 	sleep 0.1
 done
