@@ -11,6 +11,8 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/lib/tap.sh
 . "$here/../lib/tap.sh"
+# shellcheck source=tests/oci/pods.sh
+. "$here/pods.sh"
 VSANDBOX=${VSANDBOX:-$here/../../build/release/vsandbox}
 OCI_BIN=${OCI_BIN:-$here/../../build/release/tests/oci}
 levels="0 1 2 3 4 5 6"
@@ -437,8 +439,8 @@ engine_claims() {
 	tap_is "$name: which its session has" "$("$VSANDBOX" logs --decision block "$(latest)" | grep -c canary.secret)" 1
 }
 
-level_4() {
-	local runtime job id
+# Limits that may be set here, and no network.
+podman_conf() {
 	cat >cc.conf <<X
 [containers]
 default_ulimits = ["nofile=1024:1024","nproc=1024:1024"]
@@ -447,6 +449,16 @@ netns = "none"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 X
+}
+
+# The section that patch made of bundle $1, as a profile.
+profile_of() {
+	python3 -c 'import json, sys; json.dump(json.load(open(sys.argv[1]))["linux"]["seccomp"], sys.stdout)' "$1/config.json"
+}
+
+level_4() {
+	local runtime job id
+	podman_conf
 	mkdir -p hooks.d
 	cat >hooks.d/vsandbox.json <<X
 {"version":"1.0.0","hook":{"path":"$VSANDBOX","args":["vsandbox","oci","hook","--socket","$sock","precreate"],
@@ -461,12 +473,13 @@ X
 		engine_claims "podman, precreate hook, $runtime" podman_here --runtime "$runtime" --hooks-dir hooks.d \
 			run --rm --annotation "io.vsandbox.policy=$work/open.json" --network=none --rootfs "$rootfs"
 		bundle b "$runtime" "$work/open.json" /bin/true
-		python3 -c 'import json; json.dump(json.load(open("b/config.json"))["linux"]["seccomp"], open("profile.json", "w"))'
+		profile_of b >profile.json
 		engine_claims "podman, profile, $runtime" podman_here --runtime "$runtime" run --rm --network=none \
 			--security-opt seccomp=profile.json --security-opt no-new-privileges --rootfs "$rootfs"
 		tap_is "podman, $runtime: a policy that is not there stops it" "$(podman_here --runtime "$runtime" \
 			--hooks-dir hooks.d run --rm --annotation io.vsandbox.policy=no-such --network=none \
 			--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+		kube_claims "$runtime"
 	done
 
 	wrapper wrap-ask runc "$work/ask.json"
@@ -520,6 +533,7 @@ X
 		"$work/wrap-ctr" --rootfs "$rootfs" k3 /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
 	kill "$pid"
 	wait "$pid" 2>/dev/null
+	cri_claims
 }
 
 level_6() {
