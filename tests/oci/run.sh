@@ -13,6 +13,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/tap.sh"
 # shellcheck source=tests/oci/pods.sh
 . "$here/pods.sh"
+# shellcheck source=tests/oci/server.sh
+. "$here/server.sh"
 VSANDBOX=${VSANDBOX:-$here/../../build/release/vsandbox}
 OCI_BIN=${OCI_BIN:-$here/../../build/release/tests/oci}
 levels="0 1 2 3 4 5 6"
@@ -503,6 +505,7 @@ X
 	stop_agent
 	tap_is "podman: no agent, no container" "$(podman_here --runtime "$work/wrap-runc" run --rm --network=none \
 		--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+	server_claims
 }
 
 level_5() {
