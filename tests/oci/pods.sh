@@ -56,7 +56,7 @@ cri_claims() {
 	containerd -c cri.toml >cri.log 2>&1 &
 	pid=$!
 	ours+=("$pid")
-	within 20 listens "$work/c.sock" || tap_note_file cri.log
+	within 30 listens "$work/c.sock" || tap_note_file cri.log
 	if ! { pod_image && podman_here save --format docker-archive -o image.tar localhost/bb:1 &&
 		timeout 60 ctr -a "$work/c.sock" -n k8s.io image import image.tar; } >image.out 2>&1; then
 		tap_note_file image.out

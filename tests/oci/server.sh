@@ -12,7 +12,7 @@ start_server() {
 	"$VSANDBOX" serve --db "$work/store.db" --listen 127.0.0.1:0 --port-file "$work/port" >server.out 2>&1 &
 	server=$!
 	ours+=("$server")
-	within 20 server_there || { tap_note_file server.out && return 1; }
+	within 30 server_there || { tap_note_file server.out && return 1; }
 	url=http://127.0.0.1:$(cat port)
 	grep ^vtk_ server.out >admin.key
 	api POST /api/keys '{"name":"host","role":"agent"}' | grep -o 'vtk_[A-Za-z0-9_-]*' >agent.key
@@ -76,8 +76,7 @@ JSON
 	tap_is "podman: the refused read is known there" "$(within 30 refused_there canary.secret && echo known)" known
 	tap_is "podman: and gave nothing away" "$(served_lines kept)" 0
 	tap_is "podman: a rollback from the server" "$(api POST /api/rollback \
-		"{\"agent_id\":\"$name\",\"n_actions\":2}" | tee api.out | cut -c 1-3) $(cat "$rootfs/root/data")" "200 data" ||
-		tap_note_file api.out
+		"{\"agent_id\":\"$name\",\"n_actions\":2}" | cut -c 1-3) $(cat "$rootfs/root/data")" "200 data"
 	podman_here --runtime "$work/wrap-served" rm -f -t 0 served >rm.out 2>&1 || tap_note_file rm.out
 	stop_agent
 	stop_server
