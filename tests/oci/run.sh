@@ -2,7 +2,7 @@
 # Containers of other runtimes under the agent. TAP.  Usage: run.sh [--levels 0,1,2]
 #
 #   0 a runtime that is none, and what it can send   1 what patch makes of a configuration
-#   2 runc   3 crun   4 podman   5 containerd   6 buildah, Docker, gVisor
+#   2 runc   3 crun   4 podman   5 containerd   6 buildah, Docker, gVisor   7 the agent under systemd
 #
 # VSANDBOX and OCI_BIN (fake) come from the Makefile. No container has a network. A level whose program is
 # missing is skipped by name.
@@ -15,9 +15,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/pods.sh"
 # shellcheck source=tests/oci/server.sh
 . "$here/server.sh"
+# shellcheck source=tests/oci/systemd.sh
+. "$here/systemd.sh"
 VSANDBOX=${VSANDBOX:-$here/../../build/release/vsandbox}
 OCI_BIN=${OCI_BIN:-$here/../../build/release/tests/oci}
-levels="0 1 2 3 4 5 6"
+levels="0 1 2 3 4 5 6 7"
 while [ $# -gt 0 ]; do
 	case $1 in
 	--levels) levels=${2//,/ } && shift ;;
@@ -58,6 +60,7 @@ agent=
 finish() {
 	local p
 	[ -z "$agent" ] || kill "$agent" 2>/dev/null && wait "$agent" 2>/dev/null
+	[ -z "${manager:-}" ] || stop_manager
 	for p in "${ours[@]}"; do kill -9 "$p" 2>/dev/null; done
 	for c in "$work"/runc/*; do [ ! -d "$c" ] || runc --root "$work/runc" delete -f "${c##*/}"; done 2>/dev/null
 	for p in podman buildah; do
@@ -265,6 +268,15 @@ answer_held() {
 more_lines() { [ "$(wc -l <"$1")" -gt "$2" ]; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# Reads for ever. A call that was under way when an agent ended is interrupted, and made again: it is not lost.
+# shellcheck disable=SC2016 # for the container's shell
+reader='while :; do
+	x=$({ read -r x </root/data && echo "read $x"; } 2>&1)
+	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo lost ;; esac
+	read -r x </root/canary.secret && echo LEAK
+	usleep 50000
+done'
+
 # The claims that a runtime has to keep.  runtime_claims NAME COMMAND-PREFIX...
 runtime_claims() {
 	local name=$1
@@ -311,9 +323,7 @@ tool.ask"
 	wait "$job"
 	tap_is "$name: and goes on when it is allowed" "$? $(cat held.out)" "0 ran"
 
-	# shellcheck disable=SC2016
-	bundle b "$name" "$work/open.json" /bin/sh -c \
-		'while :; do if read -r x </root/data; then echo "read $x"; else echo lost; fi; read -r x </root/canary.secret && echo LEAK; usleep 50000 2>/dev/null; done'
+	bundle b "$name" "$work/open.json" /bin/sh -c "$reader"
 	"${run[@]}" run -d -b b "$name-4" </dev/null >lost.out 2>&1 || tap_note_file lost.out
 	within 30 said "read data" lost.out
 	stop_agent -KILL
@@ -556,8 +566,8 @@ X
 have() { command -v "$1" >/dev/null; }
 
 tap_note "the kernel is $(uname -r)"
-needs_root="2 3 4 5 6"
-declare -A program=([2]=runc [3]=crun [4]=podman [5]=containerd [6]=buildah)
+needs_root="2 3 4 5 6 7"
+declare -A program=([2]=runc [3]=crun [4]=podman [5]=containerd [6]=buildah [7]=runc)
 if have busybox; then find_busybox "$(command -v busybox)"; fi
 hide_controllers
 for level in $levels; do
