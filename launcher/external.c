@@ -7,16 +7,10 @@
 #include "launcher/eventfile.h"
 #include "launcher/term.h"
 
-static const char *member_text(struct json_object *event, const char *object, const char *name)
-{
-	struct json_object *o;
-	return json_object_object_get_ex(event, object, &o) ? event_text(o, name) : "";
-}
-
 static bool left(struct json_object *event, uint64_t since)
 {
-	const char *type = member_text(event, "action", "type");
-	const char *verdict = member_text(event, "decision", "verdict");
+	const char *type = event_text(event, "type");
+	const char *verdict = event_text(event, "decision");
 	return (uint64_t)event_number(event, "seq") >= since &&
 	       (!strcmp(type, "network_request") || !strcmp(type, "api_call") ||
 		!strcmp(type, "database_write")) &&
@@ -33,8 +27,8 @@ static void print_one(FILE *f, const struct eventfile_line *l, enum external_for
 	if (number == 0)
 		fputs("these left the sandbox and stay done:\n", f);
 	fprintf(f, "  event %lld  %s  ", (long long)event_number(l->json, "seq"),
-		member_text(l->json, "action", "type"));
-	term_text(f, member_text(l->json, "action", "resource"));
+		event_text(l->json, "type"));
+	term_text(f, event_text(l->json, "resource"));
 	fputc('\n', f);
 }
 
