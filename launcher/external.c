@@ -3,9 +3,13 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "launcher/eventfile.h"
+#include "launcher/succession.h"
 #include "launcher/term.h"
+
+enum { CHAIN_MAX = 64 }; /* restarts of the agent that are looked behind */
 
 static bool left(struct json_object *event, uint64_t since)
 {
@@ -32,25 +36,43 @@ static void print_one(FILE *f, const struct eventfile_line *l, enum external_for
 	fputc('\n', f);
 }
 
-void external_print(int session_dirfd, uint64_t since, FILE *f, enum external_format format)
+static void print_log(int session_dirfd, uint64_t since, FILE *f, enum external_format format,
+		      unsigned *count)
 {
 	struct eventfile file;
 	struct eventfile_line l;
 	struct err err;
-	unsigned count = 0;
+	int r;
+	if (eventfile_open(session_dirfd, &file, &err) < 0)
+		return;
+	while ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG) {
+		if (r == -EBADMSG)
+			continue;
+		if (left(l.json, since))
+			print_one(f, &l, format, (*count)++);
+		json_object_put(l.json);
+	}
+	eventfile_close(&file);
+}
+
+void external_print(int session_dirfd, uint64_t since, FILE *f, enum external_format format)
+{
+	unsigned count = 0, chain = 0;
+	int dirs[CHAIN_MAX];
 	if (format == EXTERNAL_JSON)
 		fputs("[", f);
-	if (since && eventfile_open(session_dirfd, &file, &err) == 0) {
-		int r;
-		while ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG) {
-			if (r == -EBADMSG)
-				continue;
-			if (left(l.json, since))
-				print_one(f, &l, format, count++);
-			json_object_put(l.json);
-		}
-		eventfile_close(&file);
+	for (int at = session_dirfd; since && chain < CHAIN_MAX; chain++) {
+		dirs[chain] = succession_before(at);
+		if (dirs[chain] < 0)
+			break;
+		at = dirs[chain];
 	}
+	while (chain-- > 0) { /* the oldest first */
+		print_log(dirs[chain], since, f, format, &count);
+		close(dirs[chain]);
+	}
+	if (since)
+		print_log(session_dirfd, since, f, format, &count);
 	if (format == EXTERNAL_JSON)
 		fputs("]", f);
 }

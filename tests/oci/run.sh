@@ -145,6 +145,9 @@ PY
 
 latest() { "$VSANDBOX" ps --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["sessions"][0]["id"])'; }
 
+# Is the latest session that of container $1? A runtime says that it is started before its session is there.
+serves() { grep -qs "\"container\":\"$1\"" "$XDG_STATE_HOME/vsandbox/sessions/$(latest)/session.json"; }
+
 moved() { [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
 
 claim_json() {
@@ -284,6 +287,21 @@ reader='while :; do
 	usleep 50000
 done'
 
+# The session after an agent's end undoes what the one before it journaled.  rolls_back NAME SESSION RUN...
+rolls_back() {
+	local name=$1 before=$2 now
+	shift 2
+	now=$(latest)
+	tap_is "$name: in another session, which goes on with the one before" "$([ "$now" != "$before" ] &&
+		grep -o '"continues":"[^"]*"' "$XDG_STATE_HOME/vsandbox/sessions/$now/session.json")" "\"continues\":\"$before\""
+	"$@" exec "$name-6" /bin/sh -c 'echo more >>/root/other'
+	"$VSANDBOX" rollback --yes --last 2 "$now" >rollback.out 2>&1
+	tap_is "$name: a rollback reaches back behind the restart" \
+		"$? $(ls "$rootfs/root") $(grep -c 'network_request .*127.0.0.1' rollback.out)" "0 canary.secret
+data
+tool.ask 1"
+}
+
 # The claims that a runtime has to keep.  runtime_claims NAME COMMAND-PREFIX...
 runtime_claims() {
 	local name=$1
@@ -301,6 +319,7 @@ x"
 	bundle b "$name" "$work/open.json" /bin/sh -c 'while :; do sleep 0.2; done'
 	"${run[@]}" run -d -b b "$name-2" </dev/null >run.out 2>&1 || tap_note_file run.out
 	local id init
+	within 30 serves "$name-2"
 	id=$(latest)
 	tap_is "$name: exec is served by the same session" \
 		"$("${run[@]}" exec "$name-2" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
@@ -348,9 +367,13 @@ tool.ask"
 	within 30 said started manager.out
 	"${run[@]}" run -d -b b "$name-6" </dev/null >kept.out 2>&1 || tap_note_file kept.out
 	within 30 said "read data" kept.out
+	# before the agent ends: a change, and what no rollback takes back
+	"${run[@]}" exec "$name-6" /bin/sh -c 'echo changed >/root/other; nc -w 1 127.0.0.1 9' 2>/dev/null
+	id=$(latest)
 	kill -USR1 "$manager"
 	within 30 said "started 3" manager.out
 	tap_is "$name: with its listeners kept it goes on under the next agent" "$(goes_on kept.out)" "goes on 0 0"
+	rolls_back "$name" "$id" "${run[@]}"
 	tap_is "$name: which decides as before" \
 		"$("${run[@]}" exec "$name-6" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
 	"${run[@]}" delete -f "$name-6" 2>/dev/null
