@@ -56,7 +56,7 @@ int confine_memory(void)
 
 /* ---- the fence --------------------------------------------------------------------------- */
 
-uint64_t confine_landlock_rights(int abi)
+static uint64_t landlock_rights(int abi)
 {
 	uint64_t all = (1ULL << 13) - 1; /* ABI 1: EXECUTE .. MAKE_SYM */
 	if (abi >= 2)
@@ -82,6 +82,19 @@ static int add_place(int ruleset, uint64_t handled, const struct confine_place *
 	return 0;
 }
 
+int confine_ruleset(int abi, uint64_t *ret_rights)
+{
+	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs = landlock_rights(abi) };
+	size_t size = sizeof(attr.handled_access_fs);
+	if (abi >= 6) {
+		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+		size = sizeof(attr);
+	}
+	*ret_rights = attr.handled_access_fs;
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int confine_files(const struct confine_place *places, unsigned count, bool *ret_landlock,
 		  struct err *err)
 {
@@ -90,20 +103,12 @@ int confine_files(const struct confine_place *places, unsigned count, bool *ret_
 	*ret_landlock = abi >= 1;
 	if (abi < 1) /* switched off or not compiled in; the filter and careful opens remain */
 		return 0;
-	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs =
-							     confine_landlock_rights(abi) };
-	size_t size = sizeof(attr.handled_access_fs);
-	if (abi >= 6) {
-		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
-		size = sizeof(attr);
-	}
-	cleanup_fd int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	uint64_t rights;
+	cleanup_fd int ruleset = confine_ruleset(abi, &rights);
 	if (ruleset < 0)
-		return err_sys(err, errno, "cannot make a Landlock ruleset");
+		return err_sys(err, -ruleset, "cannot make a Landlock ruleset");
 	for (unsigned i = 0; i < count; i++) {
-		int r = places[i].fd < 0
-				? 0
-				: add_place(ruleset, attr.handled_access_fs, &places[i], err);
+		int r = places[i].fd < 0 ? 0 : add_place(ruleset, rights, &places[i], err);
 		if (r < 0)
 			return r;
 	}

@@ -23,8 +23,12 @@ int confine_privileges(void);
 /* Other processes of the same user cannot trace it or read its memory; /proc/self is root's from then on. 0, -errno. */
 int confine_memory(void);
 
-/* Every right to files that Landlock of that ABI (>= 1) can take away. */
-uint64_t confine_landlock_rights(int abi);
+/*
+ * A Landlock ruleset without a rule yet: every right to files that Landlock of that ABI (>= 1) can take away, which
+ * are in @ret_rights, and, from Linux 6.12, abstract sockets and signals beyond whom it will hold: its processes
+ * may signal each other, nobody outside. A descriptor, the caller's; -errno.
+ */
+int confine_ruleset(int abi, uint64_t *ret_rights);
 
 struct confine_place {
 	int fd;     /* of a directory or file; -1 none */

@@ -124,24 +124,16 @@ int landlock_fence(const struct box_plan *plan, uint32_t *degraded, struct err *
 		return box_degrade(plan, LAYER_LANDLOCK, degraded, errno, err,
 				   "the kernel has none (needs CONFIG_SECURITY_LANDLOCK and "
 				   "'landlock' in the lsm= boot parameter)");
-	struct kernel_landlock_ruleset_attr attr = { .handled_access_fs =
-							     confine_landlock_rights(abi) };
-	size_t size = sizeof(attr.handled_access_fs);
-	if (abi >= 6) {
-		/* the tree's processes may signal each other; nobody outside, whatever else fails */
-		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
-		size = sizeof(attr);
-	}
-	cleanup_fd int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	uint64_t rights, rest;
+	cleanup_fd int ruleset = confine_ruleset(abi, &rights);
 	if (ruleset < 0)
-		return box_degrade(plan, LAYER_LANDLOCK, degraded, errno, err,
+		return box_degrade(plan, LAYER_LANDLOCK, degraded, -ruleset, err,
 				   "cannot create a ruleset");
-	uint64_t rest;
-	int rc = allow_policy(ruleset, plan->policy, attr.handled_access_fs, &rest);
+	int rc = allow_policy(ruleset, plan->policy, rights, &rest);
 	if (rc == 0)
 		rc = allow_path(ruleset, "/", rest);
 	if (rc == 0)
-		rc = allow_stdio(ruleset, attr.handled_access_fs);
+		rc = allow_stdio(ruleset, rights);
 	if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		rc = -errno;
 	if (rc < 0)
