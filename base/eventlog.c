@@ -152,6 +152,21 @@ static int ring_map(int dirfd, struct eventlog_ring **ret, struct err *err)
 	return 0;
 }
 
+int eventlog_number_after(int dirfd, int before_dirfd, struct err *err)
+{
+	struct eventlog_ring *ring, *before;
+	int r = ring_map(before_dirfd, &before, err);
+	if (r < 0)
+		return r;
+	r = ring_map(dirfd, &ring, err);
+	if (r == 0) {
+		atomic_store(&ring->seq, atomic_load(&before->seq));
+		munmap(ring, RING_FILE_SIZE);
+	}
+	munmap(before, RING_FILE_SIZE);
+	return r;
+}
+
 int eventlog_writer_open(int dirfd, int wake_fd, struct eventlog_writer *ret, struct err *err)
 {
 	struct eventlog_ring *ring;

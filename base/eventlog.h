@@ -29,6 +29,12 @@ struct eventlog_writer {
 /* Creates DIR/events.ring with its blocks allocated (so that a store cannot fault). 0, -errno. */
 int eventlog_create(int dirfd, struct err *err);
 
+/*
+ * The numbers of DIR's log, in which nothing is yet, go on behind those of another log: for a session whose journal
+ * has records of the one before.
+ */
+int eventlog_number_after(int dirfd, int before_dirfd, struct err *err);
+
 int eventlog_writer_open(int dirfd, int wake_fd, struct eventlog_writer *ret, struct err *err);
 void eventlog_writer_close(struct eventlog_writer *w);
 

@@ -3,20 +3,18 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "launcher/eventfile.h"
+#include "launcher/succession.h"
 #include "launcher/term.h"
 
-static const char *member_text(struct json_object *event, const char *object, const char *name)
-{
-	struct json_object *o;
-	return json_object_object_get_ex(event, object, &o) ? event_text(o, name) : "";
-}
+enum { CHAIN_MAX = 64 }; /* restarts of the agent that are looked behind */
 
 static bool left(struct json_object *event, uint64_t since)
 {
-	const char *type = member_text(event, "action", "type");
-	const char *verdict = member_text(event, "decision", "verdict");
+	const char *type = event_text(event, "type");
+	const char *verdict = event_text(event, "decision");
 	return (uint64_t)event_number(event, "seq") >= since &&
 	       (!strcmp(type, "network_request") || !strcmp(type, "api_call") ||
 		!strcmp(type, "database_write")) &&
@@ -33,30 +31,48 @@ static void print_one(FILE *f, const struct eventfile_line *l, enum external_for
 	if (number == 0)
 		fputs("these left the sandbox and stay done:\n", f);
 	fprintf(f, "  event %lld  %s  ", (long long)event_number(l->json, "seq"),
-		member_text(l->json, "action", "type"));
-	term_text(f, member_text(l->json, "action", "resource"));
+		event_text(l->json, "type"));
+	term_text(f, event_text(l->json, "resource"));
 	fputc('\n', f);
 }
 
-void external_print(int session_dirfd, uint64_t since, FILE *f, enum external_format format)
+static void print_log(int session_dirfd, uint64_t since, FILE *f, enum external_format format,
+		      unsigned *count)
 {
 	struct eventfile file;
 	struct eventfile_line l;
 	struct err err;
-	unsigned count = 0;
+	int r;
+	if (eventfile_open(session_dirfd, &file, &err) < 0)
+		return;
+	while ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG) {
+		if (r == -EBADMSG)
+			continue;
+		if (left(l.json, since))
+			print_one(f, &l, format, (*count)++);
+		json_object_put(l.json);
+	}
+	eventfile_close(&file);
+}
+
+void external_print(int session_dirfd, uint64_t since, FILE *f, enum external_format format)
+{
+	unsigned count = 0, chain = 0;
+	int dirs[CHAIN_MAX];
 	if (format == EXTERNAL_JSON)
 		fputs("[", f);
-	if (since && eventfile_open(session_dirfd, &file, &err) == 0) {
-		int r;
-		while ((r = eventfile_next(&file, &l, &err)) == 1 || r == -EBADMSG) {
-			if (r == -EBADMSG)
-				continue;
-			if (left(l.json, since))
-				print_one(f, &l, format, count++);
-			json_object_put(l.json);
-		}
-		eventfile_close(&file);
+	for (int at = session_dirfd; since && chain < CHAIN_MAX; chain++) {
+		dirs[chain] = succession_before(at);
+		if (dirs[chain] < 0)
+			break;
+		at = dirs[chain];
 	}
+	while (chain-- > 0) { /* the oldest first */
+		print_log(dirs[chain], since, f, format, &count);
+		close(dirs[chain]);
+	}
+	if (since)
+		print_log(session_dirfd, since, f, format, &count);
 	if (format == EXTERNAL_JSON)
 		fputs("]", f);
 }

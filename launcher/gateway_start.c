@@ -14,6 +14,7 @@
 #include "launcher/netplan.h"
 #include "launcher/ours.h"
 #include "launcher/server.h"
+#include "launcher/succession.h"
 #include "launcher/uplink.h"
 #include "sandbox/monitor.h"
 
@@ -137,6 +138,10 @@ int gateway_start(struct gateway *g, char *const *envp, sigset_t *mask, struct e
 	int r = prepare(g, mask, err);
 	if (r < 0)
 		return r;
+	if (run->after && succession_take(&g->session, run->after, err) == 0)
+		g->start.continues = run->after;
+	else if (run->after)
+		log_warn("%s; what changed before cannot be rolled back, continuing", err->text);
 	r = ours_fence(&g->fence, err);
 	if (r < 0)
 		return r;

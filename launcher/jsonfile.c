@@ -73,7 +73,7 @@ int jsonfile_replace(const char *path, struct json_object *o, struct err *err)
 		return err_sys(err, errno, "%s: nothing can be written beside it", path);
 	int r = fd_write_all(fd, text, strlen(text));
 	if (r == 0 && (fchmod(fd, st.st_mode & 07777) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 ||
-		       fsync(fd) < 0 || rename(beside, path) < 0))
+		       rename(beside, path) < 0))
 		r = -errno;
 	if (r == 0)
 		return 0;

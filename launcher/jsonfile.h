@@ -13,5 +13,8 @@ struct json_object *jsonfile_read(int fd, const char *name, size_t most, struct 
 /* Opens and reads a regular file, never waiting for a FIFO's other end. */
 struct json_object *jsonfile_open(int dirfd, const char *path, size_t most, struct err *err);
 
-/* Puts @o in the place of the file @path, whole or not at all, with its mode and owner. */
+/*
+ * Puts @o in the place of the file @path, whole or not at all, with its mode and owner. Not synced to the disk:
+ * a container does not outlive its machine, and half a file is one that no runtime takes.
+ */
 int jsonfile_replace(const char *path, struct json_object *o, struct err *err);

@@ -97,25 +97,14 @@ static bool permits(const char *action)
 
 static struct clause clause_of(enum how how, int deny_errno)
 {
-	switch (how) {
-	case HOW_ALLOW:
+	if (filter_notifies(how))
+		return (struct clause){ .action = act_notify, .errnum = NO_ERRNO };
+	if (how == HOW_ALLOW)
 		return (struct clause){ .action = act_allow, .errnum = NO_ERRNO };
-	case HOW_KILL:
+	if (how == HOW_KILL)
 		return (struct clause){ .action = act_kill, .errnum = NO_ERRNO };
-	case HOW_ERRNO:
-	case HOW_UNKNOWN:
-	case HOW_COUNT:
-		return (struct clause){ .action = act_errno,
-					.errnum = how == HOW_ERRNO ? deny_errno : ENOSYS };
-	case HOW_EMULATE:
-	case HOW_OPEN:
-	case HOW_EXEC:
-	case HOW_CONNECT:
-	case HOW_SEND:
-	case HOW_CREDS:
-		break;
-	}
-	return (struct clause){ .action = act_notify, .errnum = NO_ERRNO };
+	return (struct clause){ .action = act_errno,
+				.errnum = how == HOW_ERRNO ? deny_errno : ENOSYS };
 }
 
 /* Joins @more to @c. False: the library cannot say both. @ret_never: they can never hold together. */

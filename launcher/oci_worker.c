@@ -18,6 +18,7 @@
 #include "launcher/run.h"
 #include "launcher/state.h"
 #include "launcher/unboxed.h"
+#include "sandbox/slate.h"
 
 enum { CONFIG_MAX = 16 << 20, ARGS_MAX = 1024 };
 
@@ -82,10 +83,22 @@ static int load_policy(struct run *run, const char *name, const char *home, stru
 	return r < 0 ? r : unboxed_policy(run->policy, err);
 }
 
+/* The session that served the container before its agent was started anew, "" none. */
+static void read_predecessor(const struct oci_guest *g, char ret[static SLATE_SESSION_SIZE])
+{
+	struct err err;
+	struct slate *slate = slate_open(g->slate_fd, &err);
+	ret[0] = '\0'; /* the monitor opens it again, and says what is wrong with it */
+	if (slate)
+		slate_signed(slate, ret);
+	slate_close(slate);
+}
+
 int oci_worker_run(const struct oci_guest *g, const struct container_plan *container)
 {
 	static char *no_env[] = { NULL };
 	pid_t skip[] = { 0 };
+	char before[SLATE_SESSION_SIZE];
 	struct bundle bundle = { 0 };
 	struct err err = { "" };
 	struct run run = { .agents_dirfd = -1, .status_fd = -1, .ready_fd = -1 };
@@ -95,6 +108,8 @@ int oci_worker_run(const struct oci_guest *g, const struct container_plan *conta
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	read_bundle(g, &bundle, run.cwd);
+	read_predecessor(g, before);
+	run.after = *before ? before : NULL;
 	run.attach = &attach;
 	run.container = g->id;
 	run.argv = bundle.args;

@@ -73,7 +73,7 @@ static int run_ended(const struct session *s, const struct rollback_request *req
 		return err_set(
 			err, ENOTSUP,
 			"session %s was the container %s, whose files went with it: it can be "
-			"rolled back while it runs",
+			"rolled back while it runs, by its latest session",
 			s->id, session_text(s, "container"));
 	/* who else works on the session waits for its end, or says that it is in use */
 	cleanup_fd int lock = openat(s->dirfd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);

@@ -42,6 +42,7 @@ struct run {
 		*attach; /* a process that runs already; NULL: argv is started. Borrowed */
 	const char *
 		container; /* attach: the id of the container it is, as its runtime calls it; NULL none */
+	const char *after; /* the session whose changes this one can undo too; NULL none */
 	int ready_fd; /* attach: gets the session's id once it enforces; the gateway then leaves the
 		       * terminal. -1: it stays there */
 	enum approve_by approve;

@@ -138,6 +138,8 @@ int session_write_start(const struct session *s, const struct session_start *sta
 		fprintf(f, ",\"attached_pid\":%d", start->attached_pid);
 	if (start->container)
 		json_member(f, false, "container", start->container);
+	if (start->continues)
+		json_member(f, false, "continues", start->continues);
 	fputs(",\"degraded\":[", f);
 	for (const char *at = start->degraded; at && *at;) {
 		size_t n = strcspn(at, ",");

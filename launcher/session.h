@@ -54,7 +54,9 @@ struct session_start {
 	const char *degraded;                      /* comma separated; "" none */
 	pid_t attached_pid;                        /* it ran before; 0: started by us */
 	const char *container;                     /* it is one of that id; NULL none */
-	const char *control;                       /* path of the control socket */
+	const char
+		*continues;  /* id of the session whose journal it has (succession.h); NULL none */
+	const char *control; /* path of the control socket */
 };
 
 /* Makes STATE/sessions/ID and takes its lock. @ret_lock is the caller's, and must not be inherited. */

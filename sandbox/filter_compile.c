@@ -57,25 +57,13 @@ static void emit_load(struct prelude *p, size_t offset)
 
 static uint32_t action_value(enum how how, unsigned deny_errno)
 {
-	switch (how) {
-	case HOW_ALLOW:
-		return SECCOMP_RET_ALLOW;
-	case HOW_ERRNO:
-		return SECCOMP_RET_ERRNO | (deny_errno & SECCOMP_RET_DATA);
-	case HOW_KILL:
-		return SECCOMP_RET_KILL_PROCESS;
-	case HOW_EMULATE:
-	case HOW_OPEN:
-	case HOW_EXEC:
-	case HOW_CONNECT:
-	case HOW_SEND:
-	case HOW_CREDS:
+	if (filter_notifies(how))
 		return SECCOMP_RET_USER_NOTIF;
-	case HOW_UNKNOWN:
-	case HOW_COUNT:
-		break;
-	}
-	return SECCOMP_RET_ERRNO | ENOSYS;
+	if (how == HOW_ALLOW)
+		return SECCOMP_RET_ALLOW;
+	if (how == HOW_KILL)
+		return SECCOMP_RET_KILL_PROCESS;
+	return SECCOMP_RET_ERRNO | (how == HOW_ERRNO ? deny_errno & SECCOMP_RET_DATA : ENOSYS);
 }
 
 /* seccomp_data.args are 64 bits; the kernel's int arguments are the low half. */

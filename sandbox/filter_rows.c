@@ -99,6 +99,26 @@ bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret
 	return true;
 }
 
+bool filter_notifies(enum how how)
+{
+	switch (how) {
+	case HOW_EMULATE:
+	case HOW_OPEN:
+	case HOW_EXEC:
+	case HOW_CONNECT:
+	case HOW_SEND:
+	case HOW_CREDS:
+		return true;
+	case HOW_ALLOW:
+	case HOW_ERRNO:
+	case HOW_KILL:
+	case HOW_UNKNOWN:
+	case HOW_COUNT:
+		break;
+	}
+	return false;
+}
+
 enum how filter_how(const struct box_plan *plan, uint32_t nr,
 		    const uint64_t args[static SYSCALL_ARGS], int *ret_errno)
 {

@@ -29,6 +29,9 @@ struct filter_row {
  */
 bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret);
 
+/* Is a call that is carried out so sent to the monitor? */
+bool filter_notifies(enum how how);
+
 /*
  * What the filter of @plan does with a call, by its registers alone. For calls that another filter sent here,
  * which may ask about more than ours. @ret_errno as syscall_how.

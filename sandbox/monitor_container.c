@@ -140,6 +140,7 @@ static int prepare(struct attached_watch *w, struct err *err)
 		r = attached_prepare(w, proc_fd, err);
 	if (r < 0)
 		return r;
+	slate_sign(slate, w->plan->box->session_id);
 	w->watch->slate = slate;
 	w->watch->listeners.growing = true;
 	tracees_confine(w->watch->tracees, w->mount_ns);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@ struct slot {
 };
 
 struct slate {
+	char session[SLATE_SESSION_SIZE];
 	uint8_t begun[BEGUN]; /* by number, round and round: far more than live at once */
 	struct slot slots[SLOTS];
 };
@@ -52,6 +55,17 @@ void slate_close(struct slate *s)
 {
 	if (s)
 		munmap(s, sizeof(*s));
+}
+
+void slate_sign(struct slate *s, const char *session)
+{
+	snprintf(s->session, sizeof(s->session), "%s", session);
+}
+
+void slate_signed(const struct slate *s, char ret[static SLATE_SESSION_SIZE])
+{
+	memcpy(ret, s->session, SLATE_SESSION_SIZE);
+	ret[SLATE_SESSION_SIZE - 1] = '\0';
 }
 
 /* The number follows the id: a slot whose number does not fit yet is answered in vain, which harms nobody. */

@@ -146,6 +146,14 @@ assert json.load(sys.stdin)["changes"][0]["path"].endswith("/" + os.environ["N"]
 	[ "$status" -eq 125 ]
 }
 
+@test "rollback lists what left the sandbox since, and stays done" {
+	box -q --net host -- bash -c 'exec 3<>/dev/tcp/127.0.0.1/9; echo x >new; exec 3<>/dev/tcp/127.0.0.1/10; true' 2>/dev/null
+	run "$VSANDBOX" rollback --dry-run --json --last 1
+	[[ $output == *'"external":[{'*'"resource":"127.0.0.1:10"'* ]]
+	run "$VSANDBOX" rollback --yes --last 1
+	[[ $output == *"undone 1,"*"stay done:"*"network_request  127.0.0.1:10"* && $output != *127.0.0.1:9* ]]
+}
+
 @test "a state directory that others may enter is refused" {
 	box -q -- true
 	chmod 0755 "$XDG_STATE_HOME/vsandbox"

@@ -2,7 +2,7 @@
 # Containers of other runtimes under the agent. TAP.  Usage: run.sh [--levels 0,1,2]
 #
 #   0 a runtime that is none, and what it can send   1 what patch makes of a configuration
-#   2 runc   3 crun   4 podman   5 containerd   6 buildah, Docker, gVisor
+#   2 runc   3 crun   4 podman   5 containerd   6 buildah, Docker, gVisor   7 the agent under systemd
 #
 # VSANDBOX and OCI_BIN (fake) come from the Makefile. No container has a network. A level whose program is
 # missing is skipped by name.
@@ -11,9 +11,15 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/lib/tap.sh
 . "$here/../lib/tap.sh"
+# shellcheck source=tests/oci/pods.sh
+. "$here/pods.sh"
+# shellcheck source=tests/oci/server.sh
+. "$here/server.sh"
+# shellcheck source=tests/oci/systemd.sh
+. "$here/systemd.sh"
 VSANDBOX=${VSANDBOX:-$here/../../build/release/vsandbox}
 OCI_BIN=${OCI_BIN:-$here/../../build/release/tests/oci}
-levels="0 1 2 3 4 5 6"
+levels="0 1 2 3 4 5 6 7"
 while [ $# -gt 0 ]; do
 	case $1 in
 	--levels) levels=${2//,/ } && shift ;;
@@ -45,17 +51,22 @@ cat >ask.json <<'JSON'
 }
 JSON
 
+# shellcheck source=tests/oci/rootless.sh
+. "$here/rootless.sh"
+
 # Only what we started, by its number.
 ours=()
 agent=
 finish() {
 	local p
 	[ -z "$agent" ] || kill "$agent" 2>/dev/null && wait "$agent" 2>/dev/null
+	[ -z "${manager:-}" ] || stop_manager
 	for p in "${ours[@]}"; do kill -9 "$p" 2>/dev/null; done
 	for c in "$work"/runc/*; do [ ! -d "$c" ] || runc --root "$work/runc" delete -f "${c##*/}"; done 2>/dev/null
 	for p in podman buildah; do
 		[ ! -d "$work/$p" ] || find "$work/$p" "$work/$p-run" -type d -name merged -exec umount {} \; 2>/dev/null
 	done
+	rootless_finish
 	[ -n "${OCI_KEEP:-}" ] || rm -rf "$work"
 }
 trap finish EXIT
@@ -79,7 +90,7 @@ start_agent() {
 	rm -f "$sock"
 	"$VSANDBOX" oci agent --listen "$sock" "$@" 2>agent.log &
 	agent=$!
-	within 10 listens "$sock" || tap_note_file agent.log
+	within 30 listens "$sock" || tap_note_file agent.log
 }
 
 stop_agent() {
@@ -134,6 +145,9 @@ PY
 
 latest() { "$VSANDBOX" ps --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["sessions"][0]["id"])'; }
 
+# Is the latest session that of container $1? A runtime says that it is started before its session is there.
+serves() { grep -qs "\"container\":\"$1\"" "$XDG_STATE_HOME/vsandbox/sessions/$(latest)/session.json"; }
+
 moved() { [ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
 
 claim_json() {
@@ -175,7 +189,7 @@ level_0() {
 	unshare -m sleep 60 &
 	local other=$!
 	ours+=("$other")
-	within 5 moved "$other"
+	within 30 moved "$other"
 	tap_is "a claim for a process elsewhere: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
 		"$(claim_json '"seccompFd"' "$open" elsewhere | sed "s/%p/$other/g")" /bin/cat "$work/data" 2>&1)" "exec: ESRCH"
 	tap_is "a claim for a process in no container: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
@@ -256,14 +270,45 @@ asked() { "$VSANDBOX" approve list 2>/dev/null | grep '\.ask'; }
 # Allows what is asked about *.ask; held says what it was, and what held.out had by then.
 answer_held() {
 	local line
-	within 20 asked >/dev/null
+	within 30 asked >/dev/null
 	line=$(asked | head -n 1)
 	held="$(cat held.out) $(echo "$line" | awk '{ print $5 }')"
 	"$VSANDBOX" approve allow "${line%% *}" 2>approve.err || tap_note_file approve.err
 }
 
-more_lines() { [ "$(wc -l <"$1")" -gt "$2" ]; }
+reads() { grep -c '^read data' "$1"; }
+more_reads() { [ "$(reads "$1")" -gt "$2" ]; }
+
+# What of the reader's output FILE says that it goes on, and how many calls were lost or let through.
+goes_on() {
+	within 60 more_reads "$1" "$(($(reads "$1") + 3))" && echo "goes on $(grep -c lost "$1") $(grep -c LEAK "$1")"
+}
+
 gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# Reads for ever. A call that was under way when an agent ended is interrupted, and made again: it is not lost.
+# shellcheck disable=SC2016 # for the container's shell
+reader='while :; do
+	x=$({ read -r x </root/data && echo "read $x"; } 2>&1)
+	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo lost ;; esac
+	read -r x </root/canary.secret && echo LEAK
+	usleep 50000
+done'
+
+# The session after an agent's end undoes what the one before it journaled.  rolls_back NAME SESSION RUN...
+rolls_back() {
+	local name=$1 before=$2 now
+	shift 2
+	now=$(latest)
+	tap_is "$name: in another session, which goes on with the one before" "$([ "$now" != "$before" ] &&
+		grep -o '"continues":"[^"]*"' "$XDG_STATE_HOME/vsandbox/sessions/$now/session.json")" "\"continues\":\"$before\""
+	"$@" exec "$name-6" /bin/sh -c 'echo more >>/root/other'
+	"$VSANDBOX" rollback --yes --last 2 "$now" >rollback.out 2>&1
+	tap_is "$name: a rollback reaches back behind the restart" \
+		"$? $(ls "$rootfs/root") $(grep -c 'network_request .*127.0.0.1' rollback.out)" "0 canary.secret
+data
+tool.ask 1"
+}
 
 # The claims that a runtime has to keep.  runtime_claims NAME COMMAND-PREFIX...
 runtime_claims() {
@@ -282,6 +327,7 @@ x"
 	bundle b "$name" "$work/open.json" /bin/sh -c 'while :; do sleep 0.2; done'
 	"${run[@]}" run -d -b b "$name-2" </dev/null >run.out 2>&1 || tap_note_file run.out
 	local id init
+	within 30 serves "$name-2"
 	id=$(latest)
 	tap_is "$name: exec is served by the same session" \
 		"$("${run[@]}" exec "$name-2" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
@@ -297,7 +343,7 @@ tool.ask"
 	init=$(python3 -c 'import json,sys; print(json.load(sys.stdin)["attached_pid"])' \
 		<"$XDG_STATE_HOME/vsandbox/sessions/$id/session.json")
 	"$VSANDBOX" kill "$id"
-	tap_is "$name: kill ends it" "$(within 10 gone "$init" && echo ended)" ended
+	tap_is "$name: kill ends it" "$(within 30 gone "$init" && echo ended)" ended
 	tap_is "$name: an ended one cannot be rolled back" \
 		"$("$VSANDBOX" rollback --yes "$id" 2>&1 | grep -c 'whose files went with it')" 1
 	"${run[@]}" delete -f "$name-2" 2>/dev/null
@@ -311,13 +357,11 @@ tool.ask"
 	wait "$job"
 	tap_is "$name: and goes on when it is allowed" "$? $(cat held.out)" "0 ran"
 
-	# shellcheck disable=SC2016
-	bundle b "$name" "$work/open.json" /bin/sh -c \
-		'while :; do if read -r x </root/data; then echo "read $x"; else echo lost; fi; read -r x </root/canary.secret && echo LEAK; usleep 50000 2>/dev/null; done'
+	bundle b "$name" "$work/open.json" /bin/sh -c "$reader"
 	"${run[@]}" run -d -b b "$name-4" </dev/null >lost.out 2>&1 || tap_note_file lost.out
-	within 10 said "read data" lost.out
+	within 30 said "read data" lost.out
 	stop_agent -KILL
-	tap_is "$name: without the agent its calls fail" "$(within 10 said lost lost.out && echo lost)" lost
+	tap_is "$name: without the agent its calls fail" "$(within 30 said lost lost.out && echo lost)" lost
 	tap_is "$name: and nothing passes" "$(grep -c LEAK lost.out)" 0
 	"${run[@]}" delete -f "$name-4" 2>/dev/null
 	tap_is "$name: without the agent no container starts" \
@@ -328,16 +372,16 @@ tool.ask"
 	python3 "$here/manager.py" "$sock" "$VSANDBOX" oci agent 2>agent.log >manager.out &
 	local manager=$!
 	ours+=("$manager")
-	within 10 said started manager.out
+	within 30 said started manager.out
 	"${run[@]}" run -d -b b "$name-6" </dev/null >kept.out 2>&1 || tap_note_file kept.out
-	within 10 said "read data" kept.out
+	within 30 said "read data" kept.out
+	# before the agent ends: a change, and what no rollback takes back
+	"${run[@]}" exec "$name-6" /bin/sh -c 'echo changed >/root/other; nc -w 1 127.0.0.1 9' 2>/dev/null
+	id=$(latest)
 	kill -USR1 "$manager"
-	within 10 said "started 3" manager.out
-	local lines
-	lines=$(wc -l <kept.out)
-	within 10 more_lines kept.out "$((lines + 3))"
-	tap_is "$name: with its listeners kept it goes on under the next agent" \
-		"$(tail -n 4 kept.out | grep -c '^read data') $(grep -c lost kept.out) $(grep -c LEAK kept.out)" "2 0 0"
+	within 30 said "started 3" manager.out
+	tap_is "$name: with its listeners kept it goes on under the next agent" "$(goes_on kept.out)" "goes on 0 0"
+	rolls_back "$name" "$id" "${run[@]}"
 	tap_is "$name: which decides as before" \
 		"$("${run[@]}" exec "$name-6" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
 	"${run[@]}" delete -f "$name-6" 2>/dev/null
@@ -348,47 +392,11 @@ tool.ask"
 level_2() {
 	runtime_claims runc timeout 60 runc --root "$work/runc"
 	rootless_claims
+	userns_claims
 }
 
-# A user's container: under an agent of the user's own, and under root's, which lets the user have one policy.
-rootless_claims() {
-	local home=$work/user
-	mkdir -p "$home/bundle" "$home/run" "$home/state"
-	cp "$VSANDBOX" "$home/vsandbox"
-	cp -r "$rootfs" "$home/rootfs"
-	sed 's/"open"/"theirs"/' open.json >"$home/theirs.json"
-	cat >"$home/start" <<X
-#!/bin/sh
-cd "$home/bundle" && rm -f config.json && runc spec --rootless || exit
-/usr/bin/python3 -c '
-import json
-c = json.load(open("config.json"))
-c["process"].update(terminal=False, args=["/bin/sh", "-c",
-    "cat /root/data; cat /root/canary.secret; echo made >/root/made; cat /root/made; rm /root/made"])
-c["root"] = {"path": "$home/rootfs", "readonly": False}
-json.dump(c, open("config.json", "w"))'
-"$home/vsandbox" oci patch --runtime runc \${POLICY:+--policy "\$POLICY"} --socket "\$1" --in-place config.json
-timeout 30 runc --root "$home/runc" run -b . "\$2" </dev/null
-X
-	chown -R 54321:54321 "$home"
-	chmod 755 "$work" "$home/start"
-	chmod 700 "$home/state" "$home/run"
-	local as_user=(setpriv --reuid 54321 --regid 54321 --clear-groups env -i PATH=/usr/sbin:/usr/bin:/bin
-		HOME="$home" USER=u XDG_RUNTIME_DIR="$home/run" XDG_STATE_HOME="$home/state")
-	"${as_user[@]}" "$home/vsandbox" oci agent --listen "$home/s.sock" 2>user.log &
-	agent=$!
-	within 10 listens "$home/s.sock" || tap_note_file user.log
-	tap_is "a user's container under the user's agent" \
-		"$("${as_user[@]}" POLICY="$home/theirs.json" sh "$home/start" "$home/s.sock" u1 2>/dev/null)" "data
-made"
-	stop_agent
-	start_agent --allow-uid 54321 --default-policy "$home/theirs.json"
-	tap_is "a user's container under root's agent" "$("${as_user[@]}" sh "$home/start" "$sock" u2 2>/dev/null)" "data
-made"
-	tap_is "a user may not name another policy" \
-		"$("${as_user[@]}" POLICY=observe sh "$home/start" "$sock" u3 2>/dev/null)" ""
-	tap_is "and the agent says so" "$(grep -c 'may not choose the policy observe' agent.log)" 1
-	stop_agent
+# Root's container with users of its own: its init cannot be read before its execve.
+userns_claims() {
 	bundle b runc "$work/open.json" /bin/echo LEAK
 	python3 - <<'PY'
 import json
@@ -397,12 +405,12 @@ c["linux"]["namespaces"].append({"type": "user"})
 c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 json.dump(c, open("b/config.json", "w"))
 PY
+	chmod 755 "$work"
 	start_agent
 	tap_is "root's container in a user namespace is refused" \
 		"$(timeout 60 runc --root "$work/runc" run -b b u4 </dev/null 2>/dev/null)$(grep -c 'is not decided on yet' agent.log)" 1
 	timeout 20 runc --root "$work/runc" delete -f u4 2>/dev/null
 	stop_agent
-	chmod 700 "$work"
 }
 
 # crun of Debian 12 takes hybrid cgroups for version 2 where this file names a controller: hidden from it.
@@ -419,6 +427,7 @@ X
 
 level_3() {
 	runtime_claims crun timeout 60 "$work/cgfix" crun --root "$work/crun"
+	hidden_claims
 }
 
 # A runtime for engines that take a path and no options.  wrapper FILE RUNTIME POLICY [REAL]
@@ -445,8 +454,8 @@ engine_claims() {
 	tap_is "$name: which its session has" "$("$VSANDBOX" logs --decision block "$(latest)" | grep -c canary.secret)" 1
 }
 
-level_4() {
-	local runtime job id
+# Limits that may be set here, and no network.
+podman_conf() {
 	cat >cc.conf <<X
 [containers]
 default_ulimits = ["nofile=1024:1024","nproc=1024:1024"]
@@ -455,6 +464,16 @@ netns = "none"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 X
+}
+
+# The section that patch made of bundle $1, as a profile.
+profile_of() {
+	python3 -c 'import json, sys; json.dump(json.load(open(sys.argv[1]))["linux"]["seccomp"], sys.stdout)' "$1/config.json"
+}
+
+level_4() {
+	local runtime job id
+	podman_conf
 	mkdir -p hooks.d
 	cat >hooks.d/vsandbox.json <<X
 {"version":"1.0.0","hook":{"path":"$VSANDBOX","args":["vsandbox","oci","hook","--socket","$sock","precreate"],
@@ -469,12 +488,16 @@ X
 		engine_claims "podman, precreate hook, $runtime" podman_here --runtime "$runtime" --hooks-dir hooks.d \
 			run --rm --annotation "io.vsandbox.policy=$work/open.json" --network=none --rootfs "$rootfs"
 		bundle b "$runtime" "$work/open.json" /bin/true
-		python3 -c 'import json; json.dump(json.load(open("b/config.json"))["linux"]["seccomp"], open("profile.json", "w"))'
+		profile_of b >profile.json
 		engine_claims "podman, profile, $runtime" podman_here --runtime "$runtime" run --rm --network=none \
 			--security-opt seccomp=profile.json --security-opt no-new-privileges --rootfs "$rootfs"
 		tap_is "podman, $runtime: a policy that is not there stops it" "$(podman_here --runtime "$runtime" \
 			--hooks-dir hooks.d run --rm --annotation io.vsandbox.policy=no-such --network=none \
 			--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+		kube_claims "$runtime"
+		stop_agent
+		rootless_podman_claims "$runtime"
+		start_agent
 	done
 
 	wrapper wrap-ask runc "$work/ask.json"
@@ -488,7 +511,7 @@ X
 
 	podman_here --runtime "$work/wrap-runc" run -d --name back --network=none --rootfs "$rootfs" \
 		/bin/sh -c 'rm /root/data; echo other >/root/data; echo done; while :; do sleep 0.2; done' >run.out 2>&1
-	within 20 grep -q other "$rootfs/root/data"
+	within 30 grep -q other "$rootfs/root/data"
 	id=$(latest)
 	"$VSANDBOX" rollback --yes --last 2 "$id" >rollback.out 2>&1 || tap_note_file rollback.out
 	tap_is "podman: rollback in the container" "$(cat "$rootfs/root/data")" data
@@ -498,6 +521,7 @@ X
 	stop_agent
 	tap_is "podman: no agent, no container" "$(podman_here --runtime "$work/wrap-runc" run --rm --network=none \
 		--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+	server_claims
 }
 
 level_5() {
@@ -516,7 +540,7 @@ X
 	containerd -c c.toml >containerd.log 2>&1 &
 	pid=$!
 	ours+=("$pid")
-	within 20 listens "$work/c.sock" || tap_note_file containerd.log
+	within 30 listens "$work/c.sock" || tap_note_file containerd.log
 	wrapper wrap-ctr runc "$work/open.json"
 	start_agent
 	engine_claims "ctr" timeout 60 ctr -a "$work/c.sock" run --rm --runc-binary "$work/wrap-ctr" --rootfs "$rootfs" k1
@@ -528,6 +552,7 @@ X
 		"$work/wrap-ctr" --rootfs "$rootfs" k3 /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
 	kill "$pid"
 	wait "$pid" 2>/dev/null
+	cri_claims
 }
 
 level_6() {
@@ -541,8 +566,7 @@ X
 	tar -C "$rootfs" -cf root.tar .
 	timeout 120 buildah --root "$work/buildah" --runroot "$work/buildah-run" bud --storage-driver vfs --network=none \
 		--ulimit nofile=1024:1024 --runtime "$work/wrap-build" -t localhost/x:1 -f Containerfile . >build.out 2>&1 </dev/null
-	tap_is "a build step is decided on" "$? $(grep -c '^data' build.out) $(grep -c 'canary.secret.*Permission denied' build.out) $(grep -c '^kept' build.out)" "0 1 1 0" ||
-		tap_note_file build.out
+	tap_is "a build step is decided on" "$? $(grep -c '^data' build.out) $(grep -c 'canary.secret.*Permission denied' build.out) $(grep -c '^kept' build.out)" "0 1 1 0"
 	"$VSANDBOX" oci runtime --vsandbox-real runsc run -b b g 2>refused
 	tap_is "gVisor as the real runtime is refused" "$? $(grep -c 'runsc (gVisor) ignores' refused)" "1 1"
 	have dockerd || unpack_docker
@@ -576,8 +600,8 @@ X
 have() { command -v "$1" >/dev/null; }
 
 tap_note "the kernel is $(uname -r)"
-needs_root="2 3 4 5 6"
-declare -A program=([2]=runc [3]=crun [4]=podman [5]=containerd [6]=buildah)
+needs_root="2 3 4 5 6 7"
+declare -A program=([2]=runc [3]=crun [4]=podman [5]=containerd [6]=buildah [7]=runc)
 if have busybox; then find_busybox "$(command -v busybox)"; fi
 hide_controllers
 for level in $levels; do

@@ -457,6 +457,32 @@ static void a_full_disk_leaves_whole_lines_and_loses_nothing(void **state)
 	eventlog_writer_close(&w);
 }
 
+static void numbers_go_on_behind_another_log(void **state)
+{
+	struct dir *d = *state;
+	struct err err;
+	assert_int_equal(mkdirat(d->fd, "next", 0700), 0);
+	int next = openat(d->fd, "next", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(next >= 0);
+	eventlog_create(d->fd, NULL);
+	struct eventlog_writer w = open_writer(d, -1);
+	for (int i = 0; i < 5; i++)
+		put(&w, "/file");
+	eventlog_writer_close(&w);
+
+	assert_int_equal(eventlog_number_after(next, d->fd, &err), -ENOENT);
+	eventlog_create(next, NULL);
+	assert_int_equal(eventlog_number_after(next, d->fd, &err), 0);
+	assert_int_equal(eventlog_writer_open(next, -1, &w, &err), 0);
+	struct event e = action_event("/x");
+	assert_non_null(eventlog_begin(&w, &e));
+	assert_int_equal(e.seq, 6);
+	eventlog_writer_close(&w);
+	unlinkat(next, "events.ring", 0);
+	close(next);
+	unlinkat(d->fd, "next", AT_REMOVEDIR);
+}
+
 /* Any bytes in the segment: never a crash, never a hang, and the chain still holds. */
 static void a_hostile_segment_is_survived(void **state)
 {
@@ -515,6 +541,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOG_TEST(published_events_become_a_chain),
+		LOG_TEST(numbers_go_on_behind_another_log),
 		LOG_TEST(an_unpublished_event_is_not_drained),
 		LOG_TEST(killed_writers_record_is_recovered_as_pending),
 		LOG_TEST(a_writer_killed_at_random_loses_nothing),

@@ -45,11 +45,17 @@ static void what_is_put_is_taken_once(void **state)
 	}
 	slate_wipe(before, 2, first + 1); /* not its own: nothing goes */
 	slate_begin(before, 7);
+	char name[SLATE_SESSION_SIZE];
+	slate_signed(before, name);
+	assert_string_equal(name, "");
+	slate_sign(before, "20261122-abcdef");
 	slate_close(before);
 
 	struct slate *after = slate_open(fd, &err);
 	struct seen seen = { 0 };
 	assert_non_null(after);
+	slate_signed(after, name);
+	assert_string_equal(name, "20261122-abcdef");
 	slate_take(after, 1, see, &seen);
 	assert_int_equal(seen.count, CALLS - CALLS / 3);
 	assert_true(seen.sum == sum);
