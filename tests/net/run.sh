@@ -76,11 +76,12 @@ cat >"$work/policy.json" <<'JSON'
 }
 JSON
 
-# is CLAIM WANT COMMAND...: what the command prints inside.
+# is CLAIM WANT COMMAND...: what the command prints inside. With a failure stands what was said beside.
 is() {
-	claim=$1 want=$2
+	claim=$1 want=$2 failed=$TAP_FAILED
 	shift 2
 	tap_is "$claim" "$(box -q -- "$@" 2>&1)" "$want"
+	[ "$TAP_FAILED" -eq "$failed" ] || tap_note_file "$work/err"
 }
 
 # The broker of the sandbox that runs.
@@ -121,6 +122,12 @@ is 'one that was not has none' '' dig +short -x 203.0.113.66
 is 'localhost is answered' '127.0.0.1' dig +short localhost
 box -q -- dig +tries=1 ANY good.example >"$work/out"
 tap_is 'ANY is not implemented' "$(grep -c 'status: NOTIMP' "$work/out")" 1
+printf 'nameserver 127.0.0.1\nsearch nowhere.example good.example\n' >"$work/resolv.conf"
+# shellcheck disable=SC2016
+tap_is 'a short name is looked for where the host looks' "$(cd "$work/home" && host unshare -m --propagation private sh -c '
+	mount --bind "$1/resolv.conf" /etc/resolv.conf; shift; exec "$@"' sh "$work" \
+	"$VSANDBOX" run -q -p "$work/policy.json" --net allowlist --resolver 198.51.100.53 -- \
+	getent ahostsv4 four | awk '{ print $1, $3; exit }')" '203.0.113.10 four.good.example'
 inside 'garbage is answered with FORMERR or not at all, and the resolver lives' 'formerr 203.0.113.10' garbage
 # shellcheck disable=SC2016
 (cd "$work/home" && host unshare -m --propagation private sh -c '
