@@ -91,6 +91,13 @@ broker_of() {
 	done
 }
 
+farewell() {
+	out redis-cli -h 203.0.113.10 get farewell
+}
+farewell_is() {
+	[ "$(farewell)" = "$1" ]
+}
+
 inside() {
 	is "$1" "$2" python3 "$work/client.py" "$3"
 }
@@ -173,6 +180,11 @@ tap_is "$crowd connections stand at once, and all are served" "$(head -n 1 "$wor
 hwm=$(awk '/^VmHWM/ { print $2 }' "/proc/$(broker_of)/status")
 tap_is 'the broker keeps less than 4 kB for each' "$([ "$hwm" -lt $((8192 + 4 * crowd)) ] && echo yes || echo "$hwm")" yes
 wait "$standing"
+for _ in 1 2 3 4 5 6 7 8; do
+	# shellcheck disable=SC2016
+	box -q -- bash -c 'for i in 1 2 3 4; do printf "INCR farewell\r\n" >/dev/tcp/good.example/6379; done'
+done
+tap_is 'what programs say before they end arrives' "$(within 20 farewell_is 32 && echo 32 || farewell)" 32
 inside 'what servers send to those who do not read is bounded' bounded unread
 inside 'a server inside on the same port is said, not met' 'EADDRNOTAVAIL' taken
 rm -f /tmp/vsandbox-count-7008
