@@ -188,7 +188,7 @@ $(B)/docs/gen-syscalls: $(B)/docs/gen-syscalls.o $(call upto,base)
 
 # The seccomp programs are compiled here, so that no start waits for it.
 FILTER_GEN := $(B)/sandbox/gen/filters
-$(FILTER_GEN): $(FILTER_GEN).o $(B)/sandbox/filter_compile.o $(B)/sandbox/filter_rows.o $(B)/sandbox/filter_handover.o $(call archive,base)
+$(FILTER_GEN): $(FILTER_GEN).o $(B)/sandbox/filter_compile.o $(B)/sandbox/filter_rows.o $(call archive,base)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 $(B)/sandbox/filter_programs.c: $(FILTER_GEN)
 	$(call say,gen,$@)

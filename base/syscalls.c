@@ -24,6 +24,7 @@
 #include <termios.h>
 
 #include "base/kernel.h"
+#include "base/syscall_pairs.h"
 
 /* clang-format off */
 
@@ -1014,7 +1015,13 @@ static const struct syscall_row rows[] = {
 	ALLOWED(shutdown, OWN_NET, ARG_FD, ARG_INT),
 	ALLOWED(getsockname, OWN_NET, ARG_FD, ARG_POINTER, ARG_POINTER),
 	ALLOWED(getpeername, OWN_NET, ARG_FD, ARG_POINTER, ARG_POINTER),
-	ALLOWED(setsockopt, OWN_NET, ARG_FD, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT),
+	[__NR_setsockopt] = {
+		.name = "setsockopt",
+		.args = { ARG_FD, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT },
+		.how = HOW_ALLOW, .host_sockets = syscall_pairs_setsockopt,
+		.deny_errno = ENOPROTOOPT,
+		.note = OWN_NET "; an option of a socket of the host's could lead elsewhere",
+	},
 	ALLOWED(getsockopt, OWN_NET, ARG_FD, ARG_INT, ARG_INT, ARG_POINTER, ARG_POINTER),
 	ALLOWED(recvfrom, ARRIVES,
 		ARG_FD, ARG_POINTER, ARG_SIZE, ARG_INT, ARG_POINTER, ARG_POINTER),

@@ -87,6 +87,11 @@ struct arg_rule {
 	uint64_t mask, datum;
 };
 
+/* Values of arguments 1 and 2. */
+struct arg_pair {
+	uint16_t first, second;
+};
+
 struct syscall_row {
 	const char *name;      /* NULL: no such number */
 	enum action_type type; /* what it is to a policy; open rows: by flags */
@@ -96,7 +101,12 @@ struct syscall_row {
 	enum how how;                         /* when no rule below holds */
 	uint16_t deny_errno;                  /* with HOW_ERRNO */
 	struct arg_rule rules[SYSCALL_RULES]; /* first that holds decides */
-	const char *note;                     /* why it is carried out this way; never NULL */
+	/*
+	 * Where the caller may hold a socket of the host's network: when no rule holds these pass, in groups of the same
+	 * first, and others get deny_errno. NULL: as anywhere else. base/syscall_pairs.h.
+	 */
+	const struct arg_pair *host_sockets;
+	const char *note; /* why it is carried out this way; never NULL */
 };
 
 /* Native architecture. NULL when the number has no row. */

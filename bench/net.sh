@@ -9,7 +9,9 @@
 # (GET per second of redis-benchmark), pgbench (select-only transactions per second).
 #
 # relay, handover: a policy that looks into nothing. inspected: one with a rule for database_write, which makes every
-# statement be decided.
+# statement be decided. LAUNCHERS picks columns; NAME@DIR is the same with the programs of another build:
+#
+#   LAUNCHERS="native relay@/tmp/before relay" bench/net.sh connect
 #
 # The ports of the servers are declared by name.
 # shellcheck disable=SC2154
@@ -71,12 +73,13 @@ slirp() {
 }
 
 by() {
-	local launcher=$1
+	local launcher=${1%@*} program=$VSANDBOX
+	[ "$launcher" = "$1" ] || program=${1#*@}/vsandbox
 	shift
 	case $launcher in
 	native) host "${user[@]}" "$@" ;;
 	relay | handover | inspected)
-		(cd "$work/home" && host "${user[@]}" "$VSANDBOX" run -q -p "$work/$launcher.json" \
+		(cd "$work/home" && host "${user[@]}" "$program" run -q -p "$work/$launcher.json" \
 			--resolver 198.51.100.53 --on-exit discard -- "$@")
 		;;
 	pasta) host "${user[@]}" timeout -k 1 20 pasta --config-net -q -- "$@" ;;
@@ -113,20 +116,20 @@ median() {
 for _ in $(seq "$ROUNDS"); do
 	for m in "$@"; do
 		for l in $LAUNCHERS; do
-			measure "$m" "$l" >>"$work/$m.$l" 2>>"$work/errors" || [ $? -ne 2 ] || exit 2
+			measure "$m" "$l" >>"$work/$m.${l//\//_}" 2>>"$work/errors" || [ $? -ne 2 ] || exit 2
 		done
 	done
 done
 # Each figure, and what it is of the first launcher's.
 printf '%-10s' measure
 # shellcheck disable=SC2086
-printf '%20s' $LAUNCHERS
+printf ' %20s' $LAUNCHERS
 echo
 for m in "$@"; do
 	for l in $LAUNCHERS; do
-		median "$work/$m.$l"
+		median "$work/$m.${l//\//_}"
 	done | awk -v m="$m" 'BEGIN { printf "%-10s", m }
 		NR == 1 { first = $1 }
-		{ printf "%20s", ($1 + 0 && first + 0 ? sprintf("%.0f (%.2f)", $1, $1 / first) : "-") }
+		{ printf " %20s", ($1 + 0 && first + 0 ? sprintf("%.0f (%.2f)", $1, $1 / first) : "-") }
 		END { print "" }'
 done

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/syscall_pairs.h"
 #include "base/syscalls.h"
 
 static void print_how(enum how how, int deny_errno)
@@ -23,6 +24,26 @@ static void print_rules(const struct syscall_row *row)
 		print_how((enum how)rule->how, rule->deny_errno);
 		printf("; ");
 	}
+}
+
+/* Which values of arguments 1 and 2 pass where sockets of the host are handed over. */
+static void print_pairs(const struct syscall_row *row)
+{
+	const struct arg_pair *a = row->host_sockets;
+	printf("\nWhere the policy hands over sockets of the host, %s passes with these values of\n"
+	       "arguments 1 and 2, else it gets %s:\n",
+	       row->name, strerrorname_np(row->deny_errno));
+	for (uint32_t last = SYSCALL_PAIR_END; a->first != SYSCALL_PAIR_END; last = a++->first) {
+		if (a->first == last)
+			printf(", ");
+		else
+			printf("\n- %u: ", a->first);
+		if (a->second == SYSCALL_PAIR_ANY)
+			printf("any");
+		else
+			printf("%u", a->second);
+	}
+	printf("\n");
 }
 
 static void print_row(uint32_t nr, const struct syscall_row *row)
@@ -60,6 +81,11 @@ int main(void)
 		const struct syscall_row *row = syscall_find(nr);
 		if (row)
 			print_row(nr, row);
+	}
+	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
+		const struct syscall_row *row = syscall_find(nr);
+		if (row && row->host_sockets)
+			print_pairs(row);
 	}
 	return 0;
 }

@@ -10,18 +10,22 @@
  * A TCP connection, by its id, chosen by the monitor:
  *
  *   monitor                      broker
- *   OPEN {name, address, fd} --> dials
+ *   OPEN {name, address, fds} -> dials
  *                           <--- DIALLED, or FAILED {error} and the id is over
  *   lets connect(2) go on
  *                                accepts one connection at the listener
- *                           <--- ACCEPTED
+ *                           <--- ACCEPTED                             within a second
  *                           <--- CLASSIFIED {protocol, detail}        at most once
  *                           <--- STATEMENT {ask, type, op, text}      the relay holds the statement
  *   VERDICT {ask, error}    -->
  *                           <--- BYTES {out, in}                      every BROKER_BYTES_MS of traffic
  *                           <--- CLOSED {out, in, error}              the id is over
  *
- * An accepted connection for which no OPEN of that listener waits is reset: each was decided.
+ * Where the monitor has a socket of the host's (LENT) it dials itself and sends that along: a destination that
+ * answers within the call, as one nearby does, costs its caller nobody's waking up.
+ *
+ * An accepted connection for which no OPEN of that listener waits is reset: each was decided. OPEN is sent before
+ * connect(2) goes on, so the broker hears the monitor out before it resets one.
  * UDP: OPEN hands over a socket bound to the destination; flows are closed when idle.
  *
  * Both ends treat a packet that is not well formed as the other's death: the monitor then refuses
@@ -38,7 +42,7 @@
 enum {
 	BROKER_TEXT_MAX = 32768, /* bytes of text in a packet, its NUL included */
 	BROKER_ADDRESSES_MAX = 16,
-	BROKER_FDS_MAX = 4,
+	BROKER_FDS_MAX = 8,
 	BROKER_BYTES_MS = 5000,
 	BROKER_CHANNEL_FD = 3, /* where the program finds its end */
 };
@@ -48,7 +52,8 @@ enum broker_type {
 	BROKER_SETUP = 1, /* addresses: the host's resolvers; fds: DNS sockets (BROKER_DNS_*;
 			     without IPv6 the first two), none: no resolver */
 	BROKER_PUBLISH,   /* address: to listen at, on the host; op: port inside */
-	BROKER_OPEN, /* id, listener, address, inspect; text: name; fd: a new listener's socket */
+	BROKER_OPEN,      /* id, listener, address, inspect, op: enum broker_server; text: name;
+			fds: a new listener's socket, then the server's end */
 	BROKER_UNLISTEN,  /* listener: nothing is accepted there any more */
 	BROKER_CANCEL,    /* id: the caller is gone */
 	BROKER_VERDICT,   /* ask: of STATEMENT or RESOLVE; error 0 or errno; text: why.
@@ -57,7 +62,7 @@ enum broker_type {
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
 	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
 	BROKER_CUT,       /* id: end the connection now, with a reset */
-	BROKER_LEND,      /* address.family: a stream socket of the host, to be handed over */
+	BROKER_LEND,      /* address.family, op: so many stream sockets of the host */
 	/* broker -> monitor */
 	BROKER_READY,      /* set up; nothing is refused for want of a port */
 	BROKER_UNABLE,     /* error, text: set-up failed; the broker exits */
@@ -73,7 +78,7 @@ enum broker_type {
 	BROKER_ADDRESSES,  /* ask, ttl_s, addresses, text: name: what the name leads to */
 	BROKER_REPEATED, /* id, repeats, and as STATEMENT: so many passed under a verdict that stood */
 	BROKER_NEED_SOCKET, /* id, address.family: an unconnected stream socket inside */
-	BROKER_LENT,        /* address.family; fd, or error */
+	BROKER_LENT,        /* address.family; fds, or error */
 	BROKER_TYPE_COUNT,
 };
 
@@ -86,6 +91,14 @@ enum broker_inspect {
 	BROKER_INSPECT_CLASSIFY = 1, /* first bytes only: protocol, SNI, request line */
 	BROKER_INSPECT_API = 4,      /* every HTTP request, and the name that TLS asks for */
 	BROKER_INSPECT_DATABASE = 2, /* every statement is put to the monitor before the server */
+};
+
+/* The server's end of a TCP connection, as it comes with OPEN. */
+enum broker_server {
+	BROKER_SERVER_NONE,       /* the broker dials */
+	BROKER_SERVER_CONNECTING, /* the monitor has dialled; DIALLED or FAILED will follow */
+	BROKER_SERVER_CONNECTED,  /* the caller may have gone on: DIALLED is not told */
+	BROKER_SERVER_COUNT,
 };
 
 enum broker_transport { BROKER_TCP = 1, BROKER_UDP };

@@ -248,6 +248,12 @@ static void number_layers(struct overlay *o, int session_dirfd)
 	}
 }
 
+/* Was it somebody's temporary mount, gone with its directory since the mounts were listed? */
+static bool went_away(const struct overlay *o, const struct overlay_layer *l)
+{
+	return l != o->layers && access(l->lower, F_OK) < 0 && errno == ENOENT;
+}
+
 static void drop_layer(struct overlay *o, unsigned i)
 {
 	struct overlay_layer *l = &o->layers[i];
@@ -268,6 +274,10 @@ static int mount_rootful(const struct overlay_request *req, struct overlay *o, s
 		l->mount_fd = make_overlay(req, l, l->lower, true, NULL);
 		if (l->mount_fd >= 0) {
 			i++;
+			continue;
+		}
+		if (went_away(o, l)) {
+			drop_layer(o, i);
 			continue;
 		}
 		/* vfat, some FUSE: no lower of an overlay; seen, but not writable */
@@ -392,8 +402,12 @@ static int mount_layers(struct overlay *o, const struct overlay_request *req, co
 {
 	if (o->rootful) {
 		int rc = attach(o->detached_fd, newroot, "/", err);
-		for (unsigned i = 1; rc == 0 && i < o->count; i++)
-			rc = attach(o->layers[i].mount_fd, newroot, o->layers[i].mount, err);
+		for (unsigned i = 1; rc == 0 && i < o->count; i++) {
+			const struct overlay_layer *l = &o->layers[i];
+			rc = attach(l->mount_fd, newroot, l->mount, err);
+			if (rc == -ENOENT && went_away(o, l))
+				rc = 0;
+		}
 		return rc;
 	}
 	char template[PATH_MAX];
@@ -406,13 +420,8 @@ static int mount_layers(struct overlay *o, const struct overlay_request *req, co
 		const struct overlay_layer *l = &o->layers[i];
 		cleanup_fd int fd = make_overlay(
 			req, l, i == 0 && !req->rootfs ? template : l->lower, false, err);
-		/* somebody's temporary mount, gone with its directory since the mounts were listed */
-		if (fd < 0 && i > 0 && access(l->lower, F_OK) < 0 && errno == ENOENT)
-			continue;
-		if (fd < 0)
-			return fd;
-		rc = attach(fd, newroot, l->mount, err);
-		if (rc < 0)
+		rc = fd < 0 ? fd : attach(fd, newroot, l->mount, err);
+		if (rc < 0 && !went_away(o, l))
 			return rc;
 	}
 	return 0;

@@ -25,9 +25,9 @@
 #include <sys/mman.h>
 
 #include "base/scope.h"
+#include "base/syscall_pairs.h"
 #include "base/syscalls.h"
 #include "sandbox/box.h"
-#include "sandbox/filter_handover.h"
 #include "sandbox/filter_rows.h"
 
 enum {
@@ -96,6 +96,40 @@ static void emit_rule(struct prelude *p, const struct arg_rule *r, uint32_t ret)
 	emit(p, BPF_RET | BPF_K, 0, 0, ret);
 }
 
+static void emit_equal(struct prelude *p, uint32_t value, uint32_t ret)
+{
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
+	emit(p, BPF_RET | BPF_K, 0, 0, ret);
+}
+
+/* The pairs that pass; refused is what is none of them. */
+static int emit_pairs(struct prelude *p, const struct filter_row *row)
+{
+	const uint32_t pass = action_value(row->how, 0);
+	const uint32_t refuse = action_value(HOW_ERRNO, row->deny_errno);
+	const struct arg_pair *a = row->pairs;
+	emit_load(p, arg_offset(1, false));
+	while (a->first != SYSCALL_PAIR_END) {
+		const uint16_t first = a->first;
+		if (a->second == SYSCALL_PAIR_ANY) {
+			emit_equal(p, first, pass);
+			a++;
+			continue;
+		}
+		unsigned start = p->len;
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, first); /* jf patched below */
+		emit_load(p, arg_offset(2, false));
+		for (; a->first == first; a++)
+			emit_equal(p, a->second, pass);
+		emit(p, BPF_RET | BPF_K, 0, 0, refuse);
+		if (p->overflow || p->len - start - 1 > BLOCK_MAX)
+			return -E2BIG;
+		p->insns[start].jf = (uint8_t)(p->len - start - 1);
+	}
+	emit(p, BPF_RET | BPF_K, 0, 0, refuse);
+	return 0;
+}
+
 static int emit_row(struct prelude *p, uint32_t nr, const struct filter_row *row)
 {
 	unsigned start = p->len;
@@ -103,46 +137,14 @@ static int emit_row(struct prelude *p, uint32_t nr, const struct filter_row *row
 	for (unsigned i = 0; i < row->count; i++)
 		emit_rule(p, &row->rules[i],
 			  action_value(row->rules[i].how, row->rules[i].deny_errno));
-	emit(p, BPF_RET | BPF_K, 0, 0, action_value(row->how, row->deny_errno));
+	if (!row->pairs)
+		emit(p, BPF_RET | BPF_K, 0, 0, action_value(row->how, row->deny_errno));
+	else if (emit_pairs(p, row) < 0)
+		return -E2BIG;
 	unsigned block = p->len - start - 1;
 	if (p->overflow || block > BLOCK_MAX)
 		return -E2BIG;
 	p->insns[start].jf = (uint8_t)block;
-	return 0;
-}
-
-static void emit_equal(struct prelude *p, uint32_t value, uint32_t ret)
-{
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
-	emit(p, BPF_RET | BPF_K, 0, 0, ret);
-}
-
-/* setsockopt(2) where the descriptor may be a socket of the host: only what filter_handover.h lists. */
-static int emit_options(struct prelude *p)
-{
-	const uint32_t refuse = SECCOMP_RET_ERRNO | ENOPROTOOPT;
-	const struct filter_option *o = filter_handover_options;
-	unsigned start = p->len;
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, __NR_setsockopt); /* jf patched below */
-	emit_load(p, arg_offset(1, false));
-	for (const uint16_t *l = filter_handover_levels; *l != UINT16_MAX; l++)
-		emit_equal(p, *l, SECCOMP_RET_ALLOW);
-	while (o->level != UINT16_MAX) {
-		const uint16_t level = o->level;
-		unsigned of_level = p->len;
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, level);
-		emit_load(p, arg_offset(2, false));
-		for (; o->level == level; o++)
-			emit_equal(p, o->name, SECCOMP_RET_ALLOW);
-		emit(p, BPF_RET | BPF_K, 0, 0, refuse);
-		if (p->overflow || p->len - of_level - 1 > BLOCK_MAX)
-			return -E2BIG;
-		p->insns[of_level].jf = (uint8_t)(p->len - of_level - 1);
-	}
-	emit(p, BPF_RET | BPF_K, 0, 0, refuse);
-	if (p->overflow || p->len - start - 1 > BLOCK_MAX)
-		return -E2BIG;
-	p->insns[start].jf = (uint8_t)(p->len - start - 1);
 	return 0;
 }
 
@@ -183,12 +185,7 @@ static int add_plain_rows(scmp_filter_ctx ctx, const struct box_plan *plan, stru
 		struct filter_row row;
 		if (!filter_row(plan, nr, &row))
 			continue; /* falls to the default: ENOSYS */
-		if (nr == __NR_setsockopt && box_hands_over(plan)) {
-			if (emit_options(p) < 0)
-				return err_set(err, E2BIG, "filter: too many socket options");
-			continue;
-		}
-		if (row.count) {
+		if (row.count || row.pairs) {
 			int r = emit_row(p, nr, &row);
 			if (r < 0)
 				return err_set(err, -r, "filter: too many conditions in row %s",

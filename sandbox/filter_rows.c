@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/sockios.h>
 
+#include "base/syscall_pairs.h"
 #include "sandbox/box.h"
 
 #if defined(__x86_64__)
@@ -90,6 +91,7 @@ bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret
 		return false;
 	ret->how = effective(plan, nr, row, row->how);
 	ret->deny_errno = row->deny_errno;
+	ret->pairs = box_hands_over(plan) ? row->host_sockets : NULL;
 	ret->count = plan_rules(plan, nr, ret->rules);
 	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
 		struct arg_rule *r = &ret->rules[ret->count++];
@@ -126,7 +128,7 @@ enum how filter_how(const struct box_plan *plan, uint32_t nr,
 	*ret_errno = 0;
 	if (!filter_row(plan, nr, &row))
 		return HOW_UNKNOWN;
-	enum how how = row.how;
+	enum how how = row.pairs && !syscall_pairs_hold(row.pairs, args) ? HOW_ERRNO : row.how;
 	int deny = row.deny_errno;
 	for (unsigned i = 0; i < row.count; i++) {
 		const struct arg_rule *r = &row.rules[i];

@@ -22,11 +22,9 @@ struct filter_row {
 	uint16_t deny_errno;
 	struct arg_rule rules[FILTER_PLAN_RULES + SYSCALL_RULES]; /* the first that holds decides */
 	unsigned count;
+	const struct arg_pair *pairs; /* when no rule holds: the arguments that pass; NULL any */
 };
-/*
- * false: there is no row of that number. Where sockets of the host are handed over setsockopt(2) has rules of its
- * own instead (filter_handover.h).
- */
+/* false: there is no row of that number. */
 bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret);
 
 /* Is a call that is carried out so sent to the monitor? */

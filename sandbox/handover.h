@@ -10,7 +10,7 @@
  *     duplicate with its copy of the address. A descriptor or an address that is swapped meanwhile changes nothing.
  *   - a socket of the host's network is refused all three; connect(2) tells its state, as the kernel would.
  *   - setsockopt(2) and ioctl(2) pass the filter only with options and requests that cannot lead elsewhere
- *     or tell of the host's devices (filter.c): both stand in registers.
+ *     or tell of the host's devices (base/syscall_pairs.h, filter_rows.c): both stand in registers.
  *   - MSG_FASTOPEN is refused by the filter in every sandbox, and TCP looks at no address of a message.
  *
  * Datagrams are never handed over: a datagram socket can be sent from to anywhere.

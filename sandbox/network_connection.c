@@ -46,6 +46,21 @@ static struct opening *find_opening(struct network *n, const struct net_address 
 	return o;
 }
 
+/* NULL: no memory. */
+static struct opening *new_opening(struct network *n, const struct net_address *to,
+				   enum broker_transport transport)
+{
+	struct opening *o = calloc(1, sizeof(*o));
+	if (!o)
+		return NULL;
+	o->address = *to;
+	o->transport = (uint32_t)transport;
+	o->id = ++n->last_opening;
+	o->next = n->openings[bucket_of(to)];
+	n->openings[bucket_of(to)] = o;
+	return o;
+}
+
 static void drop_opening(struct network *n, struct opening *o)
 {
 	struct opening **at = &n->openings[bucket_of(&o->address)];
@@ -109,13 +124,21 @@ static int make_call(struct connection *c)
 	return getsockopt(c->call_fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
 }
 
+static void cancel(struct network *n, const struct connection *c)
+{
+	struct broker_message m = { .type = BROKER_CANCEL, .id = c->id };
+	network_tell(n, &m, NULL, NULL, 0);
+}
+
 /* Lets the held call go on (0) or fail. */
 static void release(struct network *n, struct connection *c, int64_t error)
 {
 	if (!c->notif_id)
 		return;
 	if (error == 0 && c->call_fd < 0) {
-		listener_continue(c->listener, c->notif_id);
+		/* Who is not there any more makes the call again, or none: this one nobody will claim. */
+		if (listener_continue(c->listener, c->notif_id) < 0)
+			cancel(n, c);
 	} else {
 		if (error == 0)
 			error = make_call(c);
@@ -201,10 +224,14 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 	}
 	c->next_held = n->held;
 	n->held = c;
-	/*
-	 * A thread that sleeps longer must look again. Woken for each connection it would only be in the way, so it
-	 * sleeps short for a while after one.
-	 */
+}
+
+/*
+ * A thread that sleeps longer must look again. Woken for each connection it would only be in the way, so it
+ * sleeps short for a while after one.
+ */
+static void wake_for_held(struct network *n)
+{
 	n->busy_until_ms = network_now_ms() + BUSY_MS;
 	if (n->wakes_ms > network_now_ms() + SLICE_MS)
 		(void)!write(n->wake_fd[1], "", 1);
@@ -237,36 +264,45 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 	int type = transport == BROKER_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	char name[DNS_NAME_SIZE];
 	struct opening *o = find_opening(n, to, transport);
-	cleanup_fd int fd = -1;
+	cleanup_fd int listener = -1, server = -1;
+	int fds[2], dialled = BROKER_SERVER_NONE;
+	unsigned fd_count = 0;
 	if (n->fd < 0)
 		return -ENETDOWN;
 	if (o && transport == BROKER_UDP) /* bound already: what is sent waits for the broker */
 		return *call_fd < 0 ? NETWORK_OPEN : call_at_once(to, *call_fd);
 	if (!o) {
-		fd = bound_socket_soon(to, type);
-		if (fd < 0)
-			return fd;
-		o = calloc(1, sizeof(*o));
-		if (!o)
-			return -ENOBUFS;
-		o->address = *to;
-		o->transport = (uint32_t)transport;
-		o->id = ++n->last_opening;
-		o->next = n->openings[bucket_of(to)];
-		n->openings[bucket_of(to)] = o;
+		listener = bound_socket_soon(to, type);
+		if (listener < 0)
+			return listener;
+		fds[fd_count++] = listener;
 	}
+	if (transport == BROKER_TCP)
+		dialled = network_dial(n, to, &server);
+	if (dialled < 0) {
+		watch_connection_end(n->watch, &w->action, -dialled, 0, 0);
+		return dialled;
+	}
+	if (dialled != BROKER_SERVER_NONE)
+		fds[fd_count++] = server;
 	struct connection *c = new_connection(n, w);
 	if (!c)
 		return -ENOBUFS;
+	if (!o)
+		o = new_opening(n, to, transport);
 	struct broker_message m = { .type = BROKER_OPEN,
 				    .id = c->id,
-				    .listener = o->id,
 				    .transport = (uint32_t)transport,
 				    .inspect = transport == BROKER_TCP
 						       ? network_inspection(n->watch)
 						       : 0,
+				    .op = (uint32_t)dialled,
 				    .address = *to };
-	int r = network_tell(n, &m, host_of(&w->action, name, sizeof(name)), &fd, fd >= 0);
+	int r = -ENOBUFS;
+	if (o) {
+		m.listener = o->id;
+		r = network_tell(n, &m, host_of(&w->action, name, sizeof(name)), fds, fd_count);
+	}
 	if (r < 0) {
 		drop_connection(n, c);
 		return r;
@@ -280,6 +316,10 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 	if (holding == HOLD_NOT)
 		return NETWORK_OPEN;
 	hold(n, c, w, holding == HOLD_BLOCKING, to, call_fd);
+	if (dialled == BROKER_SERVER_CONNECTED)
+		release(n, c, 0);
+	if (c->notif_id)
+		wake_for_held(n);
 	return NETWORK_HELD;
 }
 
@@ -379,12 +419,11 @@ void network_connection_look(struct network *n, uint64_t now)
 		bool gone = listener_valid(c->listener, c->notif_id) < 0;
 		if (!gone && !tracee_signalled(&c->task))
 			continue;
-		struct broker_message m = { .type = BROKER_CANCEL, .id = c->id };
 		if (gone)
 			unhold(n, c);
 		else
 			release(n, c, RESTART);
-		network_tell(n, &m, NULL, NULL, 0);
+		cancel(n, c);
 	}
 }
 

@@ -14,7 +14,7 @@
 #include "net/names.h"
 #include "sandbox/network.h"
 
-enum { NETWORK_BUCKETS = 1024, NETWORK_VERDICTS = 16, NETWORK_SPARES = 4 };
+enum { NETWORK_BUCKETS = 1024, NETWORK_VERDICTS = 16, NETWORK_SPARES = 16 };
 
 struct opening;
 
@@ -66,9 +66,10 @@ struct network {
 	uint32_t last_opening;
 	struct verdict_memory verdicts[NETWORK_VERDICTS];
 	unsigned next_verdict;
-	/* sockets of the host to be handed over, [0] of IPv4, [1] of IPv6; owned */
+	/* sockets of the host to be connected, [0] of IPv4, [1] of IPv6; owned */
 	int spares[2][NETWORK_SPARES];
 	unsigned spare_count[2];
+	bool lending[2];    /* asked for, not here yet */
 	int lend_errors[2]; /* errno of the last answer; 0 none */
 	pthread_cond_t lent;
 	struct broker_packet packet; /* of the thread */
@@ -98,9 +99,14 @@ void network_connection_sweep(struct network *n, uint64_t now_ms);
 /* Milliseconds until the next held call is to be looked at. */
 int network_connection_wait_ms(struct network *n);
 
-/* network_lend.c: asks for the first sockets of the host; takes one that was lent. */
+/* network_lend.c: asks for the first sockets of the host; takes those that were lent. */
 void network_lend_start(struct network *n);
 void network_lend_told(struct network *n, struct broker_packet *p);
+/*
+ * Dials @to with a socket of the host that lies ready; waits for nothing. enum broker_server, with the socket in
+ * @ret_fd, which the caller owns, unless it is BROKER_SERVER_NONE: none lay there. -errno: refused.
+ */
+int network_dial(struct network *n, const struct net_address *to, int *ret_fd);
 
 /* network_names.c: a name the agent asks for; what it leads to. */
 void network_names_asked(struct network *n, const struct broker_packet *p);

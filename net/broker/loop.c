@@ -13,7 +13,7 @@
 
 #include "net/broker/private.h"
 
-enum { EVENTS_MAX = 256, TICK_MS = 1000, DESCRIPTORS_MAX = 262144 };
+enum { EVENTS_MAX = 256, TICK_MS = 1000, LATER_MS = 10, DESCRIPTORS_MAX = 262144 };
 
 struct backlog {
 	struct backlog *next;
@@ -65,6 +65,7 @@ static void free_corpses(struct broker *b)
 
 void broker_flush(struct broker *b)
 {
+	b->tell_ms = 0;
 	while (b->backlog) {
 		struct backlog *w = b->backlog;
 		int r = broker_send(b->channel.fd, &w->m, w->text_len ? w->text : NULL, w->text_len,
@@ -79,13 +80,11 @@ void broker_flush(struct broker *b)
 	}
 }
 
-void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len)
+static void append(struct broker *b, const struct broker_message *m, const char *text,
+		   size_t text_len)
 {
-	int r = b->backlog ? -EAGAIN : broker_send(b->channel.fd, m, text, text_len, NULL, 0);
-	if (r == 0)
-		return;
-	struct backlog *w = r == -EAGAIN ? malloc(sizeof(*w) + text_len + 1) : NULL;
-	if (!w) { /* the monitor is gone, or would miss a word: nothing may go on */
+	struct backlog *w = malloc(sizeof(*w) + text_len + 1);
+	if (!w) { /* the monitor would miss a word: nothing may go on */
 		b->over = true;
 		return;
 	}
@@ -97,15 +96,45 @@ void broker_tell(struct broker *b, struct broker_message *m, const char *text, s
 	b->backlog_end = &w->next;
 }
 
-/* A socket for the monitor to connect. What the channel has no room for now is asked for again. */
-static void lend(struct broker *b, uint8_t family)
+void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len)
+{
+	if (b->tell_ms)
+		broker_flush(b);
+	int r = b->backlog ? -EAGAIN : broker_send(b->channel.fd, m, text, text_len, NULL, 0);
+	if (r == -EAGAIN)
+		append(b, m, text, text_len);
+	else
+		b->over |= r < 0; /* the monitor is gone */
+}
+
+void broker_tell_later(struct broker *b, struct broker_message *m)
+{
+	if (!b->backlog)
+		b->tell_ms = b->now_ms + LATER_MS;
+	append(b, m, NULL, 0);
+}
+
+/* Sockets for the monitor to connect. What the channel has no room for now is asked for again. */
+static void lend(struct broker *b, uint8_t family, unsigned wanted)
 {
 	struct broker_message m = { .type = BROKER_LENT, .address.family = family };
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	m.error = fd < 0 ? errno : 0;
-	int r = fd < 0 || b->backlog ? -EAGAIN : broker_send(b->channel.fd, &m, NULL, 0, &fd, 1);
-	if (fd >= 0)
-		close(fd);
+	int fds[BROKER_FDS_MAX], r = -EAGAIN;
+	unsigned count = 0;
+	while (count < wanted && count < BROKER_FDS_MAX && !m.error) {
+		int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			m.error = errno;
+		else
+			fds[count++] = fd;
+	}
+	if (b->tell_ms)
+		broker_flush(b);
+	if (count && !b->backlog) {
+		m.error = 0;
+		r = broker_send(b->channel.fd, &m, NULL, 0, fds, count);
+	}
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
 	if (r < 0) {
 		m.error = m.error ? m.error : EAGAIN;
 		broker_tell(b, &m, NULL, 0);
@@ -132,8 +161,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 		flows_close(b, p->m.id);
 		break;
 	case BROKER_FINISH:
-		relays_finish(b);
-		flows_finish(b);
+		b->finishing = true;
 		break;
 	case BROKER_VERDICT:
 		if (p->m.id)
@@ -148,7 +176,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 		relays_socket(b, p);
 		break;
 	case BROKER_LEND:
-		lend(b, p->m.address.family);
+		lend(b, p->m.address.family, p->m.op);
 		break;
 	case BROKER_SETUP:
 	case BROKER_PUBLISH: /* over */
@@ -173,13 +201,11 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 	broker_packet_finish(p);
 }
 
-static void on_channel(struct broker *b, struct source *s, uint32_t events)
+void broker_hear(struct broker *b)
 {
 	static struct broker_packet p; /* large for a stack */
-	(void)events;
-	broker_flush(b);
 	while (!b->over) {
-		int r = broker_receive(s->fd, MSG_DONTWAIT, &p);
+		int r = broker_receive(b->channel.fd, MSG_DONTWAIT, &p);
 		if (r == -EAGAIN)
 			return;
 		if (r <= 0)
@@ -187,6 +213,14 @@ static void on_channel(struct broker *b, struct source *s, uint32_t events)
 		else
 			on_packet(b, &p);
 	}
+}
+
+static void on_channel(struct broker *b, struct source *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+	broker_flush(b);
+	broker_hear(b);
 }
 
 static void unable(struct broker *b, int error, const char *text)
@@ -261,7 +295,8 @@ static void serve(struct broker *b)
 	while (!b->over) {
 		struct epoll_event events[EVENTS_MAX];
 		uint64_t now = now_ms();
-		int wait_ms = now >= tick_ms ? 0 : (int)(tick_ms - now);
+		uint64_t next_ms = b->tell_ms && b->tell_ms < tick_ms ? b->tell_ms : tick_ms;
+		int wait_ms = now >= next_ms ? 0 : (int)(next_ms - now);
 		int n = epoll_wait(b->epoll_fd, events, EVENTS_MAX,
 				   more ? 0 : resolver_timeout(b, wait_ms));
 		if (n < 0 && errno != EINTR)
@@ -272,8 +307,15 @@ static void serve(struct broker *b)
 			if (s->fd >= 0)
 				s->ready(b, s, events[i].events);
 		}
+		if (b->finishing) {
+			b->finishing = false;
+			relays_finish(b);
+			flows_finish(b);
+		}
 		more = relays_run(b);
 		resolver_tick(b);
+		if (b->tell_ms && b->now_ms >= b->tell_ms)
+			broker_flush(b);
 		if (b->now_ms >= tick_ms) {
 			relays_tick(b);
 			flows_tick(b);

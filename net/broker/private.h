@@ -38,13 +38,15 @@ struct inspector;
 struct broker {
 	int epoll_fd;
 	struct source channel;
-	struct backlog *backlog, **backlog_end; /* packets the channel had no room for; owned */
+	struct backlog *backlog, **backlog_end; /* packets not sent yet, in order; owned */
+	uint64_t tell_ms; /* when those that can wait are to be sent; 0 none does */
 	struct corpse *corpses;
 	struct relays *relays;       /* owned */
 	struct flows *flows;         /* owned */
 	struct resolver *resolver;   /* owned; NULL: no DNS */
 	struct inspector *inspector; /* owned; NULL: no database rules */
 	uint64_t now_ms;             /* monotonic, of this batch */
+	bool finishing;              /* the agents have ended: seen to after this batch */
 	bool over;                   /* the monitor is gone */
 };
 
@@ -57,8 +59,15 @@ void source_close(struct source *s);
 void broker_bury(struct broker *b, struct corpse *c);
 /* To the monitor; what the channel cannot take now waits. */
 void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len);
+/*
+ * The same for what nobody waits for: sent before whatever is told next, or a few milliseconds later, so that
+ * many of them wake the monitor once.
+ */
+void broker_tell_later(struct broker *b, struct broker_message *m);
 /* Writes what waits; called when the channel is writable. */
 void broker_flush(struct broker *b);
+/* Does what the monitor has said by now. Not from within what it says. */
+void broker_hear(struct broker *b);
 
 /* relay.c: TCP connections, from their OPEN to their end. */
 struct relays *relays_new(void);
@@ -66,7 +75,10 @@ void relays_open(struct broker *b, struct broker_packet *p);
 void relays_unlisten(struct broker *b, uint32_t listener);
 void relays_cancel(struct broker *b, uint64_t id);
 void relays_cut(struct broker *b, uint64_t id);
-/* The agents have ended: no connection is waited for; those that are there end when all is sent. */
+/*
+ * The agents have ended: no connection is waited for; those that are there end when all is sent. Not from within
+ * what the monitor says.
+ */
 void relays_finish(struct broker *b);
 void relays_verdict(struct broker *b, const struct broker_packet *p);
 /* What stopped before it had to wait goes on. Returns whether there is more. */

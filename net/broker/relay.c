@@ -1,8 +1,8 @@
 /*
  * Connections, from the monitor's OPEN to their end.
  *
- * Theory of operation. A relay begins by dialling; the monitor lets the agent's connect(2) go on when
- * it is told DIALLED, or earlier when that takes long. The agent's end comes in at the
+ * Theory of operation. A relay begins by dialling, unless the monitor has dialled; the monitor lets the agent's
+ * connect(2) go on when it is told DIALLED, or earlier when that takes long. The agent's end comes in at the
  * listener and is given to the relay that has waited longest there, one that has its server before
  * one that has not. An end for which no relay waits was decided by nobody: it is reset. When both
  * ends are connected bytes move; the first error on either is a reset on both.
@@ -139,7 +139,10 @@ static void end_relay(struct relay *r, int error)
 	stream_finish(r, &rs->pool);
 	free(r->name);
 	r->name = NULL;
-	broker_tell(b, &m, NULL, 0);
+	if (r->dialled && !rs->finishing)
+		broker_tell_later(b, &m);
+	else
+		broker_tell(b, &m, NULL, 0);
 	if (!r->queued) /* else relays_run does */
 		broker_bury(b, &r->corpse);
 }
@@ -262,18 +265,24 @@ static void set_options(int fd)
 static void server_connected(struct relay *r)
 {
 	struct stream_end *e = &r->ends[SERVER];
-	struct broker_message m = { .type = BROKER_DIALLED, .id = r->id };
 	e->connected = true;
 	e->source.ready = on_end;
 	e->readable = e->writable = true;
 	set_options(e->source.fd);
 	r->dialled = true;
-	if (!(r->id & BROKER_ID_PUBLISHED)) {
+	if (!(r->id & BROKER_ID_PUBLISHED))
 		r->deadline_ms = r->broker->now_ms + CLAIM_MS;
-		broker_tell(r->broker, &m, NULL, 0);
-	}
 	if (r->ends[AGENT].connected)
 		begin(r);
+}
+
+/* The monitor has to know: a caller may be held until then. */
+static void dialled(struct relay *r)
+{
+	struct broker_message m = { .type = BROKER_DIALLED, .id = r->id };
+	if (!(r->id & BROKER_ID_PUBLISHED))
+		broker_tell(r->broker, &m, NULL, 0);
+	server_connected(r);
 }
 
 static void on_dialled(struct broker *b, struct source *s, uint32_t events)
@@ -289,23 +298,29 @@ static void on_dialled(struct broker *b, struct source *s, uint32_t events)
 	if (error)
 		end_relay(e->relay, error);
 	else
-		server_connected(e->relay);
+		dialled(e->relay);
+}
+
+/* The server's end is connected, or on its way. */
+static void watch_server(struct relay *r)
+{
+	struct stream_end *e = &r->ends[SERVER];
+	e->source.ready = on_dialled;
+	int rc = source_add(r->broker, &e->source, both_ways);
+	if (rc < 0)
+		end_relay(r, -rc);
 }
 
 /* Connects the server's end, whose socket is there. */
 static void dial(struct relay *r, const struct net_address *to)
 {
-	struct stream_end *e = &r->ends[SERVER];
 	struct sockaddr_storage sa;
 	socklen_t len = net_address_sockaddr(to, &sa);
-	e->source.ready = on_dialled;
-	int rc = connect(e->source.fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	int added =
-		rc == 0 || rc == -EINPROGRESS ? source_add(r->broker, &e->source, both_ways) : rc;
-	if (added < 0)
-		end_relay(r, -added);
-	else if (rc == 0)
-		server_connected(r);
+	if (connect(r->ends[SERVER].source.fd, (struct sockaddr *)&sa, len) < 0 &&
+	    errno != EINPROGRESS)
+		end_relay(r, errno);
+	else
+		watch_server(r);
 }
 
 static int agent_connected(struct relay *r, int fd)
@@ -317,14 +332,21 @@ static int agent_connected(struct relay *r, int fd)
 	return source_add(r->broker, &e->source, both_ways);
 }
 
-static struct relay *claim(struct listener *l)
+/* The relay that has waited longest, one that has its server before one that has not. NULL none. */
+static struct relay *longest_waiting(const struct listener *l)
 {
-	struct relay *r = l->first;
-	for (struct relay *c = l->first; c; c = c->next_waiting) {
-		if (!c->dialled)
-			continue;
-		r = c;
-		break;
+	for (struct relay *c = l->first; c; c = c->next_waiting)
+		if (c->dialled)
+			return c;
+	return l->first;
+}
+
+static struct relay *claim(struct broker *b, struct listener *l)
+{
+	struct relay *r = longest_waiting(l);
+	if (!r || !r->dialled) { /* the word about this connection may still lie in the channel */
+		broker_hear(b);
+		r = longest_waiting(l);
 	}
 	if (r)
 		stop_waiting(r);
@@ -341,14 +363,13 @@ static void on_listener(struct broker *b, struct source *s, uint32_t events)
 			continue;
 		if (fd < 0)
 			return;
-		struct relay *r = claim(l);
+		struct relay *r = claim(b, l);
 		if (!r) { /* nobody decided this one */
 			reset_socket(fd);
 			close(fd);
 			continue;
 		}
-		struct broker_message m = { .type = BROKER_ACCEPTED, .id = r->id };
-		broker_tell(b, &m, NULL, 0);
+		r->untold = true;
 		r->deadline_ms = 0;
 		int rc = agent_connected(r, fd);
 		if (rc < 0)
@@ -389,21 +410,29 @@ static void fail(struct broker *b, uint64_t id, int error)
 	broker_tell(b, &m, NULL, 0);
 }
 
+/* The socket of the server's end: the last that came, or one of ours. The caller owns it. -errno. */
+static int server_end(struct broker_packet *p)
+{
+	if (p->m.op != BROKER_SERVER_NONE)
+		return p->fd_count ? p->fds[--p->fd_count] : -EPROTO;
+	int fd = socket(p->m.address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 void relays_open(struct broker *b, struct broker_packet *p)
 {
 	struct listener *l = find_listener(b->relays, p->m.listener);
+	int fd = server_end(p);
 	if (!l && p->fd_count == 1) {
 		l = listener_new(b, p->m.listener, p->fds[0]);
 		if (l)
 			p->fd_count = 0; /* ours now */
 	}
-	int fd = socket(p->m.address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int error = fd < 0 ? errno : 0;
 	struct relay *r = !l || fd < 0 || find(b->relays, p->m.id) ? NULL : relay_new(b, p->m.id);
 	if (!r) {
 		if (fd >= 0)
 			close(fd);
-		fail(b, p->m.id, error ? error : ENOBUFS);
+		fail(b, p->m.id, fd < 0 ? -fd : ENOBUFS);
 		return;
 	}
 	r->ends[SERVER].source.fd = fd;
@@ -413,7 +442,12 @@ void relays_open(struct broker *b, struct broker_packet *p)
 	r->listener = l;
 	*l->last = r;
 	l->last = &r->next_waiting;
-	dial(r, &r->address);
+	if (p->m.op == BROKER_SERVER_NONE)
+		dial(r, &r->address);
+	else
+		watch_server(r);
+	if (p->m.op == BROKER_SERVER_CONNECTED && !r->over)
+		server_connected(r);
 }
 
 void relays_unlisten(struct broker *b, uint32_t id)
@@ -470,6 +504,11 @@ void relays_verdict(struct broker *b, const struct broker_packet *p)
 void relays_finish(struct broker *b)
 {
 	b->relays->finishing = true;
+	/* Who has connected, written and ended may still wait to be accepted. */
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct listener *l = b->relays->listeners[i]; l; l = l->next)
+			if (l->source.ready == on_listener)
+				on_listener(b, &l->source, EPOLLIN);
 	for (unsigned i = 0; i < BUCKETS; i++) {
 		struct relay *next;
 		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
@@ -480,6 +519,16 @@ void relays_finish(struct broker *b)
 				end_relay(r, ECANCELED);
 		}
 	}
+}
+
+/* Nobody waits for the word: it goes out with the others, so that it wakes the monitor once a second. */
+static void tell_accepted(struct relay *r)
+{
+	struct broker_message m = { .type = BROKER_ACCEPTED, .id = r->id };
+	if (!r->untold)
+		return;
+	r->untold = false;
+	broker_tell_later(r->broker, &m);
 }
 
 static void tell_bytes(struct relay *r)
@@ -503,6 +552,7 @@ void relays_tick(struct broker *b)
 		struct relay *next;
 		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
 			next = r->next_same;
+			tell_accepted(r);
 			if (r->deadline_ms && b->now_ms >= r->deadline_ms)
 				end_relay(r, ECANCELED);
 			else if (tell)

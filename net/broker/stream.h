@@ -38,6 +38,7 @@ struct relay {
 	struct relay *next_waiting; /* for an agent's end, at its listener */
 	struct relay *next_run;
 	bool queued, over, dialled, passing;
+	bool untold;               /* the agent's end is there, the monitor does not know yet */
 	bool inspected;            /* both ends are the inspector's */
 	struct listener *listener; /* NULL: published */
 	struct stream_end ends[2];

@@ -20,6 +20,7 @@ struct end {
 	struct inspected *of; /* first: what epoll is given is the end */
 	int fd;               /* owned */
 	bool readable, writable, eof, shut;
+	bool run_dry; /* an end or an urgent byte makes reads short: to be read until nothing is there */
 	struct wire_bytes unread; /* read, not yet taken by the machine */
 	uint64_t bytes;           /* written to it */
 };
@@ -271,6 +272,9 @@ static int read_end(struct inspected *c, enum wire_side side)
 		return 0;
 	}
 	e->eof = n == 0;
+	/* Less than there was room for is all there was; what comes now is a new edge. */
+	if ((size_t)n < sizeof(buffer) && !e->run_dry)
+		e->readable = false;
 	const uint8_t *bytes = buffer;
 	size_t len = (size_t)n;
 	if (c->wire && !e->unread.len) { /* what the machine takes at once is not copied */
@@ -382,10 +386,11 @@ void inspected_ready(struct inspect_loop *l, void *tag, uint32_t events)
 
 	if (e->of->over)
 		return;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		e->readable = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		e->writable = true;
+	e->run_dry |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
 	pump(l, e->of);
 }
 
@@ -432,7 +437,7 @@ void inspected_tick(struct inspect_loop *l)
 static int watch_end(struct inspect_loop *l, struct inspected *c, enum wire_side side, int fd)
 {
 	struct end *e = &c->ends[side];
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	struct epoll_event event = { .events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 				     .data.ptr = e };
 
 	*e = (struct end){ .of = c, .fd = fd, .readable = true, .writable = true };

@@ -94,6 +94,49 @@ policy relayed '' ''
 policy handed '"good.example"' ''
 policy inspected '' '{ "name": "no writes", "action_type": "database_write", "resource_pattern": "*", "effect": "block" }'
 
+# A mirror of each: one package, made here.
+mirror_apt() {
+	mkdir -p "$work/deb/DEBIAN" "$work/www/apt" "$work/home/apt/lists/partial" "$work/home/apt/archives/partial" &&
+		printf 'Package: from-mirror\nVersion: 1\nArchitecture: all\nMaintainer: u <u@x>\nDescription: x\n' \
+			>"$work/deb/DEBIAN/control" &&
+		dpkg-deb -b "$work/deb" "$work/www/apt/from-mirror.deb" >/dev/null || return
+	{
+		dpkg-deb -f "$work/www/apt/from-mirror.deb"
+		printf 'Filename: ./from-mirror.deb\nSize: %s\n' "$(stat -c %s "$work/www/apt/from-mirror.deb")"
+		printf 'SHA256: %s\n' "$(sha256sum <"$work/www/apt/from-mirror.deb" | cut -d' ' -f1)"
+	} >"$work/www/apt/Packages"
+	echo 'deb [trusted=yes] http://good.example/apt ./' >"$work/home/apt/sources.list"
+}
+mirror_npm() {
+	mkdir -p "$work/npm/package" "$work/www/npm" &&
+		echo '{ "name": "from-mirror", "version": "1.0.0" }' >"$work/npm/package/package.json" &&
+		echo 'module.exports = "from the mirror"' >"$work/npm/package/index.js" &&
+		tar -C "$work/npm" -czf "$work/www/npm/from-mirror.tgz" package || return
+	cat >"$work/www/npm/from-mirror" <<-JSON
+		{ "name": "from-mirror", "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": { "name": "from-mirror",
+		  "version": "1.0.0", "dist": { "tarball": "http://good.example/npm/from-mirror.tgz",
+		  "integrity": "sha512-$(openssl dgst -sha512 -binary "$work/www/npm/from-mirror.tgz" | base64 -w0)" } } } }
+	JSON
+}
+mirror_apt && mirror_npm
+tap_is 'the mirrors are made' "$?" 0
+java=
+if command -v javac >/dev/null; then
+	mkdir "$work/java"
+	cat >"$work/java/Get.java" <<-JAVA
+		public class Get {
+			public static void main(String[] a) throws Exception {
+				System.out.print(new String(new java.net.URL(a[0]).openStream().readAllBytes()));
+				java.net.http.HttpClient c = java.net.http.HttpClient.newHttpClient();
+				System.out.print(c.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(a[0])).build(),
+					java.net.http.HttpResponse.BodyHandlers.ofString()).body());
+			}
+		}
+	JAVA
+	javac -d "$work/java" "$work/java/Get.java" && java=$work/java
+fi
+[ "$uid" -eq 0 ] || chown -R "$uid:$uid" "$work/home"
+
 as_user() {
 	if [ "$uid" -eq 0 ]; then
 		host env HOME="$work/home" XDG_STATE_HOME="$work/home/state" "$@"
@@ -148,6 +191,14 @@ async def get():
 async def main(): print(*await asyncio.gather(*(get() for _ in range(10))), end=" ")
 asyncio.run(main())'
 	is 'curl, 30 MB' "$(sha256sum <"$work/www/blob")" sh -c 'curl -sS http://good.example/blob | sha256sum'
+	# shellcheck disable=SC2016
+	is 'apt, from a mirror' 'from-mirror 1' sh -c 'cd ~/apt && set -- -qq -o Dir::State=$PWD -o Dir::State::Lists=$PWD/lists \
+		-o Dir::Cache=$PWD -o Dir::Etc::SourceList=$PWD/sources.list -o Dir::Etc::SourceParts=/dev/null \
+		-o APT::Sandbox::User=root && apt-get "$@" update && apt-get "$@" download from-mirror >/dev/null &&
+		dpkg-deb -W --showformat "\${Package} \${Version}" from-mirror_1_all.deb'
+	is 'npm, from a mirror' 'from the mirror' sh -c 'mkdir n && cd n && npm install --silent --no-audit --no-fund \
+		--no-update-notifier --registry http://good.example/npm/ from-mirror >/dev/null && node -p "require(\"from-mirror\")"'
+	[ -z "$java" ] || is 'java, URL and HttpClient' "$(printf 'hello\nhello')" java -Xshare:auto -cp "$java" Get http://good.example/
 	is 'another host is not reached' 1 sh -c 'psql -h 203.0.113.66 -c "select 1" 2>&1 | grep -c "Operation not permitted"'
 done
 how=inspected

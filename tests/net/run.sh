@@ -76,11 +76,12 @@ cat >"$work/policy.json" <<'JSON'
 }
 JSON
 
-# is CLAIM WANT COMMAND...: what the command prints inside.
+# is CLAIM WANT COMMAND...: what the command prints inside. With a failure stands what was said beside.
 is() {
-	claim=$1 want=$2
+	claim=$1 want=$2 failed=$TAP_FAILED
 	shift 2
 	tap_is "$claim" "$(box -q -- "$@" 2>&1)" "$want"
+	[ "$TAP_FAILED" -eq "$failed" ] || tap_note_file "$work/err"
 }
 
 # The broker of the sandbox that runs, once those of earlier ones have gone: they end by themselves, after their sandbox.
@@ -110,6 +111,13 @@ until_told() {
 go_on() {
 	exec 9>&-
 	wait "$standing"
+}
+
+farewell() {
+	out redis-cli -h 203.0.113.10 get farewell
+}
+farewell_is() {
+	[ "$(farewell)" = "$1" ]
 }
 
 inside() {
@@ -143,6 +151,12 @@ is 'one that was not has none' '' dig +short -x 203.0.113.66
 is 'localhost is answered' '127.0.0.1' dig +short localhost
 box -q -- dig +tries=1 ANY good.example >"$work/out"
 tap_is 'ANY is not implemented' "$(grep -c 'status: NOTIMP' "$work/out")" 1
+printf 'nameserver 127.0.0.1\nsearch nowhere.example good.example\n' >"$work/resolv.conf"
+# shellcheck disable=SC2016
+tap_is 'a short name is looked for where the host looks' "$(cd "$work/home" && host unshare -m --propagation private sh -c '
+	mount --bind "$1/resolv.conf" /etc/resolv.conf; shift; exec "$@"' sh "$work" \
+	"$VSANDBOX" run -q -p "$work/policy.json" --net allowlist --resolver 198.51.100.53 -- \
+	getent ahostsv4 four | awk '{ print $1, $3; exit }')" '203.0.113.10 four.good.example'
 inside 'garbage is answered with FORMERR or not at all, and the resolver lives' 'formerr 203.0.113.10' garbage
 # shellcheck disable=SC2016
 (cd "$work/home" && host unshare -m --propagation private sh -c '
@@ -186,6 +200,12 @@ tap_is "$crowd connections stand at once, and all are served" "$(head -n 1 "$wor
 hwm=$(awk '/^VmHWM/ { print $2 }' "/proc/$(broker_of)/status")
 tap_is 'the broker keeps less than 4 kB for each' "$([ "$hwm" -lt $((8192 + 4 * crowd)) ] && echo yes || echo "$hwm")" yes
 go_on
+for _ in 1 2 3 4 5 6 7 8; do
+	# shellcheck disable=SC2016
+	box -q -- bash -c 'for i in 1 2 3 4; do printf "INCR farewell\r\n" >/dev/tcp/good.example/6379; done'
+done
+within 60 farewell_is 32
+tap_is 'what programs say before they end arrives' "$(farewell)" 32
 inside 'what servers send to those who do not read is bounded' bounded unread
 inside 'a server inside on the same port is said, not met' 'EADDRNOTAVAIL' taken
 inside 'a connection of a program that was killed has ended' 'eof' killed

@@ -51,7 +51,7 @@ static void every_row_is_whole(void **state)
 			fail_msg("%s has no note", row->name);
 		if (row->how <= HOW_UNKNOWN || row->how >= HOW_COUNT)
 			fail_msg("%s is not carried out", row->name);
-		if ((row->how == HOW_ERRNO) != (row->deny_errno != 0))
+		if ((row->how == HOW_ERRNO || row->host_sockets) != (row->deny_errno != 0))
 			fail_msg("%s: errno and how disagree", row->name);
 		bool ended = false;
 		for (size_t i = 0; i < SYSCALL_ARGS; i++) {

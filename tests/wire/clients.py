@@ -238,6 +238,17 @@ def mysql():
     same("pymysql: replication is refused", code_of(lambda: raw_command(c, b"\x12")), 1142)
     same("pymysql: COM_DROP_DB is refused", code_of(lambda: raw_command(c, b"\x06e")), 1142)
     same("pymysql: COM_INIT_DB and ping go on", [c.select_db("e"), c.ping()], [None, None])
+    row = execute(c, prepare(c, "select ?"), 5)
+    same("binary: a prepared SELECT", row, 5)
+    same("binary: … once more with another value", execute(c, prepare(c, "select ?"), 6), 6)
+    delete = prepare(c, "delete from d.t where a = ?")
+    same("binary: a prepared DELETE is refused when it is executed",
+         code_of(lambda: execute(c, delete, 20)), 1142)
+    same("binary: … and the connection lives on", execute(c, prepare(c, "select ?"), 7), 7)
+    delete = prepare(w, "delete from d.t where a = ?")
+    execute(w, delete, 20)
+    wk.execute("select count(*) from t where a = 20")
+    same("binary: … where writes are allowed it is done", wk.fetchone()[0], 0)
     for text, data in (("a client that speaks in the greeting's place", b"\x00" * 64),
                        ("garbage for a login", b"\x20\x00\x00\x01" + b"\xff" * 32)):
         out, end = answer(read, data, 100000)
@@ -247,6 +258,29 @@ def mysql():
 def raw_command(c, body):
     c._execute_command(body[0], body[1:])
     return c._read_ok_packet()
+
+
+def prepare(c, text):
+    """COM_STMT_PREPARE of a statement with one parameter: its number, as bytes."""
+    c._execute_command(0x16, text)
+    body = c._read_packet().get_all_data()
+    columns = int.from_bytes(body[5:7], "little")
+    for _ in range(2 + (columns + 1 if columns else 0)):  # definitions, each list with its EOF
+        c._read_packet()
+    return body[1:5]
+
+
+def execute(c, number, value):
+    """COM_STMT_EXECUTE with a BIGINT: the BIGINT of the row, None without rows."""
+    c._execute_command(0x17, number + b"\0" + (1).to_bytes(4, "little") + b"\0\1\x08\0" +
+                       value.to_bytes(8, "little"))
+    if c._read_packet().get_all_data()[0] == 0:  # OK
+        return None
+    c._read_packet()  # the column, EOF
+    c._read_packet()
+    row = c._read_packet().get_all_data()
+    c._read_packet()
+    return int.from_bytes(row[-8:], "little")
 
 
 def redis_():

@@ -1,4 +1,4 @@
-#include "sandbox/filter_handover.h"
+#include "base/syscall_pairs.h"
 
 #include <asm/socket.h>
 #include <linux/netlink.h>
@@ -17,7 +17,10 @@
  * TCP_FASTOPEN_CONNECT (connects with what is written), IPV6_ADDRFORM, the *_SOURCE_* memberships.
  * IP_ADD_MEMBERSHIP is refused to stream sockets by the kernel itself.
  */
-const struct filter_option filter_handover_options[] = {
+const struct arg_pair syscall_pairs_setsockopt[] = {
+	/* of sockets that are never handed over */
+	{ IPPROTO_UDP, SYSCALL_PAIR_ANY },
+	{ SOL_NETLINK, SYSCALL_PAIR_ANY },
 	{ SOL_SOCKET, SO_REUSEADDR },
 	{ SOL_SOCKET, SO_BROADCAST },
 	{ SOL_SOCKET, SO_SNDBUF },
@@ -100,7 +103,15 @@ const struct filter_option filter_handover_options[] = {
 	{ IPPROTO_IPV6, IPV6_FREEBIND },
 	{ IPPROTO_IPV6, IPV6_ADDR_PREFERENCES },
 	{ IPPROTO_IPV6, IPV6_AUTOFLOWLABEL },
-	{ UINT16_MAX, 0 },
+	{ SYSCALL_PAIR_END, 0 },
 };
 
-const uint16_t filter_handover_levels[] = { IPPROTO_UDP, SOL_NETLINK, UINT16_MAX };
+bool syscall_pairs_hold(const struct arg_pair *pairs, const uint64_t args[static SYSCALL_ARGS])
+{
+	uint32_t first = (uint32_t)args[1], second = (uint32_t)args[2];
+	for (; pairs->first != SYSCALL_PAIR_END; pairs++)
+		if (pairs->first == first &&
+		    (pairs->second == second || pairs->second == SYSCALL_PAIR_ANY))
+			return true;
+	return false;
+}
