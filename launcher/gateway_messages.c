@@ -167,6 +167,10 @@ void gateway_messages(struct gateway *g)
 		case MONITOR_SETTLED:
 			approvals_settled(&g->approvals, m.ticket, m.value);
 			break;
+		case MONITOR_ENDING:
+			if (!g->reason)
+				g->reason = "killed";
+			break;
 		case MONITOR_DENIED:
 			on_denied(g, &m);
 			break;
