@@ -67,7 +67,10 @@ struct spool {
 	uint64_t read;         /* seq that batches go up to */
 	unsigned limit;        /* actions in the next batch */
 	struct batch batch;    /* under way, until acknowledged */
-	uint64_t refused;      /* actions that the server will never take */
+	struct json_object
+		*alert; /* a threshold that was passed after the batch; owned, NULL none */
+	uint64_t alert_seq;
+	uint64_t refused; /* actions that the server will never take */
 };
 
 enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
@@ -76,10 +79,12 @@ typedef void approval_end_fn(void *arg, uint32_t id, enum approval_end end);
 
 int spool_open(struct spool *p, const struct session *s, struct err *err);
 void spool_close(struct spool *p);
-/* Fills the batch if it is empty. 1: there is one. 0: nothing new. -errno. */
+/* Fills the batch if it is empty, up to the next alert. 1: there is something to tell. 0: nothing new. -errno. */
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
 	       struct err *err);
-/* The server has it: the position is kept. */
+/* What is to be told next: the batch, then the alert. A reference for the caller; @ret_path: where to. */
+struct json_object *spool_next(const struct spool *p, const char **ret_path);
+/* The server has that: the position is kept. */
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err);
 /* The server refused it: the next is half as large; one alone is given up. */
 int spool_refused(struct spool *p, const struct session *s, struct err *err);

@@ -53,7 +53,8 @@ void spool_close(struct spool *p)
 {
 	eventfile_close(&p->file);
 	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
+	json_object_put(p->alert);
+	p->batch.actions = p->alert = NULL;
 }
 
 static void copy(struct json_object *to, const char *as, const struct json_object *from,
@@ -93,6 +94,24 @@ static struct json_object *action_of(const struct session *s, const struct json_
 	return o;
 }
 
+/* An episode of CPU, memory or process count is no action; of those that are alerts the server makes its own. */
+static struct json_object *alert_of(const struct session *s, const struct json_object *event)
+{
+	struct json_object *o = json_object_new_object();
+	const char *decision = event_text(event, "decision");
+	char text[1024];
+	snprintf(text, sizeof(text), "session %s: %.900s (%s)", s->id, event_text(event, "text"),
+		 decision);
+	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
+	json_object_object_add(o, "message", json_object_new_string(text));
+	json_object_object_add(o, "severity",
+			       json_object_new_string(strcmp(decision, "alert") == 0 ? "medium"
+										     : "high"));
+	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
+	copy(o, "timestamp", event, "time");
+	return o;
+}
+
 static void look_for_end(const struct json_object *event, approval_end_fn *on_end, void *arg)
 {
 	char word[16];
@@ -112,9 +131,9 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
 	}
-	if (p->batch.actions)
+	if (p->batch.actions || p->alert)
 		return 1;
-	while (bytes < BATCH_BYTES &&
+	while (!p->alert && bytes < BATCH_BYTES &&
 	       (!p->batch.actions || json_object_array_length(p->batch.actions) < p->limit)) {
 		struct eventfile_line line;
 		int r = eventfile_next(&p->file, &line, err);
@@ -132,27 +151,45 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 			json_object_array_add(p->batch.actions, o);
 		} else if (!strcmp(kind, "notice")) {
 			look_for_end(line.json, on_end, arg);
+		} else if (seq > p->acknowledged && !strcmp(kind, "sample") &&
+			   strcmp(event_text(line.json, "decision"), "allow") != 0) {
+			p->alert = alert_of(s, line.json);
+			p->alert_seq = seq;
 		}
+		if (!p->alert)
+			p->batch.last_seq = seq > p->read ? seq : p->read;
 		if (seq > p->read)
 			p->read = seq;
 		json_object_put(line.json);
 	}
-	p->batch.last_seq = p->read;
-	return p->batch.actions != NULL;
+	return p->batch.actions || p->alert;
+}
+
+struct json_object *spool_next(const struct spool *p, const char **ret_path)
+{
+	*ret_path = p->batch.actions ? "/api/actions" : "/api/alerts";
+	return json_object_get(p->batch.actions ? p->batch.actions : p->alert);
+}
+
+/* Reads on from there. */
+static void told(struct spool *p)
+{
+	struct json_object **done = p->batch.actions ? &p->batch.actions : &p->alert;
+	p->acknowledged = p->batch.actions ? p->batch.last_seq : p->alert_seq;
+	json_object_put(*done);
+	*done = NULL;
 }
 
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err)
 {
-	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
-	p->acknowledged = p->batch.last_seq;
+	told(p);
 	p->limit = BATCH_ACTIONS;
 	return spool_save(p, s, false, err);
 }
 
 int spool_refused(struct spool *p, const struct session *s, struct err *err)
 {
-	size_t count = json_object_array_length(p->batch.actions);
+	size_t count = p->batch.actions ? json_object_array_length(p->batch.actions) : 1;
 	if (count <= 1) {
 		p->refused++;
 		return spool_acknowledge(p, s, err);
@@ -160,7 +197,8 @@ int spool_refused(struct spool *p, const struct session *s, struct err *err)
 	/* from the last position again, in halves */
 	p->limit = (unsigned)(count / 2);
 	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
+	json_object_put(p->alert);
+	p->batch.actions = p->alert = NULL;
 	p->read = p->acknowledged;
 	eventfile_close(&p->file);
 	return 0;

@@ -329,8 +329,9 @@ static bool tell_next(struct uplink *u, int64_t now)
 		if (r <= 0)
 			return question_to_tell(u) >= 0;
 		u->gather_at = now + GATHER_MS;
-		begin_post(u, TELL_ACTIONS, "/api/actions",
-			   json_object_get(u->spool.batch.actions));
+		const char *where;
+		struct json_object *body = spool_next(&u->spool, &where);
+		begin_post(u, TELL_ACTIONS, where, body);
 	}
 	return true;
 }

@@ -17,11 +17,12 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/uplink.XXXXXX") || exit 1
 mkdir -p "$work/box" "$work/run" && chmod 700 "$work/run"
 export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config XDG_RUNTIME_DIR=$work/run
 unset VSANDBOX_API_KEY VSANDBOX_API_URL
-server='' gateway='' port=0
+server='' gateway='' receiver='' port=0
 cd "$work/box" || exit 1
 
 cleanup() {
 	[ -z "$gateway" ] || kill -KILL "$gateway" 2>/dev/null
+	[ -z "$receiver" ] || kill -KILL "$receiver" 2>/dev/null
 	[ -z "$server" ] || kill -KILL "$server" 2>/dev/null
 	wait 2>/dev/null
 	rm -rf "$work"
@@ -404,6 +405,45 @@ session=$first
 settled() { api GET "/api/approvals?state=allowed" | grep -q three.ask; }
 claim "is settled at the server too" within 10 settled
 within 10 delivered
+
+# ---- thresholds ----
+stop_server
+python3 -c '
+import http.server, sys
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open(sys.argv[1] + "/posts", "ab") as f:
+            f.write(self.rfile.read(int(self.headers["Content-Length"])) + b"\n")
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+print(server.server_port, file=open(sys.argv[1] + "/receiver", "w"), flush=True)
+server.serve_forever()' "$work" &
+receiver=$!
+within 20 test -s "$work/receiver"
+start_server --webhook "http://127.0.0.1:$(cat "$work/receiver")/hook"
+cat >"$work/heavy.json" <<-'JSON'
+	{ "name": "heavy", "description": "alerts of memory", "max_actions_per_minute": 1000000,
+	  "monitors": { "memory": { "bytes": 1048576 } } }
+JSON
+alerts() { api GET "/api/alerts?limit=1000" | grep -o "session $session: memory above 1 MiB[^\"]*(alert)"; }
+mkfifo go
+background -p "$work/heavy.json" --name heavy --workspace direct -- \
+	sh -c 'echo before >before; read x <go; echo after >after'
+claim "a threshold that is passed is an alert at the server" within 20 alerts
+echo >go
+within 20 ended
+within 20 delivered
+tap_is "one for the episode" "$(alerts | wc -l)" 1
+posted() { grep -qs "session $session: memory above" "$work/posts"; }
+claim "which the webhook is told" within 20 posted
+tap_is "the actions on both sides of it arrive once" "$(api count "$session" | cut -d ' ' -f 1)" "$(logged)"
+kill "$receiver"
+wait "$receiver" 2>/dev/null
+receiver=''
+rm go before after
 
 # ---- nobody there ----
 stop_server
