@@ -44,7 +44,8 @@ int spool_open(struct spool *p, const struct session *s, struct err *err)
 	*p = (struct spool){ .file = { .fd = -1 }, .limit = BATCH_ACTIONS };
 	int r = read_position(p, s);
 	p->read = p->acknowledged;
-	if (r == -ENOENT) /* from now on something is left to deliver */
+	/* from now on something is left to deliver, also of a session that is entered again */
+	if (r == -ENOENT || r == 0)
 		r = spool_save(p, s, false, err);
 	return r < 0 ? r : eventfile_open(s->dirfd, &p->file, err);
 }
