@@ -483,7 +483,8 @@ static void look_at_session(struct uplink *u, int64_t now)
 	u->tick_at = now + TICK_MS;
 	session_refresh(u->session);
 	if (u->session->state == SESSION_RUNNING) {
-		u->ended_at = 0; /* or it was entered again while its changes waited for a decision */
+		u->ended_at =
+			0; /* or it was entered again while its changes waited for a decision */
 		ask_questions(u);
 		if (now >= u->look_at &&
 		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)
