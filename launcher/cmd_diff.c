@@ -149,9 +149,10 @@ static void print_stat(const struct row *row)
 	else if (row->kind == CHANGE_MODIFIED)
 		snprintf(sizes, sizeof(sizes), "%lld -> %lld bytes", (long long)row->before,
 			 (long long)row->after);
-	else
-		snprintf(sizes, sizeof(sizes), "%lld bytes",
-			 (long long)(row->after >= 0 ? row->after : row->before));
+	else {
+		long long bytes = row->after >= 0 ? row->after : row->before;
+		snprintf(sizes, sizeof(sizes), "%lld byte%s", bytes, bytes == 1 ? "" : "s");
+	}
 	printf("%c %-28s ", letter(row->kind), sizes);
 	print_path(row, true);
 }

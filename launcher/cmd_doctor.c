@@ -123,8 +123,9 @@ int cmd_doctor(const struct options *o)
 	if (t.json)
 		printf("],\"ok\":%s}\n", t.count[PROBE_FAIL] ? "false" : "true");
 	else
-		printf("%u ok, %u warnings, %u failures\n", t.count[PROBE_OK], t.count[PROBE_WARN],
-		       t.count[PROBE_FAIL]);
+		printf("%u ok, %u warning%s, %u failure%s\n", t.count[PROBE_OK],
+		       t.count[PROBE_WARN], t.count[PROBE_WARN] == 1 ? "" : "s",
+		       t.count[PROBE_FAIL], t.count[PROBE_FAIL] == 1 ? "" : "s");
 	r = out_finish();
 	return r ? r : t.count[PROBE_FAIL] ? EXIT_DOCTOR : 0;
 }

@@ -1,4 +1,6 @@
 /* kill: ends a running session now. */
+#include <errno.h>
+
 #include "base/priority.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
@@ -12,7 +14,11 @@ int cmd_kill(const struct options *o)
 	struct session s;
 	struct err err;
 	priority_urgent();
-	int r = options_want_args(o, 1, 1, &err); /* never "the latest": name what is to die */
+	/* never "the latest": name what is to die */
+	int r = o->arg_count
+			? options_want_args(o, 1, 1, &err)
+			: err_set(&err, EINVAL,
+				  "which session? vsandbox kill SESSION; vsandbox ps lists them");
 	if (r == 0)
 		r = session_find(o->args[0], &s, &err);
 	if (r < 0) {

@@ -238,6 +238,15 @@ static int parse_approval(struct run *run, const struct options *o, const char *
 	return 0;
 }
 
+/* An option's value; without it what the session that is entered again was started with. NULL: neither. */
+static const char *given_or_kept(const struct run *run, const struct options *o, unsigned id,
+				 const char *member)
+{
+	const char *value = options_value(o, id);
+	const char *kept = run->again ? session_text(run->again, member) : "";
+	return value || !*kept ? value : kept;
+}
+
 static int parse_own_flags(struct run *run, const struct options *o, struct err *err)
 {
 	const char *fd = options_value(o, RUN_STATUS_FD);
@@ -273,7 +282,7 @@ static int parse_own_flags(struct run *run, const struct options *o, struct err 
 	run->dry_run = options_has(o, RUN_DRY_RUN);
 	if (!getcwd(run->cwd, sizeof(run->cwd)))
 		return err_sys(err, errno, "the current directory cannot be named");
-	return run_agent_name(run, options_value(o, RUN_NAME), err);
+	return run_agent_name(run, given_or_kept(run, o, RUN_NAME, "agent"), err);
 }
 
 /* The PATH that the command will be looked up in. */
@@ -324,11 +333,24 @@ static void tell_project(const struct choice_result *chosen)
 		log_detail("%s is trusted and is the policy", chosen->project_file);
 }
 
+/* What options had made of the policy is not kept: whoever enters again says so again, or that he wants another. */
+static int check_again(const struct run *run, const struct options *o, struct err *err)
+{
+	const char *mode = session_text(run->again, "mode"), *net = session_text(run->again, "net");
+	if (!options_has(o, RUN_MODE) && strcmp(mode, policy_mode_name(run->policy->mode)) != 0)
+		return err_set(err, EINVAL, "session %s ran in mode %s: give --mode",
+			       run->again->id, mode);
+	if (!options_has(o, RUN_NET) && strcmp(net, policy_net_name(run->net)) != 0)
+		return err_set(err, EINVAL, "session %s had the network %s: give --net",
+			       run->again->id, net);
+	return 0;
+}
+
 static int load_policy(struct run *run, const struct options *o, struct err *err)
 {
 	const struct choice choice = {
-		.policy = options_value(o, RUN_POLICY),
-		.agent = options_value(o, RUN_NAME),
+		.policy = given_or_kept(run, o, RUN_POLICY, "policy_file"),
+		.agent = given_or_kept(run, o, RUN_NAME, "agent"),
 		.no_project = options_has(o, RUN_NO_PROJECT),
 		.cwd = run->cwd,
 	};
@@ -348,7 +370,7 @@ static int load_policy(struct run *run, const struct options *o, struct err *err
 	if (r < 0)
 		return r;
 	run->net = run->policy->net;
-	return 0;
+	return run->again ? check_again(run, o, err) : 0;
 }
 
 static void print_plan(const struct run *run)
@@ -403,9 +425,11 @@ static int prepare(struct run *run, const struct options *o, char *const *argv, 
 	return run->history ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE])
+static int run_in(const struct options *o, char *const *argv, struct session *again,
+		  char session[static SESSION_ID_SIZE])
 {
-	struct run run = { .agents_dirfd = -1,
+	struct run run = { .again = again,
+			   .agents_dirfd = -1,
 			   .status_fd = -1,
 			   .ready_fd = -1,
 			   .clean_env = options_has(o, RUN_CLEAN_ENV) };
@@ -432,6 +456,17 @@ int run_command(const struct options *o, char *const *argv, char session[static 
 	image_close(&run.image);
 	scope_close(&run.agents_dirfd);
 	return code;
+}
+
+int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE])
+{
+	return run_in(o, argv, NULL, session);
+}
+
+int run_again(const struct options *o, char *const *argv, struct session *again)
+{
+	char session[SESSION_ID_SIZE];
+	return run_in(o, argv, again, session);
 }
 
 int cmd_run(const struct options *o)

@@ -76,7 +76,8 @@ int control_open(struct control *c, const struct session *s, const struct contro
 	struct sockaddr_un address;
 	address_in(c->dir_fd, c->name, &address);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t old = umask(0177); /* the socket is never there with another mode */
+	unlinkat(c->dir_fd, c->name, 0); /* what a killed gateway of this session has left */
+	mode_t old = umask(0177);        /* the socket is never there with another mode */
 	r = c->fd < 0 || bind(c->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 			    listen(c->fd, BACKLOG) < 0
 		    ? -errno

@@ -13,6 +13,7 @@
 
 #include "base/scope.h"
 #include "launcher/control.h"
+#include "launcher/session_direct.h"
 
 enum { REPLY_MAX = PACKET_TEXT * 2 };
 
@@ -96,12 +97,23 @@ static int understand(const char *text, struct json_object **ret_result, struct 
 	return r;
 }
 
+/* What is to take effect before the gateway finds time for it. */
+static enum nudge nudge_of(const char *request)
+{
+	return !strcmp(request, "pause")  ? NUDGE_PAUSE
+	       : !strcmp(request, "kill") ? NUDGE_END
+					  : NUDGE_NONE;
+}
+
 int control_call(const struct session *s, const char *request, struct json_object *argument,
 		 int timeout_ms, struct json_object **ret_result, struct err *err)
 {
 	cleanup_fd int fd = dial(s, timeout_ms);
 	if (fd < 0)
 		return err_sys(err, -fd, "session %s cannot be reached", s->id);
+	enum nudge nudge = nudge_of(request);
+	if (nudge != NUDGE_NONE)
+		session_nudge(s, nudge); /* whether it came or not, the reply tells */
 	struct json_object *line = json_object_new_object();
 	json_object_object_add(line, "schema_version", json_object_new_int(CONTROL_SCHEMA_VERSION));
 	json_object_object_add(line, "request", json_object_new_string(request));

@@ -23,6 +23,7 @@
 #include "launcher/exit.h"
 #include "launcher/gateway.h"
 #include "launcher/log.h"
+#include "launcher/session_again.h"
 
 enum {
 	DRAIN_DELAY_MS = 20, /* while busy: large batches, and the CPU to the monitor */
@@ -223,6 +224,19 @@ static uint64_t wall_ns(void)
 	return e.wall_ns;
 }
 
+/* A new one, or one that has ended. */
+static int take_session(struct gateway *g, int state, const char *state_path, struct err *err)
+{
+	if (!g->run->again)
+		return session_create(state, state_path, &g->session, &g->lock_fd, err);
+	int r = session_again_lock(g->run->again, &g->lock_fd, err);
+	if (r < 0)
+		return r;
+	g->session = *g->run->again;
+	*g->run->again = (struct session){ .dirfd = -1 };
+	return 0;
+}
+
 int gateway_run(struct run *run)
 {
 	struct gateway g = { .run = run,
@@ -251,7 +265,7 @@ int gateway_run(struct run *run)
 		goto out;
 	if (history_load(run->history, run->agents_dirfd, run->agent, &err) < 0)
 		log_warn("%s; starting from an empty baseline", err.text);
-	if (session_create(state, state_path, &g.session, &g.lock_fd, &err) < 0)
+	if (take_session(&g, state, state_path, &err) < 0)
 		goto out;
 	memcpy(run->session, g.session.id, sizeof(run->session));
 	if (run_environment(environ, run->clean_env, run->env_set, g.session.id, &envp, &err) < 0)

@@ -10,6 +10,7 @@
 #include "launcher/external.h"
 #include "launcher/gateway.h"
 #include "launcher/log.h"
+#include "launcher/session_again.h"
 #include "launcher/snapshots.h"
 #include "sandbox/rollback.h"
 
@@ -62,6 +63,8 @@ static void on_started(struct gateway *g, const struct packet *m)
 	struct err err;
 	if (session_write_start(&g->session, &g->start, &err) < 0)
 		log_warn("%s, continuing", err.text);
+	if (g->run->again)
+		session_again_begun(&g->session);
 	report_started(&g->report, m->value, m->text);
 	g->start.degraded = "";
 	if (g->run->attach)
@@ -166,6 +169,10 @@ void gateway_messages(struct gateway *g)
 			break;
 		case MONITOR_SETTLED:
 			approvals_settled(&g->approvals, m.ticket, m.value);
+			break;
+		case MONITOR_ENDING:
+			if (!g->reason)
+				g->reason = "killed";
 			break;
 		case MONITOR_DENIED:
 			on_denied(g, &m);

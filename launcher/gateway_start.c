@@ -44,7 +44,8 @@ static int prepare(struct gateway *g, sigset_t *ret_mask, struct err *err)
 	g->ring_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->signal_fd < 0 || g->ring_fd < 0)
 		return err_sys(err, errno, "cannot make a descriptor of our own");
-	return eventlog_create(g->session.dirfd, err);
+	/* A session that goes on has its segment, read to its end; the numbers of events go on in it. */
+	return g->run->again ? 0 : eventlog_create(g->session.dirfd, err);
 }
 
 /*

@@ -11,7 +11,7 @@
 /* clang-format off */
 const struct verb verb_table[] = {
 	{"run", "[--] COMMAND [ARG…]", "run a command in a sandbox", cmd_run, run_options},
-	{"shell", "", "an interactive shell in a sandbox, with the options of run", cmd_shell, run_options},
+	{"shell", "[SESSION]", "an interactive shell in a sandbox, new or ended, with the options of run", cmd_shell, run_options},
 	{"learn", "[--] COMMAND [ARG…]", "write a policy from what a command does", cmd_learn, learn_options},
 	{"attach", "PID", "supervise a process that runs already, its threads and children", cmd_attach, attach_options},
 	{"detach", "SESSION", "let an attached process go on unsupervised", cmd_detach, NULL},

@@ -35,6 +35,8 @@ struct run {
 	struct net_address resolvers[NETWORK_RESOLVERS_MAX]; /* --resolver */
 	unsigned resolver_count;                             /* 0: those of the host */
 	bool allow_ptrace, read_events, json, dry_run;
+	struct session *
+		again; /* one that has ended, to go on in; NULL a new one. Taken over by gateway_run */
 	bool no_report;                /* to the control plane, although there is one */
 	int status_fd;                 /* -1 none */
 	char session[SESSION_ID_SIZE]; /* set by gateway_run once there is one; "" none */
@@ -56,6 +58,9 @@ struct options;
  * @session gets the id, "" when none was made (bad options, --dry-run).
  */
 int run_command(const struct options *o, char *const *argv, char session[static SESSION_ID_SIZE]);
+
+/* The same in a session that has ended (session_again.h): its policy, agent and directory where no option says. */
+int run_again(const struct options *o, char *const *argv, struct session *again);
 
 /*
  * The agent's environment: ours or with @clean a minimal one, @set entries "K=V" or "K"

@@ -11,30 +11,13 @@
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/session_direct.h"
 
 enum { POLL_MS = 5, PATIENCE_MS = 3000 };
 
-/*
- * A pidfd of a process that session.json names, or -ESRCH. The start time is compared
- * after the pidfd is held: a number that was given to somebody else since does not pass.
- */
-static int open_process(const struct session *s, const char *name, pid_t *ret_pid)
-{
-	uint64_t ticks;
-	pid_t pid = session_process(s, name, &ticks);
-	if (pid <= 0)
-		return -ESRCH;
-	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd < 0 || !process_alive(pid, ticks))
-		return -ESRCH;
-	*ret_pid = pid;
-	return take_fd(&fd);
-}
-
 static int ask_gateway(const struct session *s)
 {
-	pid_t pid;
-	cleanup_fd int fd = open_process(s, "gateway", &pid);
+	cleanup_fd int fd = session_pidfd(s, "gateway");
 	if (fd < 0)
 		return fd;
 	siginfo_t info = { .si_signo = SIGTERM, .si_code = SI_QUEUE };
@@ -46,8 +29,7 @@ static int ask_gateway(const struct session *s)
 
 static int kill_monitor(const struct session *s)
 {
-	pid_t pid;
-	cleanup_fd int fd = open_process(s, "monitor", &pid);
+	cleanup_fd int fd = session_pidfd(s, "monitor");
 	if (fd < 0)
 		return fd;
 	return syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
@@ -71,17 +53,23 @@ int session_end(struct session *s)
 		log_info("session %s is not running", s->id);
 		return 0;
 	}
-	if (ask_gateway(s) == 0 && ended_within(s, PATIENCE_MS))
-		return 0;
-	/* A stopped gateway, or none: the monitor's death ends the tree all the same. */
-	int r = kill_monitor(s);
+	int r = ask_gateway(s);
+	/* That need not wait for the gateway; a monitor that cannot be told is killed below. */
+	session_nudge(s, NUDGE_END);
 	if (r == 0 && ended_within(s, PATIENCE_MS))
 		return 0;
-	uint64_t ticks;
+	/* A stopped gateway, or none: the monitor's death ends the tree all the same. */
+	r = kill_monitor(s);
+	if (r == 0 && ended_within(s, PATIENCE_MS))
+		return 0;
+	if (r == -ESRCH && !session_number(s, "attached_pid")) { /* those outlive their monitor */
+		log_warn(
+			"everything in session %s has ended; its gateway is stopped, or stuck, and "
+			"has yet to say so",
+			s->id);
+		return 0;
+	}
 	log_error("session %s does not end%s%s", s->id, r < 0 ? ": " : "",
 		  r < 0 ? strerrordesc_np(-r) : "");
-	if (process_alive(session_process(s, "gateway", &ticks), ticks))
-		log_error("its gateway, pid %d, is stopped or stuck",
-			  session_process(s, "gateway", &ticks));
 	return EXIT_USAGE;
 }

@@ -1,5 +1,7 @@
 #include "rootfs/overlay.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -218,16 +220,56 @@ int overlay_make_uppers(struct overlay *o, int session_dirfd)
 	return rc;
 }
 
-/* A session that is entered again keeps the number of each layer. */
-static void number_layers(struct overlay *o, int session_dirfd)
+static bool is_empty(int session_dirfd, unsigned layer)
 {
+	char path[48];
+	snprintf(path, sizeof(path), "layers/%u/upper", layer);
+	cleanup_fd int fd =
+		openat(session_dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	cleanup_dir DIR *dir = fdopendir(fd);
+	if (!dir)
+		return false;
+	fd = -1; /* the stream owns it */
+	for (const struct dirent *e; (e = readdir(dir));)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			return false;
+	return true;
+}
+
+/* What a layer of @old holds would be in nobody's sight, were it not in @o as well. Empty ones may go. */
+static int check_kept(const struct overlay *o, const struct overlay *old, int session_dirfd,
+		      struct err *err)
+{
+	for (unsigned i = 0; i < old->count; i++) {
+		bool found = is_empty(session_dirfd, old->layers[i].index);
+		for (unsigned j = 0; !found && j < o->count; j++)
+			found = strcmp(old->layers[i].mount, o->layers[j].mount) == 0;
+		if (!found)
+			return err_set(
+				err, ENOTSUP,
+				"overlay: the session has changes on %s, where there is no layer "
+				"now: enter it with the HOME, TMPDIR and mounts that it was "
+				"started with",
+				old->layers[i].mount);
+	}
+	return 0;
+}
+
+/* A session that is entered again keeps the number of each layer. */
+static int number_layers(struct overlay *o, int session_dirfd, struct err *err)
+{
+	int rc = 0;
 	unsigned next = 0;
 	bool resumed = faccessat(session_dirfd, "layers.json", F_OK, 0) == 0;
 	struct overlay *old = resumed ? calloc(1, sizeof(*old)) : NULL;
-	if (old && overlay_load(session_dirfd, old, NULL) < 0) {
+	if (old && overlay_load(session_dirfd, old, err) < 0) {
 		free(old);
-		old = NULL;
+		return -EBADMSG;
 	}
+	if (old)
+		rc = check_kept(o, old, session_dirfd, err);
 	for (unsigned i = 0; old && i < old->count; i++)
 		if (old->layers[i].index >= next)
 			next = old->layers[i].index + 1;
@@ -246,6 +288,7 @@ static void number_layers(struct overlay *o, int session_dirfd)
 		overlay_finish(old);
 		free(old);
 	}
+	return rc;
 }
 
 /* Was it somebody's temporary mount, gone with its directory since the mounts were listed? */
@@ -309,11 +352,11 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 				  : overlay_plan_forest(&mounts, req->writable, ret, err);
 	mount_table_finish(&mounts);
 	if (rc == 0) {
-		number_layers(ret, req->session_dirfd);
-		rc = overlay_make_uppers(ret, req->session_dirfd);
-		if (rc < 0)
-			err_sys(err, -rc, "overlay: cannot make the layers in %s",
-				req->session_path);
+		rc = number_layers(ret, req->session_dirfd, err);
+		int made = rc < 0 ? 0 : overlay_make_uppers(ret, req->session_dirfd);
+		if (made < 0)
+			rc = err_sys(err, -made, "overlay: cannot make the layers in %s",
+				     req->session_path);
 	}
 	if (rc == 0 && req->rootfs)
 		rc = overlay_make_image_template(req, ret->rootful, err);

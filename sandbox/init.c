@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/priority.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
 
@@ -160,5 +161,6 @@ _Noreturn void box_init_main(struct box_setup *s)
 		kill(agent, SIGKILL);
 		_exit(125);
 	}
+	priority_raise();
 	supervise(s, agent, signal_fd);
 }

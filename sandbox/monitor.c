@@ -24,10 +24,12 @@
 #include "base/scope.h"
 #include "sandbox/filter_rows.h"
 #include "sandbox/network.h"
+#include "sandbox/nudge.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
 #include "sandbox/slate.h"
+#include "sandbox/terminal.h"
 #include "sandbox/watch.h"
 
 enum { RESTART = -512 /* ERESTARTSYS */ };
@@ -386,12 +388,31 @@ static void end_inside(struct watch *watch, struct box *box)
 	box_kill(box);
 }
 
+/*
+ * What verbs have asked for directly. Before every packet: a nudge is older than what its verb or a later one
+ * sends through the gateway, and must not undo it.
+ */
+static void heed_nudges(struct watch *watch, struct box *box)
+{
+	switch (nudge_take(watch->nudge_fd)) {
+	case NUDGE_NONE:
+		break;
+	case NUDGE_PAUSE:
+		requests_pause_now(watch);
+		break;
+	case NUDGE_END:
+		monitor_tell(watch->plan, MONITOR_ENDING, 0, "");
+		end_inside(watch, box);
+		break;
+	}
+}
+
 /* All packets of the gateway's that are there. false: it is gone, nobody is left to answer to. */
 static bool hear_gateway(struct watch *watch, struct box *box)
 {
 	static struct packet m; /* of the one thread that supervises; too large for a stack */
 	int r;
-	while ((r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
+	while (heed_nudges(watch, box), (r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
 		if (m.type == MONITOR_SIGNAL) {
 			box_signal(box, m.value);
 			hold_signalled(watch);
@@ -423,17 +444,20 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 		struct pollfd p[] = { { .fd = plan->gateway_fd, .events = POLLIN },
 				      { .fd = box->control_fd, .events = POLLIN },
 				      { .fd = watch->undo_fd, .events = POLLIN },
-				      { .fd = watch->hold.wake_fd, .events = POLLIN } };
+				      { .fd = watch->hold.wake_fd, .events = POLLIN },
+				      { .fd = watch->nudge_fd, .events = POLLIN } };
 		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
-		int ready = poll(p, 4, timeout);
+		int ready = poll(p, sizeof(p) / sizeof(p[0]), timeout);
 		if (ready < 0 && errno != EINTR)
 			break;
 		sampler_take(sampler, watch);
 		hold_tick(watch);
 		if (ready <= 0)
 			continue;
+		if (p[4].revents)
+			heed_nudges(watch, box);
 		if (p[0].revents && !hear_gateway(watch, box))
 			break;
 		if (p[2].revents)
@@ -490,6 +514,7 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 		.utc_offset_min = utc_offset(),
 		.creds_fixed = geteuid() != 0,
 		.ended_fd = -1,
+		.terminal_fd = -1,
 		.leader = PTHREAD_MUTEX_INITIALIZER,
 		.log_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
@@ -501,8 +526,9 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 	if (stat("/proc", &st) == 0)
 		watch->env.proc_dev = st.st_dev;
 	watch->undo_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (watch->undo_fd < 0)
-		return err_sys(err, errno, "monitor: no descriptor");
+	watch->nudge_fd = nudge_open();
+	if (watch->undo_fd < 0 || watch->nudge_fd < 0)
+		return err_set(err, EMFILE, "monitor: no descriptor");
 	watch->tracees = tracees_new(proc_fd);
 	if (!watch->tracees)
 		return err_set(err, ENOMEM, "monitor: out of memory");
@@ -582,12 +608,16 @@ int monitor_main(const struct monitor_plan *plan)
 		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 		return 1;
 	}
-	setpgid(0, 0); /* init and the agent stay in the terminal's foreground group, we leave it */
+	int terminal_fd = terminal_keep();
+	if (terminal_fd < 0 && terminal_fd != -ENXIO)
+		r = err_sys(&err, -terminal_fd, "monitor: cannot keep the terminal");
+	setsid(); /* init and the agent stay in the terminal's foreground group and in its share of the processor */
 	monitor_settle(); /* after init was forked: the agent's limits are the user's */
 	/* what needs nothing of the box, while init builds it */
 	struct capture *capture = NULL;
 	struct eventlog_writer log = { 0 };
-	r = open_journal(plan, &box, &capture, &err);
+	if (r == 0)
+		r = open_journal(plan, &box, &capture, &err);
 	if (r == 0)
 		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &log, &err);
 	if (r == 0)
@@ -601,6 +631,7 @@ int monitor_main(const struct monitor_plan *plan)
 	/* after watch_prepare, which begins with an empty watch */
 	watch->capture = capture;
 	watch->log = log;
+	watch->terminal_fd = terminal_fd;
 	/* first of what needs the watch: the broker gets ready meanwhile */
 	if (r == 0 && plan->network)
 		r = network_start(watch, plan->network, &watch->network, &err);

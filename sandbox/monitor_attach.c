@@ -24,6 +24,7 @@
 #include "sandbox/attached.h"
 #include "sandbox/filter.h"
 #include "sandbox/inventory.h"
+#include "sandbox/nudge.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
@@ -65,9 +66,25 @@ static void kill_all(struct attached_watch *w)
 			     left);
 }
 
-/* false: the gateway is gone. */
+static void heed_nudges(struct attached_watch *w)
+{
+	switch (nudge_take(w->watch->nudge_fd)) {
+	case NUDGE_NONE:
+		break;
+	case NUDGE_PAUSE:
+		requests_pause_now(w->watch);
+		break;
+	case NUDGE_END:
+		monitor_tell(w->plan, MONITOR_ENDING, 0, "");
+		kill_all(w);
+		break;
+	}
+}
+
+/* One packet. false: the gateway is gone. */
 static bool on_message(struct attached_watch *w)
 {
+	heed_nudges(w);         /* older than what comes through the gateway, and not to undo it */
 	static struct packet m; /* large, and of this thread alone */
 	int r = packet_receive(w->plan->gateway_fd, &m);
 	if (r < 0)
@@ -94,7 +111,8 @@ void attached_supervise(struct attached_watch *w, bool gateway)
 					.events = POLLIN },
 				      { .fd = w->watch->undo_fd, .events = POLLIN },
 				      { .fd = w->watch->hold.wake_fd, .events = POLLIN },
-				      { .fd = w->channel_fd, .events = POLLIN } };
+				      { .fd = w->channel_fd, .events = POLLIN },
+				      { .fd = w->watch->nudge_fd, .events = POLLIN } };
 		bool leaving = freeze_tend(&w->watch->freeze);
 		int held = hold_interval_ms(&w->watch->hold);
 		int timeout = w->killed ? SLOW_MS : LOOK_MS;
@@ -106,6 +124,8 @@ void attached_supervise(struct attached_watch *w, bool gateway)
 			break;
 		if (ready > 0 && p[4].revents && !w->on_channel(w))
 			break;
+		if (ready > 0 && p[5].revents)
+			heed_nudges(w);
 		if (ready > 0 && p[1].revents && !on_message(w)) {
 			gateway = false;
 			if (container)

@@ -18,6 +18,7 @@
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/outside.h"
+#include "sandbox/terminal.h"
 #include "sandbox/watch.h"
 
 enum {
@@ -291,6 +292,10 @@ static int open_terminal(unsigned number, uint64_t flags)
 static int open_tty(struct worker *w, uint64_t flags)
 {
 	int tty = tracee_tty(w->task);
+	/* Its name is there, so nothing is created; and open(3) wants a mode for O_CREAT, or ends the process. */
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	flags &= ~(uint64_t)(O_CREAT | O_EXCL);
 	if (tty <= 0)
 		return -ENXIO;
 	if (w->watch->plan->attach)
@@ -306,8 +311,7 @@ static int open_tty(struct worker *w, uint64_t flags)
 		if (fd >= 0)
 			close(fd);
 	}
-	int fd = open("/dev/tty", (int)(flags | O_NOCTTY | O_CLOEXEC));
-	return fd < 0 ? -errno : fd;
+	return terminal_open(w->watch->terminal_fd, flags);
 }
 
 /* Looks after a worker that waits in open(2) for the peer of a FIFO. */

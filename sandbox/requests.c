@@ -31,17 +31,31 @@ static int request_status(struct watch *watch, const char *argument, struct buf 
 	return 0;
 }
 
-/* A task that is long in a system call comes to its stop later: paused all the same, and said so. */
+/* A task that is long in a system call comes to its stop later: paused all the same, -ETIMEDOUT. */
+static int pause_all(struct watch *watch, struct err *err)
+{
+	bool already = freeze_has(&watch->freeze, FREEZE_PERSON);
+	int r = freeze_add(&watch->freeze, FREEZE_PERSON, PATIENCE_MS, err);
+	if (!already && (r == 0 || r == -ETIMEDOUT))
+		watch_notice(watch, "paused");
+	return r;
+}
+
+void requests_pause_now(struct watch *watch)
+{
+	struct err err;
+	int r = pause_all(watch, &err);
+	if (r < 0 && r != -ETIMEDOUT)
+		watch_notice(watch, "not paused: %s", err.text);
+}
+
 static int request_pause(struct watch *watch, const char *argument, struct buf *reply,
 			 struct err *err)
 {
 	(void)argument;
-	bool already = freeze_has(&watch->freeze, FREEZE_PERSON);
-	int r = freeze_add(&watch->freeze, FREEZE_PERSON, PATIENCE_MS, err);
+	int r = pause_all(watch, err);
 	if (r < 0 && r != -ETIMEDOUT)
 		return r;
-	if (!already)
-		watch_notice(watch, "paused");
 	buf_printf(reply, "{\"frozen\":true,\"still\":%s}", r == 0 ? "true" : "false");
 	return 0;
 }

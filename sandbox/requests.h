@@ -10,3 +10,5 @@ struct watch;
 
 /* Carries out a MONITOR_REQUEST and sends its MONITOR_REPLY. */
 void requests_serve(struct watch *watch, const struct packet *m);
+/* A pause that was asked for without the gateway: nobody waits for a reply. */
+void requests_pause_now(struct watch *watch);

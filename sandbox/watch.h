@@ -57,7 +57,9 @@ struct watch {
 	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
-	int undo_fd;   /* eventfd: a verdict asks the supervising thread for a rollback; owned */
+	int undo_fd;  /* eventfd: a verdict asks the supervising thread for a rollback; owned */
+	int nudge_fd; /* orders of verbs, sandbox/nudge.h; owned */
+	int terminal_fd; /* who opens /dev/tty, sandbox/terminal.h; -1 in its session, or without one; owned */
 	bool undo_due; /* it has not frozen everything yet: no further call is begun; atomic */
 
 	struct freeze freeze; /* its gate is held while a worker acts for the agent */

@@ -70,6 +70,9 @@ struct spool {
 	uint64_t refused;      /* actions that the server will never take */
 	uint64_t dropped;      /* actions given up for the budget */
 	uint64_t untold;       /* of those, what the server was not told of */
+	/* a threshold that was passed after the batch; owned, NULL none */
+	struct json_object *alert;
+	uint64_t alert_seq;
 };
 
 enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
@@ -78,7 +81,7 @@ typedef void approval_end_fn(void *arg, uint32_t id, enum approval_end end);
 
 int spool_open(struct spool *p, const struct session *s, struct err *err);
 void spool_close(struct spool *p);
-/* Fills the batch if it is empty. 1: there is one. 0: nothing new. -errno. */
+/* Fills the batch if it is empty, up to the next alert. 1: there is something to tell. 0: nothing new. -errno. */
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
 	       struct err *err);
 /*
@@ -87,7 +90,9 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
  */
 int spool_bound(struct spool *p, const struct session *s, uint64_t budget, approval_end_fn *on_end,
 		void *arg, struct err *err);
-/* The server has it: the position is kept. */
+/* What is to be told next: the batch, then the alert. A reference for the caller; @ret_path: where to. */
+struct json_object *spool_next(const struct spool *p, const char **ret_path);
+/* The server has that: the position is kept. */
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err);
 /* The server refused it: the next is half as large; one alone is given up. */
 int spool_refused(struct spool *p, const struct session *s, struct err *err);

@@ -47,16 +47,24 @@ int spool_open(struct spool *p, const struct session *s, struct err *err)
 	*p = (struct spool){ .file = { .fd = -1 }, .limit = BATCH_ACTIONS };
 	int r = read_position(p, s);
 	p->read = p->acknowledged;
-	if (r == -ENOENT) /* from now on something is left to deliver */
+	/* from now on something is left to deliver, also of a session that is entered again */
+	if (r == -ENOENT || r == 0)
 		r = spool_save(p, s, false, err);
 	return r < 0 ? r : eventfile_open(s->dirfd, &p->file, err);
+}
+
+/* What was to be told next is not on its way any more. */
+static void release(struct spool *p)
+{
+	json_object_put(p->batch.actions);
+	json_object_put(p->alert);
+	p->batch.actions = p->alert = NULL;
 }
 
 void spool_close(struct spool *p)
 {
 	eventfile_close(&p->file);
-	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
+	release(p);
 }
 
 static void copy(struct json_object *to, const char *as, const struct json_object *from,
@@ -96,6 +104,24 @@ static struct json_object *action_of(const struct session *s, const struct json_
 	return o;
 }
 
+/* An episode of CPU, memory or process count is no action; of those that are alerts the server makes its own. */
+static struct json_object *alert_of(const struct session *s, const struct json_object *event)
+{
+	struct json_object *o = json_object_new_object();
+	const char *decision = event_text(event, "decision");
+	char text[1024];
+	snprintf(text, sizeof(text), "session %s: %.900s (%s)", s->id, event_text(event, "text"),
+		 decision);
+	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
+	json_object_object_add(o, "message", json_object_new_string(text));
+	json_object_object_add(o, "severity",
+			       json_object_new_string(strcmp(decision, "alert") == 0 ? "medium"
+										     : "high"));
+	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
+	copy(o, "timestamp", event, "time");
+	return o;
+}
+
 static void look_for_end(const struct json_object *event, approval_end_fn *on_end, void *arg)
 {
 	char word[16];
@@ -106,9 +132,14 @@ static void look_for_end(const struct json_object *event, approval_end_fn *on_en
 		on_end(arg, id, *word == 'a' ? APPROVAL_ALLOWED : APPROVAL_DENIED);
 }
 
-/* The next action that the server has not yet, as the log has it; the caller's. 1, 0 none for now, -errno. */
-static int next_action(struct spool *p, approval_end_fn *on_end, void *arg,
-		       struct json_object **ret, struct err *err)
+static bool is_action(const struct json_object *event)
+{
+	return strcmp(event_text(event, "kind"), "action") == 0;
+}
+
+/* The next action, or threshold that was passed, of which the server has not heard yet; the caller's. 1, 0 none for now, -errno. */
+static int next_event(struct spool *p, approval_end_fn *on_end, void *arg, struct json_object **ret,
+		      struct err *err)
 {
 	struct eventfile_line line;
 	int r;
@@ -117,7 +148,10 @@ static int next_action(struct spool *p, approval_end_fn *on_end, void *arg,
 			continue;
 		uint64_t seq = (uint64_t)event_number(line.json, "seq");
 		const char *kind = event_text(line.json, "kind");
-		bool wanted = seq > p->acknowledged && !strcmp(kind, "action");
+		bool wanted = seq > p->acknowledged &&
+			      (is_action(line.json) ||
+			       (!strcmp(kind, "sample") &&
+				strcmp(event_text(line.json, "decision"), "allow") != 0));
 		if (!strcmp(kind, "notice"))
 			look_for_end(line.json, on_end, arg);
 		if (seq > p->read)
@@ -141,20 +175,40 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
 	}
-	if (p->batch.actions)
+	if (p->batch.actions || p->alert)
 		return 1;
-	while (bytes < BATCH_BYTES &&
+	while (!p->alert && bytes < BATCH_BYTES &&
 	       (!p->batch.actions || json_object_array_length(p->batch.actions) < p->limit) &&
-	       next_action(p, on_end, arg, &event, err) == 1) {
-		if (!p->batch.actions)
-			p->batch.actions = json_object_new_array();
-		struct json_object *o = action_of(s, event);
-		bytes += strlen(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-		json_object_array_add(p->batch.actions, o);
+	       next_event(p, on_end, arg, &event, err) == 1) {
+		if (is_action(event)) {
+			struct json_object *o = action_of(s, event);
+			if (!p->batch.actions)
+				p->batch.actions = json_object_new_array();
+			bytes += strlen(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+			json_object_array_add(p->batch.actions, o);
+			p->batch.last_seq = p->read;
+		} else {
+			p->alert = alert_of(s, event);
+			p->alert_seq = p->read;
+		}
 		json_object_put(event);
 	}
-	p->batch.last_seq = p->read;
-	return p->batch.actions != NULL;
+	return p->batch.actions || p->alert;
+}
+
+struct json_object *spool_next(const struct spool *p, const char **ret_path)
+{
+	*ret_path = p->batch.actions ? "/api/actions" : "/api/alerts";
+	return json_object_get(p->batch.actions ? p->batch.actions : p->alert);
+}
+
+/* Reads on from there. */
+static void told(struct spool *p)
+{
+	struct json_object **done = p->batch.actions ? &p->batch.actions : &p->alert;
+	p->acknowledged = p->batch.actions ? p->batch.last_seq : p->alert_seq;
+	json_object_put(*done);
+	*done = NULL;
 }
 
 int spool_bound(struct spool *p, const struct session *s, uint64_t budget, approval_end_fn *on_end,
@@ -164,38 +218,38 @@ int spool_bound(struct spool *p, const struct session *s, uint64_t budget, appro
 	int r = spool_fill(p, s, on_end, arg, err);
 	if (r <= 0 || !budget || eventfile_left(&p->file) <= budget)
 		return r < 0 ? r : 0;
-	uint64_t count = json_object_array_length(p->batch.actions);
-	for (; eventfile_left(&p->file) > budget / 4 * 3 &&
-	       next_action(p, on_end, arg, &event, err) == 1;
-	     count++)
+	uint64_t count = p->batch.actions ? json_object_array_length(p->batch.actions) : 0;
+	while (eventfile_left(&p->file) > budget / 4 * 3 &&
+	       next_event(p, on_end, arg, &event, err) == 1) {
+		count += is_action(event);
 		json_object_put(event);
+	}
 	p->dropped += count;
 	p->untold += count;
-	p->batch.last_seq = p->read;
-	r = spool_acknowledge(p, s, err);
+	release(p);
+	p->acknowledged = p->read;
+	p->limit = BATCH_ACTIONS;
+	r = spool_save(p, s, false, err);
 	return r < 0 ? r : 1;
 }
 
 int spool_acknowledge(struct spool *p, const struct session *s, struct err *err)
 {
-	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
-	p->acknowledged = p->batch.last_seq;
+	told(p);
 	p->limit = BATCH_ACTIONS;
 	return spool_save(p, s, false, err);
 }
 
 int spool_refused(struct spool *p, const struct session *s, struct err *err)
 {
-	size_t count = json_object_array_length(p->batch.actions);
+	size_t count = p->batch.actions ? json_object_array_length(p->batch.actions) : 1;
 	if (count <= 1) {
 		p->refused++;
 		return spool_acknowledge(p, s, err);
 	}
 	/* from the last position again, in halves */
 	p->limit = (unsigned)(count / 2);
-	json_object_put(p->batch.actions);
-	p->batch.actions = NULL;
+	release(p);
 	p->read = p->acknowledged;
 	eventfile_close(&p->file);
 	return 0;

@@ -370,8 +370,9 @@ static bool tell_next(struct uplink *u, int64_t now)
 		if (r <= 0)
 			return question_to_tell(u) >= 0;
 		u->gather_at = now + GATHER_MS;
-		begin_post(u, TELL_ACTIONS, "/api/actions",
-			   json_object_get(u->spool.batch.actions));
+		const char *where;
+		struct json_object *body = spool_next(&u->spool, &where);
+		begin_post(u, TELL_ACTIONS, where, body);
 	}
 	return true;
 }
@@ -531,6 +532,8 @@ static void look_at_session(struct uplink *u, int64_t now)
 	session_refresh(u->session);
 	if (u->session->state == SESSION_RUNNING) {
 		bound_spool(u);
+		/* or it was entered again while its changes waited for a decision */
+		u->ended_at = 0;
 		ask_questions(u);
 		if (now >= u->look_at &&
 		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)

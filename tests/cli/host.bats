@@ -196,6 +196,71 @@ assert d["removed"][0]["budget"] == "bytes" and d["left"]["sessions"] == 0'
 	[ "$status" -eq 125 ]
 }
 
+@test "shell in an ended session: its changes, log and journal go on" {
+	echo host >a
+	box -q -- sh -c 'echo one >>a; mkdir d; echo x >d/f'
+	id=$(sessions)
+	cd /
+	run env SHELL=/bin/sh "$VSANDBOX" shell -q "${id#*-}" <<<'cat a; echo two >>a; echo y >d/g; exit 4'
+	[ "$status" -eq 4 ]
+	[ "$output" = $'host\none' ] # in its directory, over what it had
+	[ "$(sessions)" = "$id" ]
+	"$VSANDBOX" show "$id" | grep -q '^exit code  4'
+	"$VSANDBOX" logs --json "$id" | python3 -c '
+import json, sys
+events = [json.loads(line) for line in sys.stdin]
+assert [e["seq"] for e in events] == list(range(1, len(events) + 1)), events
+assert sum(e["kind"] == "session_start" for e in events) == 2, events'
+	run "$VSANDBOX" audit verify "$id"
+	[[ "$output" == *'chain intact'* ]]
+	cd "$BATS_TEST_TMPDIR/work"
+	# backwards through both runs
+	"$VSANDBOX" rollback --yes --last 2 "$id"
+	run "$VSANDBOX" diff --name-status "$id"
+	[[ "$output" == *d/f* && "$output" != *d/g* ]]
+	"$VSANDBOX" shell -q "$id" <<<'cat a >seen'
+	"$VSANDBOX" commit --yes "$id"
+	[ "$(cat seen)" = $'host\none' ]
+	run "$VSANDBOX" shell "$id"
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'holds no changes'* ]]
+}
+
+@test "shell in an ended session: under its policy; not while it runs, nor where it had been laxer or stricter" {
+	box -q --mode pause --approve none -- touch x
+	id=$(sessions)
+	run "$VSANDBOX" shell -q "$id" <<<'touch wrong'
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'ran in mode pause'* ]]
+	run "$VSANDBOX" shell -q --mode pause --approve none "$id" <<<'touch x.secret; echo "rc $?"; touch right'
+	[[ "$output" == *'rc 1'* ]]
+	run "$VSANDBOX" diff --name-status "$id"
+	[[ "$output" == *right* && "$output" != *wrong* ]]
+	start_sleeper
+	SESSION=$(sessions | grep -v "$id")
+	run "$VSANDBOX" shell "$SESSION"
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'is running'* ]]
+	# one that crashed has kept what was there
+	kill -KILL "$GATEWAY" "$(process_of "$SESSION" monitor)"
+	eventually none_sleeping
+	run "$VSANDBOX" shell -q "$SESSION" <<<'ls; touch later'
+	echo "$output"
+	[[ "$output" == *started* ]]
+	[ "$(state_of "$SESSION")" = ended ]
+	# layers that would be in nobody's sight
+	python3 - "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/layers.json" <<-'PY'
+		import json, sys
+		o = json.load(open(sys.argv[1]))
+		o["layers"].append(dict(o["layers"][0], mount="/elsewhere", index=200))
+		json.dump(o, open(sys.argv[1], "w"))
+	PY
+	mkdir -p "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/layers/200/upper/made"
+	run "$VSANDBOX" shell -q "$SESSION" <<<'touch wrong'
+	[ "$status" -eq 125 ]
+	[[ "$output" == *'has changes on /elsewhere'* ]]
+}
+
 @test "doctor inside a sandbox: 123, and the one fix there is" {
 	run "$VSANDBOX" run -q -p observe -- "$VSANDBOX" doctor
 	[ "$status" -eq 123 ]

@@ -111,6 +111,16 @@ def ctrl_c_twice_kills():
 
 
 @test
+def the_terminal_has_its_name_inside():
+    t = Terminal()
+    t.send(b"\"$VS\" run -q -p \"$POLICY\" -- sh -c 'echo by-na''me >/dev/tty; read x </dev/tty; echo got-$x' "
+           b"</dev/null\n")
+    t.wait_for(b"by-name", 20)
+    t.send(b"word\n")
+    t.wait_for(b"got-word", 20)
+
+
+@test
 def the_banner_shows_on_a_terminal():
     t = Terminal()
     t.send(b"\"$VS\" run -p \"$POLICY\" -- true\n")

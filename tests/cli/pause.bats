@@ -8,10 +8,10 @@ start_busy() {
 		open("ticks", "wb").write(bytes(4096))
 		m = mmap.mmap(os.open("ticks", os.O_RDWR), 4096)
 		signal.signal(signal.SIGHUP, signal.SIG_IGN)
-		def count(at):
+		def count(at, pause=0.002):
 		    while True:
 		        m[at] = (m[at] + 1) % 256
-		        time.sleep(0.002)
+		        time.sleep(pause)
 		for at in range(2):
 		    if os.fork() == 0:
 		        os.setsid()
@@ -23,7 +23,7 @@ start_busy() {
 		        count(at)
 		threading.stack_size(65536)
 		for i in range(n):
-		    threading.Thread(target=count, args=(2 + i % 4000,), daemon=True).start()
+		    threading.Thread(target=count, args=(2 + i, 0.002 if i < 10 else 0.3), daemon=True).start()
 		open("ready", "w")
 		time.sleep(600)
 	PY
@@ -47,7 +47,7 @@ goes_on() {
 }
 
 @test "pause stops every thread and every session's processes, also against SIGCONT; resume lets them go on" {
-	start_busy 300
+	start_busy 1000
 	eventually goes_on
 	"$VSANDBOX" pause
 	eventually still # a task in a long system call comes to its stop later
@@ -76,6 +76,28 @@ goes_on() {
 	[ "$status" -ne 0 ]
 	[ "$(state_of "$SESSION")" = ended ]
 	none_busy
+}
+
+@test "pause and kill need no gateway: with it stopped everything stands still, and ends" {
+	start_busy 10
+	kill -STOP "$GATEWAY"
+	"$VSANDBOX" pause 3>&- &
+	local verb=$!
+	eventually still
+	kill -CONT "$GATEWAY"
+	wait "$verb" # which has waited for the gateway's word
+	"$VSANDBOX" resume
+	run still
+	[ "$status" -ne 0 ]
+	"$VSANDBOX" pause
+	kill -STOP "$GATEWAY"
+	run "$VSANDBOX" kill "$SESSION"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *'everything in session'*'has ended'* ]]
+	[ "$(pgrep -fc "$PWD/busy.py 10\$")" -eq 1 ] # the gateway itself
+	kill -CONT "$GATEWAY"
+	wait "$GATEWAY" || true
+	"$VSANDBOX" show --json "$SESSION" | grep -q '"reason":"killed"'
 }
 
 @test "the death of the monitor or the gateway ends a paused tree and keeps its changes" {
