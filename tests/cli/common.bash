@@ -42,9 +42,10 @@ print(json.load(open(sys.argv[1] + "/session.json"))[sys.argv[2]]["pid"])' \
 		"$XDG_STATE_HOME/vsandbox/sessions/$1" "$2"
 }
 
-# Waits up to @1 seconds until the rest of the line is true.
+# Waits until the rest of the line is true: up to @1 seconds of an idle machine, six times that on one where
+# others work beside us.
 within() {
-	local until=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local until=$((${EPOCHREALTIME/./} + $1 * 6000000))
 	shift
 	until "$@"; do
 		((${EPOCHREALTIME/./} < until)) || return 1
