@@ -319,6 +319,18 @@ void watch_touch(struct worker *w)
 	}
 }
 
+void watch_forget_dir(struct watch *watch, const struct place *p)
+{
+	if (!p->exists || !S_ISDIR(p->st.st_mode))
+		return;
+	dirs_forget_below(&watch->dirs, p->path);
+}
+
+void watch_forget_dirs(struct watch *watch)
+{
+	dirs_forget(&watch->dirs);
+}
+
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
 	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",

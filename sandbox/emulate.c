@@ -109,6 +109,7 @@ static int perform_unlink(struct worker *w, int fixed)
 	int flags = fixed | number_arg(w, ARG_ATFLAGS);
 	if (flags & ~AT_REMOVEDIR)
 		return -EINVAL;
+	watch_forget_dir(w->watch, p);
 	int r = result_of(unlinkat(p->parent_fd, p->leaf, flags));
 	if (r == 0 && p->exists && (S_ISDIR(p->st.st_mode) || p->st.st_nlink <= 1))
 		created_remove(&w->watch->created, &p->st);
@@ -225,6 +226,8 @@ static int perform_rename(struct worker *w, int fixed)
 		return -EBUSY;
 	if (flags & RENAME_WHITEOUT)
 		return -EINVAL;
+	watch_forget_dir(w->watch, from);
+	watch_forget_dir(w->watch, to);
 	int r = result_of(renameat2(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags));
 	/* Rootless, the overlay can take two names of one file for two files, and trips over them. */
 	if (r == -ESTALE && !(flags & RENAME_EXCHANGE) &&

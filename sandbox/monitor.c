@@ -224,6 +224,8 @@ void watch_step_down(struct worker *w)
 	if (!w->leading)
 		return;
 	watch_done(w, EVENT_RESULT_PENDING); /* others must be able to write */
+	for (unsigned i = 0; i < 2; i++)
+		place_own(&w->place[i]);
 	w->held = *w->task;
 	w->held.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
 	w->task = &w->held;
@@ -494,6 +496,7 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 		.log_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	watch->env.proc_fd = proc_fd;
+	watch->env.dirs = &watch->dirs;
 	watch->env.self_fd = openat(proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	watch->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (watch->env.self_fd < 0 || watch->env.root_fd < 0)
@@ -601,6 +604,8 @@ int monitor_main(const struct monitor_plan *plan)
 	/* after watch_prepare, which begins with an empty watch */
 	watch->capture = capture;
 	watch->log = log;
+	if (r == 0)
+		dirs_init(&watch->dirs, &capture->layers);
 	/* first of what needs the watch: the broker gets ready meanwhile */
 	if (r == 0 && plan->network)
 		r = network_start(watch, plan->network, &watch->network, &err);
