@@ -1150,7 +1150,7 @@ static const struct syscall_row rows[] = {
 
 const struct syscall_row *syscall_find(uint32_t nr)
 {
-	if (nr >= sizeof(rows) / sizeof(rows[0]) || !rows[nr].name)
+	if (nr >= sizeof(rows) / sizeof(rows[0]) || !*rows[nr].name)
 		return NULL;
 	return &rows[nr];
 }
@@ -1158,7 +1158,7 @@ const struct syscall_row *syscall_find(uint32_t nr)
 int syscall_number(const char *name)
 {
 	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
-		if (rows[nr].name && strcmp(rows[nr].name, name) == 0)
+		if (*rows[nr].name && strcmp(rows[nr].name, name) == 0)
 			return (int)nr;
 	}
 	return -1;

@@ -87,16 +87,19 @@ struct arg_rule {
 	uint64_t mask, datum;
 };
 
+enum { SYSCALL_NAME_SIZE = 32, SYSCALL_NOTE_SIZE = 256 };
+
+/* Text and no pointer to it: what a loader need not relocate is never written, in no process. */
 struct syscall_row {
-	const char *name;      /* NULL: no such number */
-	enum action_type type; /* what it is to a policy; open rows: by flags */
+	char name[SYSCALL_NAME_SIZE]; /* "": no such number */
+	enum action_type type;        /* what it is to a policy; open rows: by flags */
 	enum action_op op;
 	uint8_t args[SYSCALL_ARGS]; /* enum arg */
 	enum undo undo;
 	enum how how;                         /* when no rule below holds */
 	uint16_t deny_errno;                  /* with HOW_ERRNO */
 	struct arg_rule rules[SYSCALL_RULES]; /* first that holds decides */
-	const char *note;                     /* why it is carried out this way; never NULL */
+	char note[SYSCALL_NOTE_SIZE];         /* why it is carried out this way; never "" */
 };
 
 /* Native architecture. NULL when the number has no row. */
