@@ -101,6 +101,13 @@ static int prepare_name(struct worker *w, int fixed)
 	return 0;
 }
 
+/* With its last name an object goes, and its number may be another's next. */
+static void lose_name(struct worker *w, const struct place *p)
+{
+	if (S_ISDIR(p->st.st_mode) || p->st.st_nlink <= 1)
+		created_remove(&w->watch->created, &p->st);
+}
+
 static int perform_unlink(struct worker *w, int fixed)
 {
 	struct place *p = &w->place[FIRST];
@@ -111,8 +118,8 @@ static int perform_unlink(struct worker *w, int fixed)
 		return -EINVAL;
 	watch_forget_dir(w->watch, p);
 	int r = result_of(unlinkat(p->parent_fd, p->leaf, flags));
-	if (r == 0 && p->exists && (S_ISDIR(p->st.st_mode) || p->st.st_nlink <= 1))
-		created_remove(&w->watch->created, &p->st);
+	if (r == 0 && p->exists)
+		lose_name(w, p);
 	return r;
 }
 
@@ -237,9 +244,8 @@ static int perform_rename(struct worker *w, int fixed)
 		origins_note_tree(&w->watch->origins, from->parent_fd, from->leaf, from->path);
 		r = move_tree(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags);
 	}
-	if (r == 0 && to->exists && !(flags & RENAME_EXCHANGE) && to->st.st_nlink <= 1 &&
-	    to->st.st_ino != from->st.st_ino)
-		created_remove(&w->watch->created, &to->st);
+	if (r == 0 && to->exists && !(flags & RENAME_EXCHANGE) && to->st.st_ino != from->st.st_ino)
+		lose_name(w, to);
 	return r;
 }
 
@@ -291,7 +297,8 @@ static int perform_link(struct worker *w, int fixed)
 	char name[16];
 	snprintf(name, sizeof(name), "%d", from->object_fd);
 	int r = result_of(linkat(AT_FDCWD, name, to->parent_fd, to->leaf, AT_SYMLINK_FOLLOW));
-	if (r == 0 && (flags & (AT_EMPTY_PATH | AT_SYMLINK_FOLLOW)))
+	/* made without a name (O_TMPFILE), which it gets now; of a file that has one this is but another */
+	if (r == 0 && (flags & (AT_EMPTY_PATH | AT_SYMLINK_FOLLOW)) && from->st.st_nlink == 0)
 		created_add(&w->watch->created, &from->st);
 	return r;
 }
