@@ -123,13 +123,6 @@ static int perform_unlink(struct worker *w, int fixed)
 	return r;
 }
 
-static void remember_created(struct worker *w, const struct place *p)
-{
-	struct stat st;
-	if (fstatat(p->parent_fd, p->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		created_add(&w->watch->created, &st);
-}
-
 static int perform_mkdir(struct worker *w, int fixed)
 {
 	(void)fixed;
@@ -139,8 +132,6 @@ static int perform_mkdir(struct worker *w, int fixed)
 	int r = worker_umask(w);
 	if (r == 0)
 		r = result_of(mkdirat(p->parent_fd, p->leaf, (mode_t)number_arg(w, ARG_MODE)));
-	if (r == 0)
-		remember_created(w, p);
 	return r;
 }
 
@@ -157,8 +148,6 @@ static int perform_mknod(struct worker *w, int fixed)
 	int r = worker_umask(w);
 	if (r == 0)
 		r = result_of(mknodat(p->parent_fd, p->leaf, mode, 0));
-	if (r == 0)
-		remember_created(w, p);
 	return r;
 }
 
@@ -185,10 +174,7 @@ static int perform_symlink(struct worker *w, int fixed)
 	struct place *p = &w->place[FIRST];
 	if (p->magic || p->parent_fd < 0)
 		return -EEXIST;
-	int r = result_of(symlinkat(w->path[SECOND], p->parent_fd, p->leaf));
-	if (r == 0)
-		remember_created(w, p);
-	return r;
+	return result_of(symlinkat(w->path[SECOND], p->parent_fd, p->leaf));
 }
 
 static int prepare_pair(struct worker *w, int fixed)
@@ -618,6 +604,14 @@ static bool is_fenced(const struct worker *w)
 	       fence_has(f, second->path);
 }
 
+/* An object that was not there before: mkdir, mknod, symlink. A link is a name more. */
+static bool see_made(const struct worker *w, struct stat *ret)
+{
+	const struct place *p = &w->place[FIRST];
+	return w->row->undo == UNDO_MAKE && w->row->op != OP_LINK &&
+	       fstatat(p->parent_fd, p->leaf, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -652,7 +646,11 @@ static int emulate(struct worker *w, const struct responder *s)
 	if (r == 0)
 		r = s->perform(w, s->fixed);
 	creds_resume(w);
-	capture_after(w, r, -1);
+	struct stat st;
+	bool made = r == 0 && see_made(w, &st);
+	if (made)
+		created_add(&w->watch->created, &st);
+	capture_after(w, r, made ? &st : NULL);
 	watch_done(w, r);
 	return r;
 }

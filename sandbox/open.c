@@ -530,15 +530,16 @@ static int open_slow(struct worker *w, const struct request *q)
 	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
 	r = p->nameless || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
 	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
-	capture_after(w, fd, fd);
+	struct stat st;
+	bool seen = fd >= 0 && writes(&q->how) && fstat(fd, &st) == 0;
+	capture_after(w, fd, seen ? &st : NULL);
 	if (fd < 0) {
 		int error = fd;
 		fd = -1;
 		watch_done(w, error);
 		return error;
 	}
-	struct stat st;
-	if (made && makes(&q->how) && fstat(fd, &st) == 0)
+	if (made && seen)
 		created_add(&w->watch->created, &st);
 	r = finish(w, fd, &q->how);
 	/* No room in the caller's table: natively that is found out before the file is made. */
