@@ -99,22 +99,37 @@ bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret
 	return true;
 }
 
+static const struct arg_rule *first_that_holds(const struct arg_rule *rules, unsigned count,
+					       const uint64_t args[static SYSCALL_ARGS])
+{
+	for (unsigned i = 0; i < count && rules[i].set; i++)
+		if (syscall_rule_holds(&rules[i], args))
+			return &rules[i];
+	return NULL;
+}
+
+/* What filter_row puts together, without doing so: this is asked of every call. */
 enum how filter_how(const struct box_plan *plan, uint32_t nr,
 		    const uint64_t args[static SYSCALL_ARGS], int *ret_errno)
 {
-	struct filter_row row;
+	const struct syscall_row *row = syscall_find(nr);
+	struct arg_rule added[FILTER_PLAN_RULES];
 	*ret_errno = 0;
-	if (!filter_row(plan, nr, &row))
+	if (!row)
 		return HOW_UNKNOWN;
-	enum how how = row.how;
-	int deny = row.deny_errno;
-	for (unsigned i = 0; i < row.count; i++) {
-		const struct arg_rule *r = &row.rules[i];
-		if (syscall_rule_holds(r, args)) {
-			how = (enum how)r->how;
-			deny = r->deny_errno;
-			break;
+	enum how how = row->how;
+	int deny = row->deny_errno;
+	const struct arg_rule *held = first_that_holds(added, plan_rules(plan, nr, added), args);
+	if (held) {
+		how = (enum how)held->how;
+		deny = held->deny_errno;
+	} else {
+		held = first_that_holds(row->rules, SYSCALL_RULES, args);
+		if (held) {
+			how = (enum how)held->how;
+			deny = held->deny_errno;
 		}
+		how = effective(plan, nr, row, how);
 	}
 	if (how == HOW_ERRNO)
 		*ret_errno = deny;
