@@ -633,6 +633,7 @@ int monitor_main(const struct monitor_plan *plan)
 	struct sampler sampler;
 	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&box, &err);
+	malloc_trim(0); /* what the start has needed and the run does not */
 	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
 	/*
 	 * The exit is told as soon as no task inside can act any more, which the listener's
