@@ -44,21 +44,23 @@ bash_completes() { # WORDS... : what bash offers for the last of them
 	cat >drive.zsh <<-'ZSH'
 		zmodload zsh/zpty
 		zpty z zsh -f -i
-		ask() {
-			zpty -w z "$1"
-			sleep ${2:-0.5}
+		# What was typed is echoed too: the words that are waited for are not in it as such.
+		until_seen() {
+			zpty -r -m z seen "*$1*" && print -r -- "$seen"
 		}
-		ask 'PS1=; unsetopt beep; autoload -Uz compinit && compinit -u -d ./zdump; zstyle ":completion:*" menu no'
-		ask 'source ./_vsandbox; bindkey "^I" complete-word' 1
-		zpty -n -w z $'vsandbox disca\t'; sleep 0.7; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox run --worksp\t'; sleep 0.7; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox run --policy hip\t'; sleep 1; zpty -n -w z $'\x15'
-		zpty -n -w z $'vsandbox policy sche\t'; sleep 0.7; zpty -n -w z $'\x15'
-		ask 'exit'
-		while zpty -r z line; do print -r -- "$line"; done
+		zpty -w z 'PS1=; unsetopt beep; autoload -Uz compinit && compinit -u -d ./zdump; print lo""aded'
+		until_seen loaded
+		zpty -w z 'complete() { zle complete-word; print -r -- "=$BUFFER="; BUFFER= }; zle -N complete'
+		zpty -w z 'source ./_vsandbox; zstyle ":completion:*" menu no; bindkey "^I" complete; print rea""dy'
+		until_seen ready
+		for line in 'vsandbox disca' 'vsandbox run --worksp' 'vsandbox run --policy hip' 'vsandbox policy sche'; do
+			zpty -n -w z "$line"$'\t'
+			until_seen "=vsandbox *="
+		done
+		zpty -d z
 	ZSH
-	run timeout 30 zsh -f drive.zsh
-	for word in 'discard' '--workspace' 'hipaa-agent' 'policy schema'; do
+	run timeout 100 zsh -f drive.zsh
+	for word in '=vsandbox discard' '=vsandbox run --workspace' '=vsandbox run --policy hipaa-agent' '=vsandbox policy schema'; do
 		[[ $output == *"$word"* ]] || { echo "$word missing in: $output"; false; }
 	done
 }
