@@ -484,17 +484,16 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 		  struct err *err)
 {
 	struct stat st;
-	*watch = (struct watch){
-		.plan = plan,
-		.policy = plan->box->policy,
-		.history = plan->history,
-		.state = AGENT_RUNNING,
-		.utc_offset_min = utc_offset(),
-		.creds_fixed = geteuid() != 0,
-		.ended_fd = -1,
-		.leader = PTHREAD_MUTEX_INITIALIZER,
-		.log_lock = PTHREAD_MUTEX_INITIALIZER,
-	};
+	/* the caller's calloc: most of its tables a run never touches, and so they take no memory */
+	watch->plan = plan;
+	watch->policy = plan->box->policy;
+	watch->history = plan->history;
+	watch->state = AGENT_RUNNING;
+	watch->utc_offset_min = utc_offset();
+	watch->creds_fixed = geteuid() != 0;
+	watch->ended_fd = -1;
+	pthread_mutex_init(&watch->leader, NULL);
+	pthread_mutex_init(&watch->log_lock, NULL);
 	watch->env.proc_fd = proc_fd;
 	watch->env.dirs = &watch->dirs;
 	watch->env.self_fd = openat(proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -601,7 +600,6 @@ int monitor_main(const struct monitor_plan *plan)
 		r = capture_enter(capture, &err);
 	if (r == 0)
 		r = watch_prepare(plan, box.proc_fd, watch, &err);
-	/* after watch_prepare, which begins with an empty watch */
 	watch->capture = capture;
 	watch->log = log;
 	if (r == 0)
