@@ -1,7 +1,7 @@
 /* The broker's life: set-up, packets of the monitor, events, the end with the monitor's. */
 #include <errno.h>
-#include <malloc.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
