@@ -12,12 +12,13 @@
 #endif
 
 /*
+ * setsockopt(2): no other device, route or peer comes of these, and no message leaves by them.
  * Left out, among others: SO_BINDTODEVICE, SO_BINDTOIFINDEX, IP_UNICAST_IF (another device), IP_OPTIONS, IPV6_RTHDR
  * and the other extension headers (another first hop), IP_PKTINFO's sticky form, TCP_REPAIR, TCP_ULP,
  * TCP_FASTOPEN_CONNECT (connects with what is written), IPV6_ADDRFORM, the *_SOURCE_* memberships.
  * IP_ADD_MEMBERSHIP is refused to stream sockets by the kernel itself.
  */
-const struct arg_pair syscall_pairs_setsockopt[] = {
+static const struct arg_pair setsockopt_pairs[] = {
 	/* of sockets that are never handed over */
 	{ IPPROTO_UDP, SYSCALL_PAIR_ANY },
 	{ SOL_NETLINK, SYSCALL_PAIR_ANY },
@@ -105,6 +106,14 @@ const struct arg_pair syscall_pairs_setsockopt[] = {
 	{ IPPROTO_IPV6, IPV6_AUTOFLOWLABEL },
 	{ SYSCALL_PAIR_END, 0 },
 };
+
+const struct arg_pair *syscall_pairs(enum arg_pairs which)
+{
+	static const struct arg_pair *const pairs[ARG_PAIRS_COUNT] = {
+		[ARG_PAIRS_SETSOCKOPT] = setsockopt_pairs,
+	};
+	return which < ARG_PAIRS_COUNT ? pairs[which] : NULL;
+}
 
 bool syscall_pairs_hold(const struct arg_pair *pairs, const uint64_t args[static SYSCALL_ARGS])
 {

@@ -10,8 +10,13 @@ enum {
 	SYSCALL_PAIR_END = UINT16_MAX, /* as first: the list is over */
 };
 
-/* setsockopt(2): no other device, route or peer comes of these, and no message leaves by them. */
-extern const struct arg_pair syscall_pairs_setsockopt[];
+/* Values of arguments 1 and 2. */
+struct arg_pair {
+	uint16_t first, second;
+};
+
+/* Grouped by their first, to SYSCALL_PAIR_END. NULL for ARG_PAIRS_ANY. */
+const struct arg_pair *syscall_pairs(enum arg_pairs which);
 
 /* Does one of @pairs hold for these register values? The kernel looks at their low halves. */
 bool syscall_pairs_hold(const struct arg_pair *pairs, const uint64_t args[static SYSCALL_ARGS]);

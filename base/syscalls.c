@@ -24,7 +24,6 @@
 #include <termios.h>
 
 #include "base/kernel.h"
-#include "base/syscall_pairs.h"
 
 /* clang-format off */
 
@@ -1018,7 +1017,7 @@ static const struct syscall_row rows[] = {
 	[__NR_setsockopt] = {
 		.name = "setsockopt",
 		.args = { ARG_FD, ARG_INT, ARG_INT, ARG_POINTER, ARG_INT },
-		.how = HOW_ALLOW, .host_sockets = syscall_pairs_setsockopt,
+		.how = HOW_ALLOW, .host_sockets = ARG_PAIRS_SETSOCKOPT,
 		.deny_errno = ENOPROTOOPT,
 		.note = OWN_NET "; an option of a socket of the host's could lead elsewhere",
 	},
@@ -1157,7 +1156,7 @@ static const struct syscall_row rows[] = {
 
 const struct syscall_row *syscall_find(uint32_t nr)
 {
-	if (nr >= sizeof(rows) / sizeof(rows[0]) || !rows[nr].name)
+	if (nr >= sizeof(rows) / sizeof(rows[0]) || !*rows[nr].name)
 		return NULL;
 	return &rows[nr];
 }
@@ -1165,7 +1164,7 @@ const struct syscall_row *syscall_find(uint32_t nr)
 int syscall_number(const char *name)
 {
 	for (uint32_t nr = 0; nr < syscall_count(); nr++) {
-		if (rows[nr].name && strcmp(rows[nr].name, name) == 0)
+		if (*rows[nr].name && strcmp(rows[nr].name, name) == 0)
 			return (int)nr;
 	}
 	return -1;

@@ -87,14 +87,15 @@ struct arg_rule {
 	uint64_t mask, datum;
 };
 
-/* Values of arguments 1 and 2. */
-struct arg_pair {
-	uint16_t first, second;
-};
+enum { SYSCALL_NAME_SIZE = 32, SYSCALL_NOTE_SIZE = 256 };
 
+/* Which values of two arguments: base/syscall_pairs.h. */
+enum arg_pairs { ARG_PAIRS_ANY, ARG_PAIRS_SETSOCKOPT, ARG_PAIRS_COUNT };
+
+/* Text and no pointer to it: what a loader need not relocate is never written, in no process. */
 struct syscall_row {
-	const char *name;      /* NULL: no such number */
-	enum action_type type; /* what it is to a policy; open rows: by flags */
+	char name[SYSCALL_NAME_SIZE]; /* "": no such number */
+	enum action_type type;        /* what it is to a policy; open rows: by flags */
 	enum action_op op;
 	uint8_t args[SYSCALL_ARGS]; /* enum arg */
 	enum undo undo;
@@ -103,10 +104,10 @@ struct syscall_row {
 	struct arg_rule rules[SYSCALL_RULES]; /* first that holds decides */
 	/*
 	 * Where the caller may hold a socket of the host's network: when no rule holds these pass, in groups of the same
-	 * first, and others get deny_errno. NULL: as anywhere else. base/syscall_pairs.h.
+	 * first, and others get deny_errno. ARG_PAIRS_ANY: as anywhere else.
 	 */
-	const struct arg_pair *host_sockets;
-	const char *note; /* why it is carried out this way; never NULL */
+	uint8_t host_sockets;         /* enum arg_pairs */
+	char note[SYSCALL_NOTE_SIZE]; /* why it is carried out this way; never "" */
 };
 
 /* Native architecture. NULL when the number has no row. */

@@ -29,7 +29,7 @@ static void print_rules(const struct syscall_row *row)
 /* Which values of arguments 1 and 2 pass where sockets of the host are handed over. */
 static void print_pairs(const struct syscall_row *row)
 {
-	const struct arg_pair *a = row->host_sockets;
+	const struct arg_pair *a = syscall_pairs((enum arg_pairs)row->host_sockets);
 	printf("\nWhere the policy hands over sockets of the host, %s passes with these values of\n"
 	       "arguments 1 and 2, else it gets %s:\n",
 	       row->name, strerrorname_np(row->deny_errno));

@@ -85,9 +85,11 @@ int main(int argc, char **argv)
 {
 	/*
 	 * Large blocks have mappings of their own, whatever was freed before: else glibc puts the next ones
-	 * on the heap, where a calloc writes all of a table of which a run touches a few pages.
+	 * on the heap, where a calloc writes all of a table of which a run touches a few pages. It does so too
+	 * where the heap's last block has room: so that is kept small.
 	 */
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 32 * 1024);
+	mallopt(M_TOP_PAD, 4 * 1024);
 	if (argc > 0 && oci_runtime_name(argv[0]))
 		return oci_runtime_main(argv);
 	if (argc < 2) {

@@ -91,24 +91,39 @@ static const struct overlay_layer *only_lower(const struct origins *s, const cha
 	return l;
 }
 
+void origins_forget(struct origins *s)
+{
+	__atomic_store_n(&s->stale, true, __ATOMIC_RELEASE);
+}
+
+static bool is_settled(struct origins *s, const char *path, size_t len)
+{
+	if (__atomic_exchange_n(&s->stale, false, __ATOMIC_ACQUIRE))
+		s->settled[0] = '\0';
+	return strncmp(s->settled, path, len) == 0 && s->settled[len] == '\0';
+}
+
 void origins_note_parents(struct origins *s, const char *path)
 {
 	char parent[PATH_MAX];
-	size_t len = strlen(path);
-	if (len >= sizeof(parent))
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+	if (len == 0 || len >= sizeof(parent) || is_settled(s, path, len))
 		return;
-	memcpy(parent, path, len + 1);
-	for (;;) {
+	memcpy(parent, path, len);
+	parent[len] = '\0';
+	/* canonical, and this process sees what the session sees */
+	if (!only_lower(s, parent)) {
+		memcpy(s->settled, parent, len + 1);
+		return;
+	}
+	do {
 		struct stat st;
-		char *slash = strrchr(parent, '/');
-		if (!slash || slash == parent)
-			return;
-		*slash = '\0';
-		/* canonical, and this process sees what the session sees */
-		if (!only_lower(s, parent) || lstat(parent, &st) < 0)
+		if (lstat(parent, &st) < 0)
 			return;
 		append(s, parent, &st);
-	}
+		*strrchr(parent, '/') = '\0';
+	} while (*parent && only_lower(s, parent));
 }
 
 void origins_note(struct origins *s, const char *path, const struct stat *st)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -35,6 +36,8 @@ struct origins {
 	uint64_t recent
 		[ORIGIN_RECENT]; /* hashes of what was noted: a call that fails again and again
 					   is one record */
+	char settled[PATH_MAX];  /* the directory last seen to need no note, nor those above it */
+	bool stale;              /* it may need one again; atomic */
 	bool failed;             /* a record could not be written */
 };
 
@@ -46,6 +49,8 @@ int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret
  * @failed: commit then takes the file for changed by somebody else.
  */
 void origins_note(struct origins *s, const char *path, const struct stat *st);
+/* Directories may have moved or gone: what the upper holds is looked up anew. */
+void origins_forget(struct origins *s);
 /* Something is about to be made at @path: the directories above it are copied up, and noted. */
 void origins_note_parents(struct origins *s, const char *path);
 /* As origins_note, for a directory that is about to move, and everything in it. */

@@ -93,6 +93,27 @@ static struct journal_time time_of(const struct statx_timestamp *t)
 	return (struct journal_time){ t->tv_sec, t->tv_nsec, 1 };
 }
 
+/* The mount of a place, and its parent's times if there is a parent and @dir. */
+static int mount_of(const struct place *p, struct journal_time dir[2], uint64_t *ret)
+{
+	struct statx sx = { .stx_mnt_id = p->parent_mnt,
+			    .stx_atime = p->parent_atime,
+			    .stx_mtime = p->parent_mtime };
+	int fd = p->parent_fd >= 0 ? p->parent_fd : p->object_fd;
+	*ret = p->mnt_id;
+	if (!dir && p->mnt_id)
+		return 0;
+	if (!p->seen && (fd < 0 || statx(fd, "", AT_EMPTY_PATH,
+					 STATX_MNT_ID | STATX_ATIME | STATX_MTIME, &sx) < 0))
+		return -EBADF;
+	if (dir && p->parent_fd >= 0) {
+		dir[0] = time_of(&sx.stx_atime);
+		dir[1] = time_of(&sx.stx_mtime);
+	}
+	*ret = sx.stx_mnt_id;
+	return 0;
+}
+
 /*
  * The layer that holds a place, and its parent's times. NULL: none of ours (a tmpfs, /proc,
  * a directory shown directly): what happens there is not undone.
@@ -100,16 +121,10 @@ static struct journal_time time_of(const struct statx_timestamp *t)
 static const struct undo_layer *locate(const struct capture *c, const struct place *p,
 				       struct journal_time dir[2])
 {
-	struct statx sx;
-	int fd = p->parent_fd >= 0 ? p->parent_fd : p->object_fd;
-	if (fd < 0 ||
-	    statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_ATIME | STATX_MTIME, &sx) < 0)
+	uint64_t mount;
+	if (mount_of(p, dir, &mount) < 0)
 		return NULL;
-	if (dir && p->parent_fd >= 0) {
-		dir[0] = time_of(&sx.stx_atime);
-		dir[1] = time_of(&sx.stx_mtime);
-	}
-	const struct undo_layer *l = undo_layer_by_mount(&c->layers, sx.stx_mnt_id);
+	const struct undo_layer *l = undo_layer_by_mount(&c->layers, mount);
 	/* a path that the kernel shows and a layer does not have is none we can find again */
 	return l && strncmp(p->path, l->mount, l->mount_len) == 0 ? l : NULL;
 }
@@ -243,11 +258,20 @@ static int stash(struct capture *c, struct kept *k, const struct stat *st, bool 
 
 enum how_kept { KEEP_WRITTEN, KEEP_APPENDED, KEEP_REMOVED };
 
-/* Is the object its upper's, so that the lower does not hold it? The one place that knows. */
-static bool in_upper(const struct kept *k, struct stat *ret)
+/*
+ * Is the object its upper's, so that the lower does not hold it? The one place that knows. A file is
+ * opened for it, since it is to be read if it is.
+ */
+static bool look_upper(struct kept *k, struct stat *ret)
 {
-	return fstatat(k->layer->upper_fd, k->rel, ret, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       (ret->st_mode & S_IFMT) == (k->st.st_mode & S_IFMT);
+	if (S_ISREG(k->st.st_mode)) {
+		k->fd = open_upper(k);
+		if (k->fd == -ENOENT || k->fd == -ENOTDIR)
+			return false;
+	}
+	int r = k->fd >= 0 ? fstat(k->fd, ret)
+			   : fstatat(k->layer->upper_fd, k->rel, ret, AT_SYMLINK_NOFOLLOW);
+	return r == 0 && (ret->st_mode & S_IFMT) == (k->st.st_mode & S_IFMT);
 }
 
 /* Finds out how the content of @k->st is kept, and keeps it where that is not in the record. 0, -errno. */
@@ -255,7 +279,7 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 {
 	struct stat st;
 	k->content = JOURNAL_CONTENT_NONE;
-	k->upper = in_upper(k, &st);
+	k->upper = look_upper(k, &st);
 	k->upper_ino = k->upper ? st.st_ino : 0;
 	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
 	if (how == KEEP_REMOVED && k->upper && !S_ISDIR(st.st_mode) && st.st_nlink > 1 &&
@@ -275,10 +299,11 @@ static int keep(struct capture *c, struct kept *k, enum how_kept how)
 	}
 	if (how == KEEP_APPENDED && st.st_size > JOURNAL_INLINE_MAX) {
 		k->content = JOURNAL_CONTENT_LENGTH;
+		scope_close(&k->fd);
+		k->fd = -1;
 		return 0;
 	}
-	k->fd = open_upper(k);
-	if (k->fd < 0 || fstat(k->fd, &st) < 0) {
+	if (k->fd < 0) {
 		k->content = JOURNAL_CONTENT_LOST;
 		return 0;
 	}
@@ -637,11 +662,21 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 	return before_content(w, appends ? KEEP_APPENDED : KEEP_WRITTEN);
 }
 
-void capture_after(struct worker *w, int result, int fd)
+/* What the action left, where it left something. */
+static bool look_after(const struct worker *w, struct stat *ret)
+{
+	bool moved = w->row->undo == UNDO_RENAME || w->row->op == OP_LINK;
+	const struct place *p = &w->place[moved];
+	if (w->row->undo == UNDO_UNLINK || w->row->undo == UNDO_RMDIR)
+		return false;
+	if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)
+		return fstat(p->object_fd, ret) == 0;
+	return fstatat(p->parent_fd, p->leaf, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void capture_after(struct worker *w, int result, const struct stat *after)
 {
 	struct capture *c = w->watch->capture;
-	struct stat st;
-	int r = -1;
 	if (!c->taken) {
 		c->unwritten = c->foreseen && result >= 0;
 		c->foreseen =
@@ -656,16 +691,10 @@ void capture_after(struct worker *w, int result, int fd)
 		c->lost = false;
 		return;
 	}
-	const struct place *p = &w->place[0];
-	if (w->row->undo == UNDO_RENAME || w->row->op == OP_LINK)
-		p = &w->place[1];
-	if (fd >= 0)
-		r = fstat(fd, &st);
-	else if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)
-		r = fstat(p->object_fd, &st);
-	else if (w->row->undo != UNDO_UNLINK && w->row->undo != UNDO_RMDIR)
-		r = fstatat(p->parent_fd, p->leaf, &st, AT_SYMLINK_NOFOLLOW);
-	journal_done(c->journal, r == 0 ? &st : NULL);
+	struct stat st;
+	if (!after && look_after(w, &st))
+		after = &st;
+	journal_done(c->journal, after);
 }
 
 void capture_undone(struct worker *w)

@@ -62,8 +62,8 @@ void capture_free(struct capture *c);
 int capture_before(struct worker *w);
 /* The same for an open for writing. @open_flags as openat2 takes them. */
 int capture_before_open(struct worker *w, uint64_t open_flags);
-/* The call was made with this result. @fd: what an open opened, else -1. */
-void capture_after(struct worker *w, int result, int fd);
+/* The call was made with this result; @after: its object now, NULL not looked at yet. */
+void capture_after(struct worker *w, int result, const struct stat *after);
 /* What the last capture_after told of was taken back at once: it never happened. */
 void capture_undone(struct worker *w);
 /* Are the two names of one file, as their layer has it? */

@@ -309,14 +309,33 @@ void watch_touch(struct worker *w)
 	if (!w->watch->origins
 		     .overlay) /* attached: the files are the host's own, nothing is copied up */
 		return;
+	bool own = false;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct place *p = &w->place[i];
+		bool moved = i == 1 && !own;
+		own = p->exists && created_has(&w->watch->created, &p->st);
+		if (own) /* what was made inside is in the upper, and so is all above it */
+			continue;
 		/* the second is where a rename or link puts a file that may have been copied up */
-		if (p->exists || i == 1)
+		if (p->exists || moved)
 			origins_note(&w->watch->origins, p->path, p->exists ? &p->st : NULL);
 		else
 			origins_note_parents(&w->watch->origins, p->path);
 	}
+}
+
+void watch_forget_dir(struct watch *watch, const struct place *p)
+{
+	if (!p->exists || !S_ISDIR(p->st.st_mode))
+		return;
+	dirs_forget_below(&watch->dirs, p->path);
+	origins_forget(&watch->origins);
+}
+
+void watch_forget_dirs(struct watch *watch)
+{
+	dirs_forget(&watch->dirs);
+	origins_forget(&watch->origins);
 }
 
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)

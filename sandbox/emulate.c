@@ -101,6 +101,13 @@ static int prepare_name(struct worker *w, int fixed)
 	return 0;
 }
 
+/* With its last name an object goes, and its number may be another's next. */
+static void lose_name(struct worker *w, const struct place *p)
+{
+	if (S_ISDIR(p->st.st_mode) || p->st.st_nlink <= 1)
+		created_remove(&w->watch->created, &p->st);
+}
+
 static int perform_unlink(struct worker *w, int fixed)
 {
 	struct place *p = &w->place[FIRST];
@@ -109,17 +116,11 @@ static int perform_unlink(struct worker *w, int fixed)
 	int flags = fixed | number_arg(w, ARG_ATFLAGS);
 	if (flags & ~AT_REMOVEDIR)
 		return -EINVAL;
+	watch_forget_dir(w->watch, p);
 	int r = result_of(unlinkat(p->parent_fd, p->leaf, flags));
-	if (r == 0 && p->exists && (S_ISDIR(p->st.st_mode) || p->st.st_nlink <= 1))
-		created_remove(&w->watch->created, &p->st);
+	if (r == 0 && p->exists)
+		lose_name(w, p);
 	return r;
-}
-
-static void remember_created(struct worker *w, const struct place *p)
-{
-	struct stat st;
-	if (fstatat(p->parent_fd, p->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		created_add(&w->watch->created, &st);
 }
 
 static int perform_mkdir(struct worker *w, int fixed)
@@ -131,8 +132,6 @@ static int perform_mkdir(struct worker *w, int fixed)
 	int r = worker_umask(w);
 	if (r == 0)
 		r = result_of(mkdirat(p->parent_fd, p->leaf, (mode_t)number_arg(w, ARG_MODE)));
-	if (r == 0)
-		remember_created(w, p);
 	return r;
 }
 
@@ -149,8 +148,6 @@ static int perform_mknod(struct worker *w, int fixed)
 	int r = worker_umask(w);
 	if (r == 0)
 		r = result_of(mknodat(p->parent_fd, p->leaf, mode, 0));
-	if (r == 0)
-		remember_created(w, p);
 	return r;
 }
 
@@ -177,10 +174,7 @@ static int perform_symlink(struct worker *w, int fixed)
 	struct place *p = &w->place[FIRST];
 	if (p->magic || p->parent_fd < 0)
 		return -EEXIST;
-	int r = result_of(symlinkat(w->path[SECOND], p->parent_fd, p->leaf));
-	if (r == 0)
-		remember_created(w, p);
-	return r;
+	return result_of(symlinkat(w->path[SECOND], p->parent_fd, p->leaf));
 }
 
 static int prepare_pair(struct worker *w, int fixed)
@@ -225,6 +219,8 @@ static int perform_rename(struct worker *w, int fixed)
 		return -EBUSY;
 	if (flags & RENAME_WHITEOUT)
 		return -EINVAL;
+	watch_forget_dir(w->watch, from);
+	watch_forget_dir(w->watch, to);
 	int r = result_of(renameat2(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags));
 	/* Rootless, the overlay can take two names of one file for two files, and trips over them. */
 	if (r == -ESTALE && !(flags & RENAME_EXCHANGE) &&
@@ -234,9 +230,8 @@ static int perform_rename(struct worker *w, int fixed)
 		origins_note_tree(&w->watch->origins, from->parent_fd, from->leaf, from->path);
 		r = move_tree(from->parent_fd, from->leaf, to->parent_fd, to->leaf, flags);
 	}
-	if (r == 0 && to->exists && !(flags & RENAME_EXCHANGE) && to->st.st_nlink <= 1 &&
-	    to->st.st_ino != from->st.st_ino)
-		created_remove(&w->watch->created, &to->st);
+	if (r == 0 && to->exists && !(flags & RENAME_EXCHANGE) && to->st.st_ino != from->st.st_ino)
+		lose_name(w, to);
 	return r;
 }
 
@@ -288,7 +283,8 @@ static int perform_link(struct worker *w, int fixed)
 	char name[16];
 	snprintf(name, sizeof(name), "%d", from->object_fd);
 	int r = result_of(linkat(AT_FDCWD, name, to->parent_fd, to->leaf, AT_SYMLINK_FOLLOW));
-	if (r == 0 && (flags & (AT_EMPTY_PATH | AT_SYMLINK_FOLLOW)))
+	/* made without a name (O_TMPFILE), which it gets now; of a file that has one this is but another */
+	if (r == 0 && (flags & (AT_EMPTY_PATH | AT_SYMLINK_FOLLOW)) && from->st.st_nlink == 0)
 		created_add(&w->watch->created, &from->st);
 	return r;
 }
@@ -608,6 +604,14 @@ static bool is_fenced(const struct worker *w)
 	       fence_has(f, second->path);
 }
 
+/* An object that was not there before: mkdir, mknod, symlink. A link is a name more. */
+static bool see_made(const struct worker *w, struct stat *ret)
+{
+	const struct place *p = &w->place[FIRST];
+	return w->row->undo == UNDO_MAKE && w->row->op != OP_LINK &&
+	       fstatat(p->parent_fd, p->leaf, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -642,7 +646,11 @@ static int emulate(struct worker *w, const struct responder *s)
 	if (r == 0)
 		r = s->perform(w, s->fixed);
 	creds_resume(w);
-	capture_after(w, r, -1);
+	struct stat st;
+	bool made = r == 0 && see_made(w, &st);
+	if (made)
+		created_add(&w->watch->created, &st);
+	capture_after(w, r, made ? &st : NULL);
 	watch_done(w, r);
 	return r;
 }

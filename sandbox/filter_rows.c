@@ -84,6 +84,12 @@ static unsigned plan_rules(const struct box_plan *plan, uint32_t nr, struct arg_
 	return 2;
 }
 
+/* The values that pass when no rule holds; NULL any. */
+static const struct arg_pair *pairs_of(const struct box_plan *plan, const struct syscall_row *row)
+{
+	return box_hands_over(plan) ? syscall_pairs((enum arg_pairs)row->host_sockets) : NULL;
+}
+
 bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret)
 {
 	const struct syscall_row *row = syscall_find(nr);
@@ -91,7 +97,7 @@ bool filter_row(const struct box_plan *plan, uint32_t nr, struct filter_row *ret
 		return false;
 	ret->how = effective(plan, nr, row, row->how);
 	ret->deny_errno = row->deny_errno;
-	ret->pairs = box_hands_over(plan) ? row->host_sockets : NULL;
+	ret->pairs = pairs_of(plan, row);
 	ret->count = plan_rules(plan, nr, ret->rules);
 	for (unsigned i = 0; i < SYSCALL_RULES && row->rules[i].set; i++) {
 		struct arg_rule *r = &ret->rules[ret->count++];
@@ -121,22 +127,41 @@ bool filter_notifies(enum how how)
 	return false;
 }
 
+static const struct arg_rule *first_that_holds(const struct arg_rule *rules, unsigned count,
+					       const uint64_t args[static SYSCALL_ARGS])
+{
+	for (unsigned i = 0; i < count && rules[i].set; i++)
+		if (syscall_rule_holds(&rules[i], args))
+			return &rules[i];
+	return NULL;
+}
+
+/* What filter_row puts together, without doing so: this is asked of every call. */
 enum how filter_how(const struct box_plan *plan, uint32_t nr,
 		    const uint64_t args[static SYSCALL_ARGS], int *ret_errno)
 {
-	struct filter_row row;
+	const struct syscall_row *row = syscall_find(nr);
+	struct arg_rule added[FILTER_PLAN_RULES];
 	*ret_errno = 0;
-	if (!filter_row(plan, nr, &row))
+	if (!row)
 		return HOW_UNKNOWN;
-	enum how how = row.pairs && !syscall_pairs_hold(row.pairs, args) ? HOW_ERRNO : row.how;
-	int deny = row.deny_errno;
-	for (unsigned i = 0; i < row.count; i++) {
-		const struct arg_rule *r = &row.rules[i];
-		if (syscall_rule_holds(r, args)) {
-			how = (enum how)r->how;
-			deny = r->deny_errno;
-			break;
+	enum how how = row->how;
+	int deny = row->deny_errno;
+	const struct arg_rule *held = first_that_holds(added, plan_rules(plan, nr, added), args);
+	if (held) {
+		how = (enum how)held->how;
+		deny = held->deny_errno;
+	} else {
+		held = first_that_holds(row->rules, SYSCALL_RULES, args);
+		if (held) {
+			how = (enum how)held->how;
+			deny = held->deny_errno;
+		} else {
+			const struct arg_pair *pass = pairs_of(plan, row);
+			if (pass && !syscall_pairs_hold(pass, args))
+				how = HOW_ERRNO;
 		}
+		how = effective(plan, nr, row, how);
 	}
 	if (how == HOW_ERRNO)
 		*ret_errno = deny;

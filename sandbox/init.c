@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -12,6 +14,7 @@
 #include "base/priority.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
+#include "sandbox/proc.h"
 
 static int write_file(const char *path, const char *text)
 {
@@ -105,6 +108,27 @@ static int shed(const struct box_setup *s, bool rootful, struct err *err)
 	return rc;
 }
 
+/*
+ * Mustn't keep what it has of the monitor's memory: the agent's user is its own, and each sandbox would pay
+ * for the copy. From here on nothing is allocated; what is called needs the stack from here upwards.
+ */
+static void shed_memory(void)
+{
+	enum { PAGE = 4096, LEFT_BELOW = 4 * PAGE, STACK_USED = 64 * PAGE };
+	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uintptr_t heap =
+		self < 0 ? 0
+			 : (uintptr_t)proc_stat_number(self, 47); /* start_brk: proc_pid_stat(5) */
+	uintptr_t end = (uintptr_t)sbrk(0) & ~(uintptr_t)(PAGE - 1);
+	heap = (heap + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+	/* only to be rid of it: what stays is no less true */
+	if (heap && heap < end)
+		(void)madvise((void *)heap, end - heap, MADV_DONTNEED);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(PAGE - 1);
+	/* ENOMEM says that the stack never reached that far down; what there is of it goes all the same */
+	(void)madvise((void *)(here - STACK_USED), STACK_USED - LEFT_BELOW, MADV_DONTNEED);
+}
+
 static _Noreturn void supervise(const struct box_setup *s, pid_t agent, int signal_fd)
 {
 	struct pollfd polls[2] = {
@@ -162,5 +186,6 @@ _Noreturn void box_init_main(struct box_setup *s)
 		_exit(125);
 	}
 	priority_raise();
+	shed_memory();
 	supervise(s, agent, signal_fd);
 }

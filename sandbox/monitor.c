@@ -226,6 +226,8 @@ void watch_step_down(struct worker *w)
 	if (!w->leading)
 		return;
 	watch_done(w, EVENT_RESULT_PENDING); /* others must be able to write */
+	for (unsigned i = 0; i < 2; i++)
+		place_own(&w->place[i]);
 	w->held = *w->task;
 	w->held.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
 	w->task = &w->held;
@@ -506,19 +508,19 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 		  struct err *err)
 {
 	struct stat st;
-	*watch = (struct watch){
-		.plan = plan,
-		.policy = plan->box->policy,
-		.history = plan->history,
-		.state = AGENT_RUNNING,
-		.utc_offset_min = utc_offset(),
-		.creds_fixed = geteuid() != 0,
-		.ended_fd = -1,
-		.terminal_fd = -1,
-		.leader = PTHREAD_MUTEX_INITIALIZER,
-		.log_lock = PTHREAD_MUTEX_INITIALIZER,
-	};
+	/* the caller's calloc: most of its tables a run never touches, and so they take no memory */
+	watch->plan = plan;
+	watch->policy = plan->box->policy;
+	watch->history = plan->history;
+	watch->state = AGENT_RUNNING;
+	watch->utc_offset_min = utc_offset();
+	watch->creds_fixed = geteuid() != 0;
+	watch->ended_fd = -1;
+	watch->terminal_fd = -1;
+	pthread_mutex_init(&watch->leader, NULL);
+	pthread_mutex_init(&watch->log_lock, NULL);
 	watch->env.proc_fd = proc_fd;
+	watch->env.dirs = &watch->dirs;
 	watch->env.self_fd = openat(proc_fd, "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	watch->env.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (watch->env.self_fd < 0 || watch->env.root_fd < 0)
@@ -628,10 +630,11 @@ int monitor_main(const struct monitor_plan *plan)
 		r = capture_enter(capture, &err);
 	if (r == 0)
 		r = watch_prepare(plan, box.proc_fd, watch, &err);
-	/* after watch_prepare, which begins with an empty watch */
 	watch->capture = capture;
 	watch->log = log;
 	watch->terminal_fd = terminal_fd;
+	if (r == 0)
+		dirs_init(&watch->dirs, &capture->layers);
 	/* first of what needs the watch: the broker gets ready meanwhile */
 	if (r == 0 && plan->network)
 		r = network_start(watch, plan->network, &watch->network, &err);
@@ -659,6 +662,7 @@ int monitor_main(const struct monitor_plan *plan)
 	struct sampler sampler;
 	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&box, &err);
+	malloc_trim(0); /* what the start has needed and the run does not */
 	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
 	/*
 	 * The exit is told as soon as no task inside can act any more, which the listener's

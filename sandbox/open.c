@@ -195,25 +195,13 @@ static int open_plain(struct worker *w, const struct request *q, int at, bool th
 }
 
 /*
- * Reading files and directories. 1 answered, 0 caller gone, -errno to answer, -ELOOP to take the
- * long way.
+ * Reading files and directories, from @base on. 1 answered, 0 caller gone, -errno to answer, -ELOOP to
+ * take the long way.
  */
-static int open_fast(struct worker *w, const struct request *q)
+static int open_from(struct worker *w, const struct request *q, const struct dir *base)
 {
 	struct place *p = &w->place[0];
-	char base[ACTION_PATH_SIZE] = "/";
-	cleanup_fd int base_fd = -1;
-	if (*w->path[0] != '/') {
-		ssize_t len = tracee_dirpath(w->task, q->dirfd, base, sizeof(base));
-		if (len < 0)
-			return (int)len;
-		if (*base != '/' || strstr(base, " (deleted)"))
-			return -ELOOP;
-		base_fd = tracee_dirfd(w->task, q->dirfd);
-		if (base_fd < 0)
-			return base_fd;
-	}
-	if (!place_join(base, w->path[0], p->path, sizeof(p->path)))
+	if (!place_join(base->path, w->path[0], p->path, sizeof(p->path)))
 		return -ENAMETOOLONG;
 	if (strncmp(p->path, "/proc/", 6) == 0 || strncmp(p->path, "/dev/", 5) == 0)
 		return -ELOOP; /* opened with care, below */
@@ -222,7 +210,7 @@ static int open_fast(struct worker *w, const struct request *q)
 	 * Only files and directories: to open a FIFO, even to close it at once, is seen by its peer.
 	 * Nobody can put one here before the open: names change by the leader's hand alone.
 	 */
-	int at = base_fd >= 0 ? base_fd : AT_FDCWD;
+	int at = base->fd;
 	bool there = fstatat(at, w->path[0], &p->st, AT_SYMLINK_NOFOLLOW) == 0;
 	bool link = there && S_ISLNK(p->st.st_mode);
 	if (there && !link && !S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode))
@@ -242,6 +230,17 @@ static int open_fast(struct worker *w, const struct request *q)
 	if (r < 0)
 		return r == -ELOOP ? -EACCES : r;
 	return finish(w, fd, &q->how);
+}
+
+static int open_fast(struct worker *w, const struct request *q)
+{
+	struct dir base;
+	int r = place_begin(&w->watch->env, w->task, q->dirfd, w->path[0], &base);
+	if (r < 0)
+		return r;
+	r = open_from(w, q, &base);
+	place_begin_finish(&base);
+	return r;
 }
 
 static int open_magic(const struct place *p, const struct open_how *how, uint64_t extra)
@@ -535,15 +534,16 @@ static int open_slow(struct worker *w, const struct request *q)
 	bool made = !p->exists || (q->how.flags & O_TMPFILE) == O_TMPFILE;
 	r = p->nameless || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
 	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
-	capture_after(w, fd, fd);
+	struct stat st;
+	bool seen = fd >= 0 && writes(&q->how) && fstat(fd, &st) == 0;
+	capture_after(w, fd, seen ? &st : NULL);
 	if (fd < 0) {
 		int error = fd;
 		fd = -1;
 		watch_done(w, error);
 		return error;
 	}
-	struct stat st;
-	if (made && makes(&q->how) && fstat(fd, &st) == 0)
+	if (made && seen)
 		created_add(&w->watch->created, &st);
 	r = finish(w, fd, &q->how);
 	/* No room in the caller's table: natively that is found out before the file is made. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/kernel.h"
@@ -74,11 +75,50 @@ bool place_join(const char *base, const char *path, char *buf, size_t size)
 
 void place_finish(struct place *p)
 {
-	if (p->parent_fd >= 0)
+	if (p->parent_fd >= 0 && !p->lent)
 		close(p->parent_fd);
 	if (p->object_fd >= 0)
 		close(p->object_fd);
 	p->parent_fd = p->object_fd = -1;
+	p->lent = p->seen = false;
+	p->mnt_id = 0;
+}
+
+void place_own(struct place *p)
+{
+	if (p->lent)
+		p->parent_fd = fcntl(p->parent_fd, F_DUPFD_CLOEXEC, 3);
+	p->lent = false;
+}
+
+static void stat_of(const struct statx *sx, struct stat *ret)
+{
+	*ret = (struct stat){
+		.st_dev = makedev(sx->stx_dev_major, sx->stx_dev_minor),
+		.st_ino = sx->stx_ino,
+		.st_mode = sx->stx_mode,
+		.st_nlink = sx->stx_nlink,
+		.st_uid = sx->stx_uid,
+		.st_gid = sx->stx_gid,
+		.st_rdev = makedev(sx->stx_rdev_major, sx->stx_rdev_minor),
+		.st_size = (off_t)sx->stx_size,
+		.st_blksize = (blksize_t)sx->stx_blksize,
+		.st_blocks = (blkcnt_t)sx->stx_blocks,
+		.st_atim = { sx->stx_atime.tv_sec, sx->stx_atime.tv_nsec },
+		.st_mtim = { sx->stx_mtime.tv_sec, sx->stx_mtime.tv_nsec },
+		.st_ctim = { sx->stx_ctime.tv_sec, sx->stx_ctime.tv_nsec },
+	};
+}
+
+/* The object at @dirfd and @path (with AT_EMPTY_PATH: @dirfd itself), and the mount it is on. */
+static int look_at(int dirfd, const char *path, int flags, struct place *p)
+{
+	struct statx sx;
+	if (statx(dirfd, path, flags, STATX_BASIC_STATS | STATX_MNT_ID, &sx) < 0)
+		return -errno;
+	stat_of(&sx, &p->st);
+	p->mnt_id = sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0;
+	return 0;
 }
 
 int place_pin(struct place *p)
@@ -89,7 +129,27 @@ int place_pin(struct place *p)
 	if (fd < 0)
 		return -errno;
 	p->object_fd = fd;
-	return fstat(fd, &p->st) < 0 ? -errno : 0;
+	return look_at(fd, "", AT_EMPTY_PATH, p);
+}
+
+int place_begin(const struct place_env *env, const struct tracee *task, int dirfd, const char *path,
+		struct dir *ret)
+{
+	ret->fd = AT_FDCWD;
+	ret->lent = ret->seen = false;
+	strcpy(ret->path, "/");
+	int r = *path == '/' ? 0 : dirs_find(env->dirs, env->self_fd, task, dirfd, ret);
+	if (r < 0 || !dirs_is_gone(ret->path))
+		return r;
+	place_begin_finish(ret);
+	return -ELOOP;
+}
+
+void place_begin_finish(struct dir *d)
+{
+	if (d->fd >= 0 && !d->lent)
+		close(d->fd);
+	d->fd = -1;
 }
 
 /* Where the last component begins; trailing slashes belong to it. */
@@ -152,36 +212,31 @@ static int look(struct place *p, enum place_flags flags)
 	memcpy(bare, p->leaf, len);
 	bare[len] = '\0';
 	/* without its slash, which would follow a link unseen */
-	if (fstatat(p->parent_fd, bare, &p->st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	int r;
+	if (flags & PLACE_OBJECT) {
+		int fd = openat(p->parent_fd, bare, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		p->object_fd = fd < 0 ? -1 : fd;
+		r = fd < 0 ? -errno : look_at(fd, "", AT_EMPTY_PATH, p);
+	} else {
+		r = look_at(p->parent_fd, bare, AT_SYMLINK_NOFOLLOW, p);
+	}
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	p->exists = true;
 	if (S_ISLNK(p->st.st_mode))
 		return follows(flags, slash) ? -ELOOP : 0;
 	return slash && !S_ISDIR(p->st.st_mode) ? -ENOTDIR : 0;
 }
 
-/* -ELOOP: there is a link, walk. */
-static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
-			enum place_flags flags, struct place *ret)
+static int resolve_beneath(struct dir *base, const char *path, enum place_flags flags,
+			   struct place *ret)
 {
-	char base[ACTION_PATH_SIZE] = "/";
-	cleanup_fd int base_fd = -1;
-	if (*path != '/') {
-		ssize_t len = tracee_dirpath(task, dirfd, base, sizeof(base));
-		if (len < 0)
-			return (int)len;
-		if (*base != '/' || (len > 10 && strcmp(base + len - 10, " (deleted)") == 0))
-			return -ELOOP; /* unreachable or deleted: only the descriptor knows */
-		base_fd = tracee_dirfd(task, dirfd);
-		if (base_fd < 0)
-			return base_fd;
-	}
-	if (!place_join(base, path, ret->path, sizeof(ret->path)))
+	if (!place_join(base->path, path, ret->path, sizeof(ret->path)))
 		return -ENAMETOOLONG;
 
 	const char *leaf = leaf_of(path);
 	if (is_itself(leaf)) { /* the directory itself, by a name the kernel knows not to remove */
-		int fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, path, O_PATH);
+		int fd = open_beneath(base->fd, path, O_PATH);
 		if (fd < 0)
 			return fd;
 		ret->parent_fd = fd;
@@ -194,11 +249,16 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 		memcpy(parent, path, parent_len);
 		parent[parent_len] = '\0';
 		int fd;
-		if (parent_len == 0)
-			fd = take_fd(&base_fd);
-		else
-			fd = open_beneath(base_fd >= 0 ? base_fd : AT_FDCWD, parent,
-					  O_PATH | O_DIRECTORY);
+		if (parent_len == 0) {
+			ret->lent = base->lent;
+			ret->seen = base->seen;
+			ret->parent_mnt = base->mnt_id;
+			ret->parent_atime = base->atime;
+			ret->parent_mtime = base->mtime;
+			fd = take_fd(&base->fd);
+		} else {
+			fd = open_beneath(base->fd, parent, O_PATH | O_DIRECTORY);
+		}
 		if (fd < 0)
 			return fd;
 		ret->parent_fd = fd;
@@ -209,6 +269,19 @@ static int resolve_fast(const struct tracee *task, int dirfd, const char *path,
 			strcat(ret->leaf, "/");
 	}
 	return look(ret, flags);
+}
+
+/* -ELOOP: there is a link, walk. */
+static int resolve_fast(const struct place_env *env, const struct tracee *task, int dirfd,
+			const char *path, enum place_flags flags, struct place *ret)
+{
+	struct dir base;
+	int r = place_begin(env, task, dirfd, path, &base);
+	if (r < 0)
+		return r;
+	r = resolve_beneath(&base, path, flags, ret);
+	place_begin_finish(&base);
+	return r;
 }
 
 struct walk {
@@ -448,7 +521,8 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 		  const char *path, enum place_flags flags, struct place *ret)
 {
 	ret->parent_fd = ret->object_fd = -1;
-	ret->exists = ret->magic = ret->nameless = false;
+	ret->exists = ret->magic = ret->nameless = ret->lent = ret->seen = false;
+	ret->mnt_id = 0;
 	ret->leaf[0] = ret->path[0] = ret->alias[0] = '\0';
 	int r;
 	if (*path == '\0') {
@@ -459,7 +533,7 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 			return fd;
 		r = place_from_fd(env, fd, ret);
 	} else {
-		r = resolve_fast(task, dirfd, path, flags, ret);
+		r = resolve_fast(env, task, dirfd, path, flags, ret);
 		if (r == -ELOOP) {
 			place_finish(ret);
 			ret->exists = false;

@@ -95,6 +95,7 @@ int rollback_live(struct watch *watch, const struct rollback_request *request,
 	if (r == 0)
 		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
 			&watch->capture->layers, watch->capture->journal, request, ret, err);
+	watch_forget_dirs(watch);
 	freeze_drop(&watch->freeze, FREEZE_UNDO);
 	return r;
 }
@@ -113,6 +114,7 @@ void rollback_on_verdict(struct watch *watch)
 	if (r == 0)
 		r = run(watch->plan->box->session_dirfd, watch->env.root_fd,
 			&watch->capture->layers, watch->capture->journal, &request, &result, &err);
+	watch_forget_dirs(watch);
 	buf_init(&b, text, sizeof(text));
 	rollback_json(&result, &b);
 	if (r < 0)

@@ -391,6 +391,15 @@ int tracee_fd_flags(const struct tracee *task, int fd)
 	return (int)proc_number(text, "flags", 8);
 }
 
+int tracee_dir_statx(const struct tracee *task, int dirfd, unsigned mask, struct statx *ret)
+{
+	char name[24];
+	fd_name(name, sizeof(name), dirfd);
+	if (statx(task->dir_fd, name, 0, mask, ret) == 0)
+		return 0;
+	return errno == ENOENT && dirfd != AT_FDCWD ? -EBADF : -errno;
+}
+
 ssize_t tracee_dirpath(const struct tracee *task, int dirfd, char *buf, size_t size)
 {
 	char name[24];

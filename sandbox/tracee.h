@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/action.h"
@@ -75,6 +76,8 @@ int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
 
 /* O_PATH on what the task's descriptor refers to; AT_FDCWD: its working directory. -EBADF. */
 int tracee_dirfd(const struct tracee *task, int dirfd);
+/* The same object looked at without opening it; 0, -EBADF, -errno. */
+int tracee_dir_statx(const struct tracee *task, int dirfd, unsigned mask, struct statx *ret);
 /* A duplicate of the descriptor itself (pidfd_getfd of that thread's table). */
 int tracee_getfd(const struct tracee *task, int fd);
 /* Flags of the open file behind a descriptor, as open(2) has them; -EBADF. */

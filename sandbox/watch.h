@@ -43,6 +43,7 @@ struct watch {
 	struct place_env env;
 	uint64_t mount_inside; /* found to be the sandbox's own last; 0 none */
 	struct tracees *tracees;
+	struct dirs dirs; /* env's */
 	struct created created;
 	struct origins origins;
 	struct eventlog_writer log;
@@ -164,6 +165,13 @@ void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((form
  * policy's mode answers. By the thread that supervises.
  */
 void watch_threshold(struct watch *watch, const char *name, const char *text);
+
+/*
+ * Directories are elsewhere or gone: what was remembered of their paths is forgotten. By the leader, before
+ * it moves or removes what may be one; by a thread that has changed any of them while nothing ran.
+ */
+void watch_forget_dir(struct watch *watch, const struct place *p);
+void watch_forget_dirs(struct watch *watch);
 
 /* The places of the action are about to be changed: what the host has there is noted for commit. */
 void watch_touch(struct worker *w);

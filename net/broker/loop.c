@@ -1,6 +1,7 @@
 /* The broker's life: set-up, packets of the monitor, events, the end with the monitor's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,12 @@ int main(int argc, char **argv)
 		static const char text[] = "vsandbox-net is started by vsandbox run\n";
 		return write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 125 : 2;
 	}
+	/*
+	 * Tables of which a run touches a few pages get mappings of their own, which nobody clears. Only where
+	 * the heap's last block has no room for them: so that is kept small.
+	 */
+	mallopt(M_MMAP_THRESHOLD, 32 * 1024);
+	mallopt(M_TOP_PAD, 4 * 1024);
 	/* Signals of the terminal are the agent's; our end is the channel's. */
 	setsid();
 	signal(SIGPIPE, SIG_IGN);

@@ -556,6 +556,115 @@ static int parent_swap_unlink(void)
 	return refused ? STOPPED : INCONCLUSIVE;
 }
 
+/* What a relative name begins in is another thread's to move, by registers alone. */
+enum { BEGIN_FD = 60 };
+static int fd_open, fd_vault;
+
+static void *flip_cwd(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		if (fchdir(fd_vault) == 0 && fchdir(fd_open) == 0)
+			shared->flips++;
+	}
+	return NULL;
+}
+
+static void *flip_dirfd(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		if (dup2(fd_vault, BEGIN_FD) == BEGIN_FD && dup2(fd_open, BEGIN_FD) == BEGIN_FD)
+			shared->flips++;
+	}
+	return NULL;
+}
+
+static int open_key(void)
+{
+	return open("key", O_RDONLY);
+}
+
+static int open_key_rw(void)
+{
+	return open("key", O_RDWR);
+}
+
+static int open_key_at(void)
+{
+	return openat(BEGIN_FD, "key", O_RDONLY);
+}
+
+static int open_key_at_rw(void)
+{
+	return openat(BEGIN_FD, "key", O_RDWR);
+}
+
+static int begin_swap_with(void *(*flipper)(void *), int (*opener)(void))
+{
+	pthread_t t;
+	struct tally tally;
+
+	fd_open = open("open", O_PATH | O_DIRECTORY);
+	fd_vault = open("vault", O_PATH | O_DIRECTORY);
+	if (share(MAP_PRIVATE) != 0 || fd_open < 0 || fd_vault < 0 || fchdir(fd_open) != 0 ||
+	    dup2(fd_open, BEGIN_FD) < 0)
+		return skip("set-up");
+	if (pthread_create(&t, NULL, flipper, NULL) != 0)
+		return skip("pthread_create");
+	tally = open_many(opener, tries(20000));
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+static int cwd_swap(void)
+{
+	return begin_swap_with(flip_cwd, open_key);
+}
+
+static int cwd_swap_write(void)
+{
+	return begin_swap_with(flip_cwd, open_key_rw);
+}
+
+static int dirfd_swap(void)
+{
+	return begin_swap_with(flip_dirfd, open_key_at);
+}
+
+static int dirfd_swap_write(void)
+{
+	return begin_swap_with(flip_dirfd, open_key_at_rw);
+}
+
+/* The directory a relative name begins in gets a forbidden name, by itself and by one above it. */
+static int make_in(const char *name)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static int begin_renamed(void)
+{
+	if (mkdir("deep", 0700) != 0 || mkdir("deep/er", 0700) != 0 || mkdir("up", 0700) != 0 ||
+	    chdir("deep/er") != 0 || make_in("before") < 0 ||
+	    rename("../../deep", "../../up/vault") != 0)
+		return skip("set-up");
+	return verdict(make_in("after") >= 0);
+}
+
+static int begin_exchanged(void)
+{
+	if (mkdir("deep", 0700) != 0 || mkdir("up", 0700) != 0 || mkdir("up/vault", 0700) != 0 ||
+	    chdir("deep") != 0 || make_in("before") < 0 ||
+	    renameat2(AT_FDCWD, "../deep", AT_FDCWD, "../up/vault", RENAME_EXCHANGE) != 0)
+		return skip("set-up");
+	return verdict(make_in("after") >= 0);
+}
+
 const struct attack attacks[] = {
 	{ "thread_read", thread_read, NATIVE_MUST, UNDER_ATTACK, "a.env" },
 	{ "thread_write", thread_write, NATIVE_MUST, UNDER_ATTACK, "a.env" },
@@ -571,5 +680,11 @@ const struct attack attacks[] = {
 	{ "parent_swap", parent_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "parent_swap_write", parent_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "parent_swap_unlink", parent_swap_unlink, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "cwd_swap", cwd_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "cwd_swap_write", cwd_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "dirfd_swap", dirfd_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "begin_renamed", begin_renamed, NATIVE_MUST, UNDER_ATTACK, "up/vault/er/after" },
+	{ "begin_exchanged", begin_exchanged, NATIVE_MUST, UNDER_ATTACK, "up/vault/after" },
+	{ "dirfd_swap_write", dirfd_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ 0 },
 };

@@ -92,7 +92,7 @@ EOF
 fi
 
 # npm: a cache from which `npm ci --offline` works.
-if [ ! -e "$out/npm/done" ]; then
+if [ ! -e "$out/npm/done" ] || ! cmp -s "$here/npm/package.json" "$out/npm/project/package.json"; then
 	rm -rf "$out/npm" "$out/npm.new" && mkdir -p "$out/npm.new/project"
 	cp "$here/npm"/* "$out/npm.new/project/"
 	(cd "$out/npm.new/project" && npm ci --cache "$out/npm.new/cache" --no-audit --no-fund \

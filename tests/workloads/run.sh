@@ -19,7 +19,7 @@ fixtures=${FIXTURES:-$top/build/fixtures}
 policies='dev coding-agent observe' uid='' long=0
 while [ $# -gt 0 ]; do
 	case $1 in
-	--long) long=1 ;;
+	--long) long=1 WORKLOAD_TIMEOUT=${WORKLOAD_TIMEOUT:-7200} ;;
 	--uid) uid=$2 && shift ;;
 	--policies) policies=$2 && shift ;;
 	--timeout) WORKLOAD_TIMEOUT=$2 && shift ;;
