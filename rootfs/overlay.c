@@ -11,6 +11,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "rootfs/origin.h"
 #include "rootfs/overlay_plan.h"
 #include "rootfs/remove.h"
 
@@ -488,6 +489,10 @@ void overlay_finish(struct overlay *o)
 	free(o->entries);
 	o->entries = NULL;
 	o->entry_count = 0;
+	if (o->origins)
+		origin_table_finish(o->origins);
+	free(o->origins);
+	o->origins = NULL;
 	scope_close(&o->detached_fd);
 	o->detached_fd = -1;
 }

@@ -42,6 +42,8 @@ struct overlay_entry {
 	mode_t mode;  /* directories and files */
 };
 
+struct origin_table;
+
 struct overlay {
 	bool rootful;
 	unsigned count;
@@ -49,6 +51,7 @@ struct overlay {
 	int detached_fd;               /* rootful: the detached mount; owned, -1 else */
 	struct overlay_entry *entries; /* parents before children; owned */
 	unsigned entry_count;
+	struct origin_table *origins; /* of a session that was committed meanwhile; owned, NULL else */
 	char notice[256]; /* host mounts that are shown read-only for want of a layer; "" none */
 };
 
