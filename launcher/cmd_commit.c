@@ -1,11 +1,13 @@
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/scope.h"
 #include "launcher/changes.h"
 #include "launcher/commit_session.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/path.h"
+#include "launcher/standstill.h"
 #include "launcher/verb.h"
 
 enum {
@@ -47,22 +49,26 @@ static int commit(const struct options *o, const struct session *s, const char *
 			 s->id);
 		return 0;
 	}
-	cleanup_fd int lock = session_lock(s, &err);
-	if (lock < 0) {
+	const struct commit_wish wish = {
+		.layers = s->state == SESSION_RUNNING ? COMMIT_KEEPS : COMMIT_DROPS,
+		.paths = paths,
+		.excludes = excludes,
+		.dry_run = options_has(o, COMMIT_DRY_RUN),
+		.interactive = options_has(o, COMMIT_INTERACTIVE),
+		.yes = options_has(o, COMMIT_YES),
+		.yes_executable = options_has(o, COMMIT_YES_EXECUTABLE),
+		.keep_setuid = options_has(o, COMMIT_KEEP_SETUID),
+		.json = options_has(o, COMMIT_JSON),
+	};
+	struct at_rest rest;
+	if (at_rest_begin(s, &rest, &err) < 0) {
 		log_error("%s", err.text);
 		return EXIT_USAGE;
 	}
-	if (options_has(o, COMMIT_RESUME))
-		return commit_session_resume(s);
-	return commit_session(
-		s, &(struct commit_wish){ .paths = paths,
-					  .excludes = excludes,
-					  .dry_run = options_has(o, COMMIT_DRY_RUN),
-					  .interactive = options_has(o, COMMIT_INTERACTIVE),
-					  .yes = options_has(o, COMMIT_YES),
-					  .yes_executable = options_has(o, COMMIT_YES_EXECUTABLE),
-					  .keep_setuid = options_has(o, COMMIT_KEEP_SETUID),
-					  .json = options_has(o, COMMIT_JSON) });
+	int code =
+		options_has(o, COMMIT_RESUME) ? commit_session_resume(s) : commit_session(s, &wish);
+	at_rest_end(&rest);
+	return code;
 }
 
 int cmd_commit(const struct options *o)

@@ -102,7 +102,7 @@ static void print_text(const struct session *s, const struct live *live)
 		       (unsigned long long)d.count[CHANGE_MODIFIED],
 		       (unsigned long long)d.count[CHANGE_ADDED]);
 	digest_finish(&d);
-	printf("%-11s%llu\n", "can undo", (unsigned long long)undo_count(s->dirfd));
+	printf("%-11s%llu\n", "can undo", (unsigned long long)undo_count(s->dirfd, 0));
 	line("kept in", s->path);
 }
 
@@ -128,7 +128,7 @@ int cmd_show(const struct options *o)
 		json_member(stdout, false, "path", s.path);
 		printf(",\"start\":%s",
 		       json_object_to_json_string_ext(s.start, JSON_C_TO_STRING_PLAIN));
-		printf(",\"undoable\":%llu", (unsigned long long)undo_count(s.dirfd));
+		printf(",\"undoable\":%llu", (unsigned long long)undo_count(s.dirfd, 0));
 		printf(",\"end\":%s}\n",
 		       json_object_to_json_string_ext(s.end, JSON_C_TO_STRING_PLAIN));
 	} else {

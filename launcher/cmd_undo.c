@@ -1,9 +1,9 @@
-#include "base/scope.h"
 #include "launcher/changes.h"
 #include "launcher/commit_session.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/rollback_session.h"
+#include "launcher/standstill.h"
 #include "launcher/verb.h"
 #include "rootfs/undo.h"
 
@@ -18,7 +18,7 @@ const struct option_spec undo_options[] = {
 /* Nothing was committed: everything went to the real files, and all that the journal holds comes back. */
 static int undo_attached(const struct session *s, const struct options *o)
 {
-	const struct rollback_wish wish = { .last = undo_count(s->dirfd),
+	const struct rollback_wish wish = { .last = undo_count(s->dirfd, 0),
 					    .dry_run = options_has(o, UNDO_DRY_RUN),
 					    .json = options_has(o, UNDO_JSON),
 					    .yes = options_has(o, UNDO_YES) };
@@ -45,12 +45,14 @@ int cmd_undo(const struct options *o)
 		return undone;
 	}
 	int code = EXIT_USAGE;
-	cleanup_fd int lock = session_lock(&s, &err);
-	if (lock < 0)
+	struct at_rest rest;
+	if (at_rest_begin(&s, &rest, &err) < 0) {
 		log_error("%s", err.text);
-	else
+	} else {
 		code = commit_session_undo(&s, options_has(o, UNDO_DRY_RUN),
 					   options_has(o, UNDO_YES), options_has(o, UNDO_JSON));
+		at_rest_end(&rest);
+	}
 	session_close(&s);
 	return code;
 }

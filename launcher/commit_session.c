@@ -10,7 +10,7 @@
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/term.h"
-#include "rootfs/commit.h"
+#include "rootfs/undo.h"
 
 static const char *const problem_names[] = {
 	[COMMIT_CONFLICT] = "conflicts",
@@ -23,15 +23,6 @@ enum { PROBLEM_KINDS = sizeof(problem_names) / sizeof(problem_names[0]) };
 static bool can_ask(void)
 {
 	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-}
-
-/* One letter of the answer, lower case; 'n' at the end of input. */
-static int answer(void)
-{
-	char line[64] = "";
-	if (!fgets(line, sizeof(line), stdin))
-		return 'n';
-	return line[0] >= 'A' && line[0] <= 'Z' ? line[0] + ('a' - 'A') : line[0];
 }
 
 static char letter_of(const struct commit_op *op)
@@ -149,7 +140,7 @@ static bool ask_each(const char *path, char letter, void *arg)
 		return c->all;
 	print_line(letter, path, NULL);
 	fputs("  commit this? [y]es, [n]o, [a]ll the rest, [q]uit with what was chosen: ", stderr);
-	int a = answer();
+	int a = term_answer();
 	c->all = a == 'a';
 	c->none = a == 'q';
 	return a == 'y' || a == 'a';
@@ -193,7 +184,7 @@ static enum consent consent(const struct commit_wish *wish, const struct session
 			return CONSENT_MISSING;
 		}
 		fputs("Let the host have them? [y/N] ", stderr);
-		if (answer() != 'y')
+		if (term_answer() != 'y')
 			return CONSENT_NO;
 	}
 	if (wish->yes)
@@ -204,7 +195,7 @@ static enum consent consent(const struct commit_wish *wish, const struct session
 	}
 	print_steps(p);
 	fprintf(stderr, "Make these %zu changes of session %s real? [y/N] ", count_steps(p), s->id);
-	return answer() == 'y' ? CONSENT_YES : CONSENT_NO;
+	return term_answer() == 'y' ? CONSENT_YES : CONSENT_NO;
 }
 
 static int carry_out(const struct session *s, const struct overlay *o,
@@ -259,13 +250,16 @@ int commit_session(const struct session *s, const struct commit_wish *wish)
 	enum commit_status status;
 	struct choice choice = { 0 };
 	int r = commit_status(s->dirfd, &status, &err);
-	if (r == 0 && (status == COMMIT_UNFINISHED || status == COMMIT_UNDOING))
-		r = err_set(
-			&err, EINVAL,
-			"an earlier %s of session %s was interrupted; go on with: vsandbox %s%s %s",
-			status == COMMIT_UNDOING ? "undo" : "commit", s->id,
-			status == COMMIT_UNDOING ? "undo" : "commit --resume",
-			status == COMMIT_UNDOING ? "" : "' or 'vsandbox undo", s->id);
+	if (r == 0 && status == COMMIT_UNFINISHED)
+		r = err_set(&err, EINVAL,
+			    "an earlier commit of session %s was interrupted; go on with: vsandbox "
+			    "commit --resume %s, or take it back: vsandbox undo %s",
+			    s->id, s->id, s->id);
+	if (r == 0 && status == COMMIT_UNDOING)
+		r = err_set(&err, EINVAL,
+			    "an earlier undo of session %s was interrupted; go on with: vsandbox "
+			    "undo %s",
+			    s->id, s->id);
 	if (r == 0 && faccessat(s->dirfd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
 		log_info("session %s holds no changes: committed, discarded, or never any", s->id);
 		return wish->json ? print_json(s, &plan, "empty", 0) : 0;
@@ -273,7 +267,12 @@ int commit_session(const struct session *s, const struct commit_wish *wish)
 	if (r == 0)
 		r = overlay_load(s->dirfd, &overlay, &err);
 	if (r == 0) {
+		uint64_t oldest, newest = 0;
+		if (wish->layers == COMMIT_KEEPS)
+			(void)undo_range(s->dirfd, &oldest, &newest); /* without a journal: 0 */
 		struct commit_request req = {
+			.layers = wish->layers,
+			.journal = newest,
 			.overlay = &overlay,
 			.session_dirfd = s->dirfd,
 			.workspace =
@@ -338,7 +337,7 @@ int commit_session_undo(const struct session *s, bool dry_run, bool yes, bool js
 	if (r == 0 && !yes) {
 		fprintf(stderr, "Take back these %zu changes that session %s made? [y/N] ", steps,
 			s->id);
-		if (answer() != 'y') {
+		if (term_answer() != 'y') {
 			log_info("nothing was undone");
 			return 0;
 		}

@@ -4,8 +4,11 @@
 #include <stdbool.h>
 
 #include "launcher/session.h"
+#include "rootfs/commit.h"
 
 struct commit_wish {
+	enum commit_layers
+		layers; /* COMMIT_KEEPS: the session runs, and stands still (standstill.h) */
 	const char *const *paths, *const *excludes; /* NULL-terminated; NULL all, none */
 	const char *workspace;                      /* NULL: what session.json says */
 	bool dry_run, interactive, yes, yes_executable, keep_setuid, json;

@@ -30,6 +30,11 @@ int digest_collect(int session_dirfd, struct digest *ret)
 	return r;
 }
 
+uint64_t digest_count(const struct digest *d)
+{
+	return d->count[CHANGE_DELETED] + d->count[CHANGE_MODIFIED] + d->count[CHANGE_ADDED];
+}
+
 void digest_print(const struct digest *d, int fd)
 {
 	static const struct {

@@ -14,6 +14,8 @@ struct digest {
 
 /* From layers.json of the session; an empty digest when there is none. 0, -errno. */
 int digest_collect(int session_dirfd, struct digest *ret);
+/* All of them. */
+uint64_t digest_count(const struct digest *d);
 /* At most DIGEST_LISTED lines and "and N more". */
 void digest_print(const struct digest *d, int fd);
 void digest_finish(struct digest *d);

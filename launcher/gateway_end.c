@@ -110,8 +110,12 @@ int gateway_finish(struct gateway *g)
 	    (g->report.changed || !g->run->policy->monitors.file_system))
 		gateway_keep_snapshot(g, "end");
 	if (g->exited && g->run->policy->on_exit == ON_EXIT_DISCARD) {
-		if (overlay_discard(g->session.dirfd, &err) < 0 ||
-		    journal_discard(g->session.dirfd, &err) < 0)
+		/* a commit that began while it ran may need them */
+		cleanup_fd int work = session_work_lock(&g->session, &err);
+		if (work < 0)
+			log_warn("%s: its changes are kept", err.text);
+		else if (overlay_discard(g->session.dirfd, &err) < 0 ||
+			 journal_discard(g->session.dirfd, &err) < 0)
 			log_error("%s", err.text);
 	}
 	return code;

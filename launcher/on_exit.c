@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/scope.h"
 #include "launcher/commit_session.h"
 #include "launcher/digest.h"
 #include "launcher/exit.h"
@@ -37,7 +38,12 @@ static void tell_kept(const struct session *s, const char *why)
 
 static int commit(const struct session *s, const struct commit_wish *wish, int code)
 {
-	int r = commit_session(s, wish);
+	struct err err;
+	/* one that began while it ran goes first, by whoever made it */
+	cleanup_fd int work = session_work_lock(s, &err);
+	if (work < 0)
+		log_warn("%s", err.text);
+	int r = work < 0 ? EXIT_USAGE : commit_session(s, wish);
 	if (r == 0)
 		return code;
 	tell_kept(s, "the commit at the end was not made");

@@ -26,8 +26,8 @@ enum { PATIENCE_MS = 600000, STEP_MAX = 65536 };
 /* Segments are kept whatever a later policy says: a rollback drops none of the past. */
 static const struct journal_options options_of_ended = { .bytes = UINT64_MAX / 2 };
 
-static int run_live(const struct session *s, const struct rollback_request *request,
-		    struct undo_result *ret, struct err *err)
+int rollback_running(const struct session *s, const struct rollback_request *request,
+		     struct undo_result *ret, struct err *err)
 {
 	struct json_object *argument = json_object_new_object(), *result = NULL;
 	json_object_object_add(argument, "last", json_object_new_uint64(request->last));
@@ -106,16 +106,42 @@ static void print_step(FILE *f, struct json_object *step, bool dry_run)
 	fputc('\n', f);
 }
 
-/* The steps, as the session directory's rollback.jsonl has them. */
-static void print_steps(const struct session *s, bool dry_run, bool json)
+/* What the session directory's rollback.jsonl says of the steps. NULL: nothing. */
+static FILE *open_steps(const struct session *s)
 {
 	cleanup_fd int fd = openat(s->dirfd, "rollback.jsonl", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	cleanup_file FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (f)
+		fd = -1;
+	return f;
+}
+
+static bool is_left(const char *outcome)
+{
+	return strcmp(outcome, undo_outcome_name(UNDO_RESTORED)) != 0 &&
+	       strcmp(outcome, undo_outcome_name(UNDO_NOTHING)) != 0;
+}
+
+void rollback_print_left(const struct session *s)
+{
+	cleanup_file FILE *f = open_steps(s);
+	cleanup_free char *line = NULL;
+	size_t room = 0;
+	while (f && getline(&line, &room, f) > 0) {
+		struct json_object *step = json_tokener_parse(line);
+		if (step && is_left(event_text(step, "outcome")))
+			print_step(stderr, step, false);
+		json_object_put(step);
+	}
+}
+
+/* All of them. */
+static void print_steps(const struct session *s, bool dry_run, bool json)
+{
+	cleanup_file FILE *f = open_steps(s);
 	cleanup_free char *line = NULL;
 	size_t room = 0;
 	const char *comma = "";
-	if (f)
-		fd = -1;
 	while (f && getline(&line, &room, f) > 0) {
 		line[strcspn(line, "\n")] = 0;
 		if (json) {
@@ -130,7 +156,7 @@ static void print_steps(const struct session *s, bool dry_run, bool json)
 	}
 }
 
-static uint64_t left_of(const struct undo_result *r)
+uint64_t rollback_left(const struct undo_result *r)
 {
 	return r->outcomes[UNDO_DRIFTED] + r->outcomes[UNDO_PAST] + r->outcomes[UNDO_FAILED];
 }
@@ -204,7 +230,7 @@ int rollback_session(const struct session *s, const struct rollback_wish *w)
 	struct err err;
 	if (!confirmed(w, s))
 		return EXIT_USAGE;
-	int r = s->state == SESSION_RUNNING ? run_live(s, &request, &result, &err)
+	int r = s->state == SESSION_RUNNING ? rollback_running(s, &request, &result, &err)
 					    : run_ended(s, &request, &result, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
@@ -214,5 +240,5 @@ int rollback_session(const struct session *s, const struct rollback_wish *w)
 	if (!request.dry_run && result.outcomes[UNDO_RESTORED] && !w->no_snapshot)
 		keep_snapshot(s);
 	int code = out_finish();
-	return code ? code : left_of(&result) ? EXIT_CONFLICT : 0;
+	return code ? code : rollback_left(&result) ? EXIT_CONFLICT : 0;
 }

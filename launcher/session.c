@@ -14,6 +14,7 @@
 #include "base/eventlog.h"
 #include "base/scope.h"
 #include "launcher/term.h"
+#include "sandbox/monitor.h"
 
 enum { SESSION_JSON_MAX = 1 << 20, MONITOR_END_MS = 5000 };
 
@@ -410,6 +411,20 @@ int session_recover(const struct session *s, struct err *err)
 	return r < 0 ? err_sys(err, -r, "cannot recover the log of session %s", s->id) : r;
 }
 
+int session_work_lock(const struct session *s, struct err *err)
+{
+	cleanup_fd int fd = openat(s->dirfd, MONITOR_WORK_LOCK,
+				   O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open the lock of session %s", s->id);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? err_set(err, EBUSY, "another command is at work on session %s",
+					 s->id)
+			       : err_sys(err, errno, "cannot lock session %s", s->id);
+	return take_fd(&fd);
+}
+
 int session_lock(const struct session *s, struct err *err)
 {
 	if (s->state == SESSION_DAMAGED)
@@ -428,5 +443,7 @@ int session_lock(const struct session *s, struct err *err)
 			       "session %s is running, or another command is at work on it; end it "
 			       "first: vsandbox kill %s",
 			       s->id, s->id);
-	return take_fd(&fd);
+	/* one that began while it ran; none begins any more */
+	cleanup_fd int work = session_work_lock(s, err);
+	return work < 0 ? work : take_fd(&fd);
 }

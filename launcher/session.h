@@ -1,6 +1,7 @@
 /*
  * One run and what is kept of it: STATE/sessions/ID/
  *   lock          flock'ed by the gateway for as long as it lives
+ *   work.lock     flock'ed by a verb that works on its files while it stands still (launcher/standstill.h)
  *   session.json  written at the start, and again once the agent runs
  *   layers/       the overlay's upper halves, layers.json their plan
  *   events.ring, events.jsonl   base/eventlog.h
@@ -99,6 +100,12 @@ int session_recover(const struct session *s, struct err *err);
  * running. The descriptor, which the caller closes; -EBUSY with the reason in @err.
  */
 int session_lock(const struct session *s, struct err *err);
+
+/*
+ * Who works on the files of a session while it runs (standstill.h) holds this one: taken at once, or -EBUSY with the
+ * reason. The descriptor, which the caller closes.
+ */
+int session_work_lock(const struct session *s, struct err *err);
 
 /* True while the process of that pid and start time lives. */
 bool process_alive(pid_t pid, uint64_t start_ticks);

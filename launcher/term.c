@@ -1,6 +1,8 @@
 #include "launcher/term.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +71,20 @@ void term_argv(struct buf *b, char *const *argv)
 		if (argv[1])
 			buf_putc(b, ' ');
 	}
+}
+
+int term_answer(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	char line[64] = "";
+	sigset_t mask;
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigdelset(&mask, signals[i]);
+	if (ppoll(&p, 1, NULL, &mask) < 0 || !fgets(line, sizeof(line), stdin))
+		return 'n';
+	return line[0] >= 'A' && line[0] <= 'Z' ? line[0] + ('a' - 'A') : line[0];
 }
 
 void json_text(FILE *f, const char *text)

@@ -23,6 +23,9 @@ void term_path(struct buf *b, const char *path);
 /* A command line, quoted for a shell where needed, then escaped. */
 void term_argv(struct buf *b, char *const *argv);
 
+/* One line of stdin: its first letter, lower case; 'n' at the end of input, or when a signal interrupts it. */
+int term_answer(void);
+
 /* @text as a JSON string, of any length. */
 void json_text(FILE *f, const char *text);
 /* ,"name":"text" or ,"name":null; without the comma when @first. */

@@ -15,6 +15,11 @@
  *   7. owners, modes, attributes and times of directories, deepest first; fsync of directories
  *   8. the committed changes leave the layers
  *
+ * Of a session that runs (COMMIT_KEEPS; all of it stands still meanwhile) the layers stay as they are: they hide what the
+ * host has now. Instead of 8. the origins are told what that is. And before 2. each directory that the session
+ * made is marked opaque in its upper: the mounted overlay knows no lower of it, and would leave no whiteout for what
+ * is deleted there later.
+ *
  * commits/N/progress holds the identity of each new object before it gets its name. So every step can see
  * whether it was made: after a kill at any instant the same list is gone through again (resume), or backwards (undo).
  * At each moment a path has its old file or its new one; only where a file becomes a directory or
@@ -31,6 +36,11 @@
 
 #include "base/err.h"
 #include "rootfs/overlay.h"
+
+enum commit_layers {
+	COMMIT_DROPS, /* what is committed leaves the layers; nothing of the session lives */
+	COMMIT_KEEPS, /* the layers are mounted, or are to stay: the session goes on in them */
+};
 
 enum commit_kind {
 	COMMIT_DELETE, /* anything but a directory */
@@ -81,11 +91,15 @@ struct commit_plan {
 	size_t count, room;
 	struct commit_problem *problems; /* owned */
 	size_t problem_count, problem_room;
-	bool whole;       /* nothing stays in the layers */
+	enum commit_layers layers;
+	uint64_t journal; /* COMMIT_KEEPS: number of the session's last journal record then */
+	bool whole;       /* no change is left out */
 	bool keep_setuid; /* setuid and setgid bits of files are carried over */
 };
 
 struct commit_request {
+	enum commit_layers layers;
+	uint64_t journal; /* see commit_plan */
 	const struct overlay *overlay;
 	int session_dirfd;
 	const char *workspace;       /* a new link that leads out of it is told */
@@ -107,8 +121,8 @@ typedef void commit_told(const char *path, const char *why, void *arg);
 
 /*
  * Carries out a plan without conflicts and refusals. The caller holds the session's lock, and none of the
- * session's processes lives. 0; -ESTALE: the host was changed meanwhile, all was taken back; another -errno:
- * a failure, all was taken back or @err says that it was not.
+ * session's processes lives; with COMMIT_KEEPS all of them stand still. 0; -ESTALE: the host was changed
+ * meanwhile, all was taken back; another -errno: a failure, all was taken back or @err says that it was not.
  */
 int commit_run(int session_dirfd, const struct overlay *o, const struct commit_plan *p,
 	       commit_told *told, void *arg, struct err *err);
@@ -121,7 +135,10 @@ enum commit_status {
 };
 /* The last commit that was not undone. */
 int commit_status(int session_dirfd, enum commit_status *ret, struct err *err);
-/* Goes on with an interrupted commit. As commit_run. */
+/*
+ * Goes on with an interrupted commit. As commit_run. When it kept the layers and the session has gone on since, what was
+ * not yet copied is not what was planned: then all is taken back, and it is -ESTALE.
+ */
 int commit_resume(int session_dirfd, const struct overlay *o, commit_told *told, void *arg,
 		  struct err *err);
 

@@ -12,6 +12,8 @@
 #include "rootfs/copy.h"
 #include "rootfs/upper.h"
 
+static const char session_went_on[] = "the session went on since, and changed it";
+
 /* ---- 1. pre-images ---- */
 
 /* A copy that is there whole or not at all. */
@@ -150,7 +152,10 @@ static int stage_file(struct commit *c, size_t i, int dir, const char *temp)
 	int upper = commit_upper_dir(c, op, &leaf);
 	if (upper < 0 || fstatat(upper, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return upper < 0 ? upper : -errno;
-	int r = -EXDEV;
+	int r = commit_keep_check(c, i, &st);
+	if (r < 0)
+		return r;
+	r = -EXDEV;
 	if (op->link) {
 		r = linkat(upper, leaf, dir, temp, 0) < 0 ? -errno : strip_marks(dir, temp);
 		if (r == -EACCES && fchmodat(dir, temp, (op->new.mode & 07777) | 0600, 0) == 0)
@@ -195,7 +200,7 @@ static int stage(struct commit *c, size_t i)
 	if (r == 0 && fstatat(dir, temp, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	if (r < 0)
-		return commit_failed(c, op, r, "cannot write");
+		return commit_failed(c, op, r, r == -ESTALE ? session_went_on : "cannot write");
 	commit_state_of(&st, &state);
 	return commit_mark(c, MARK_STAGED, i, &state);
 }
@@ -291,14 +296,19 @@ static int settle(struct commit *c, size_t i)
 	int r = upper < 0 ? upper : 0;
 	if (r == 0 && fstatat(upper, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
+	if (r == 0)
+		r = commit_keep_check(c, i, &st);
 	if (r == 0) { /* its mode in the layer may be another by now: see beneath_dir_forced */
 		st.st_mode = op->new.mode;
 		r = copy_attributes(upper, leaf, &st, dir, leaf, COPY_PLAIN);
 	}
-	return r < 0 ? commit_failed(c, op, r, "cannot set owner and mode of") : 0;
+	return r < 0 ? commit_failed(c, op, r,
+				     r == -ESTALE ? session_went_on
+						  : "cannot set owner and mode of")
+		     : 0;
 }
 
-/* ---- 8. out of the layers ---- */
+/* ---- 8. out of the layers, or into the origins ---- */
 
 static int drop_part(struct commit *c)
 {
@@ -332,7 +342,9 @@ static int drop_part(struct commit *c)
 
 static int drop(struct commit *c)
 {
-	int r = c->plan.whole ? overlay_discard(c->session_dirfd, c->err) : drop_part(c);
+	int r = c->plan.layers == COMMIT_KEEPS ? commit_keep_note(c, COMMIT_SIDE_NEW)
+		: c->plan.whole                ? overlay_discard(c->session_dirfd, c->err)
+					       : drop_part(c);
 	return r < 0 ? r : commit_mark(c, MARK_DROPPED, 0, NULL);
 }
 
@@ -353,6 +365,8 @@ static int apply_steps(struct commit *c)
 	const struct commit_plan *p = &c->plan;
 	commit_open_up(c);
 	int r = c->marks[MARK_SAVED] ? 0 : save_all(c);
+	if (r == 0 && p->layers == COMMIT_KEEPS)
+		r = commit_keep_begin(c);
 	for (size_t i = p->count; r == 0 && i-- > 0;)
 		if (removes(&p->ops[i]) && p->ops[i].early)
 			r = delete (c, i);
@@ -418,6 +432,7 @@ int commit_run(int session_dirfd, const struct overlay *o, const struct commit_p
 			    .dir = -1,
 			    .pre = -1,
 			    .ledger.fd = -1,
+			    .origins.fd = -1,
 			    .host = { .root = -1, .dir = -1 },
 			    .upper = { .root = -1, .dir = -1 },
 			    .told = told,
@@ -443,6 +458,7 @@ int commit_resume(int session_dirfd, const struct overlay *o, commit_told *told,
 	c.overlay = o;
 	c.told = told;
 	c.arg = arg;
+	c.resumed = true;
 	if (c.marks[MARK_UNDOING])
 		r = err_set(err, EINVAL, "commit: its undo has begun; go on with: vsandbox undo");
 	else if (c.marks[MARK_DROPPED])

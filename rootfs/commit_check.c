@@ -15,6 +15,14 @@
 
 enum { CONTENT_MAX = 1 << 18 };
 
+/* Directory @below[0..len) of a layer's upper. A mounted one's modes are the session's, and stay. */
+static int open_upper(const struct planner *p, unsigned layer, const char *below, size_t len)
+{
+	int root = p->req->overlay->layers[layer].upper_fd;
+	return p->plan->layers == COMMIT_KEEPS ? beneath_dir(root, below, len)
+					       : beneath_dir_forced(root, below, len);
+}
+
 /* The directory of an upper or of the host in which the change lies. The caller closes it. */
 static int open_side(const struct planner *p, const struct seen *s, bool upper)
 {
@@ -22,7 +30,7 @@ static int open_side(const struct planner *p, const struct seen *s, bool upper)
 	size_t root_len = l->mount[1] ? strlen(l->mount) : 0;
 	const char *below = s->path + root_len + 1;
 	if (upper)
-		return beneath_dir_forced(l->upper_fd, below, beneath_parent_len(below));
+		return open_upper(p, s->layer, below, beneath_parent_len(below));
 	cleanup_fd int root = beneath_root(l->lower, strlen(l->lower));
 	return root < 0 ? root : beneath_dir(root, below, beneath_parent_len(below));
 }
@@ -111,6 +119,11 @@ static void check_kind(struct planner *p, const struct seen *s)
 	mode_t type = s->upper.st_mode & S_IFMT;
 	if (s->kind == CHANGE_DELETED)
 		return;
+	cleanup_fd int dir = open_side(p, s, true);
+	if (dir == -EACCES)
+		commit_problem(p, COMMIT_REFUSED, s->path,
+			       "the session has left its directory without permission to enter it; "
+			       "it can be committed when the session has ended");
 	if (type == S_IFCHR || type == S_IFBLK)
 		commit_problem(p, COMMIT_REFUSED, s->path, "a device node");
 	check_marks(p, s);
@@ -246,7 +259,7 @@ static void check_git(struct planner *p)
 		const char *below = git + (l->mount[1] ? strlen(l->mount) : 0) + 1;
 		cleanup_fd int root = beneath_root(l->lower, strlen(l->lower));
 		cleanup_fd int host = root < 0 ? root : beneath_dir(root, below, strlen(below));
-		cleanup_fd int upper = beneath_dir_forced(l->upper_fd, below, strlen(below));
+		cleanup_fd int upper = open_upper(p, s->layer, below, strlen(below));
 		struct stat st;
 		if (host >= 0 && fstatat(host, "index.lock", &st, AT_SYMLINK_NOFOLLOW) == 0)
 			commit_problem(p, COMMIT_REFUSED, git,
@@ -307,6 +320,8 @@ static void check_opaque(struct planner *p)
 {
 	const char *last = NULL; /* the directory looked at last: many changes lie in one */
 	size_t last_len = 0;
+	if (p->plan->layers == COMMIT_KEEPS) /* no part of it leaves the layer */
+		return;
 	for (size_t i = 0; i < p->count && !p->plan->whole; i++) {
 		const struct seen *s = &p->seen[i];
 		size_t len = beneath_parent_len(s->path);
@@ -323,9 +338,38 @@ static void check_opaque(struct planner *p)
 	}
 }
 
+/*
+ * A directory that both the session and the host have made, each its own. The mounted overlay knows
+ * the session's alone: what is deleted in it later leaves no trace that a next commit could see.
+ */
+static void check_twice_made(struct planner *p, const struct seen *s)
+{
+	const struct overlay_layer *l = &p->req->overlay->layers[s->layer];
+	size_t root_len = l->mount[1] ? strlen(l->mount) : 0, len = beneath_parent_len(s->path);
+	if (p->plan->layers != COMMIT_KEEPS || len <= root_len)
+		return;
+	cleanup_free char *dir = strndup(s->path, len);
+	if (!dir) {
+		p->failed = true;
+		return;
+	}
+	const char *leaf = strrchr(dir, '/') + 1;
+	const struct seen above = { .path = dir, .layer = s->layer };
+	cleanup_fd int upper = open_side(p, &above, true);
+	cleanup_fd int host = open_side(p, &above, false);
+	struct stat u, h;
+	if (upper >= 0 && host >= 0 && fstatat(upper, leaf, &u, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    fstatat(host, leaf, &h, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(u.st_mode) &&
+	    S_ISDIR(h.st_mode) && !upper_is_copied(upper, leaf) && !upper_is_opaque(upper, leaf))
+		commit_problem(p, COMMIT_CONFLICT, s->path,
+			       "its directory was made on the host since, where the session made "
+			       "one of its own; it can be committed when the session has ended");
+}
+
 void commit_check_change(struct planner *p, const struct seen *s)
 {
 	check_conflict(p, s);
+	check_twice_made(p, s);
 	check_kind(p, s);
 	check_rights(p, s);
 	check_executes(p, s);

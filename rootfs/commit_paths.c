@@ -94,7 +94,10 @@ int commit_upper_dir(struct commit *c, const struct commit_op *op, const char **
 		if (l->index != op->layer || l->upper_fd < 0)
 			continue;
 		int root = openat(l->upper_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		return root < 0 ? -errno : open_cached(&c->upper, op, root, beneath_dir_forced);
+		return root < 0 ? -errno
+				: open_cached(&c->upper, op, root,
+					      c->plan.layers == COMMIT_KEEPS ? beneath_dir
+									     : beneath_dir_forced);
 	}
 	return -ENOENT;
 }

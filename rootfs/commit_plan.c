@@ -70,7 +70,9 @@ static int note_change(const struct change *c, void *arg)
 	if (grow((void **)&p->seen, &p->room, p->count, sizeof(*p->seen)) < 0)
 		return -ENOMEM;
 	struct seen *s = &p->seen[p->count];
-	*s = (struct seen){ .path = strdup(c->path), .kind = c->kind, .layer = c->layer };
+	*s = (struct seen){
+		.path = strdup(c->path), .kind = c->kind, .layer = c->layer, .same = c->same
+	};
 	if (!s->path)
 		return -ENOMEM;
 	p->count++;
@@ -79,6 +81,51 @@ static int note_change(const struct change *c, void *arg)
 		s->upper = *c->upper;
 	if (c->lower)
 		s->lower = *c->lower;
+	return 0;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	const struct seen *x = *(const struct seen *const *)a, *y = *(const struct seen *const *)b;
+	if (x->upper.st_dev != y->upper.st_dev)
+		return x->upper.st_dev < y->upper.st_dev ? -1 : 1;
+	if (x->upper.st_ino != y->upper.st_ino)
+		return x->upper.st_ino < y->upper.st_ino ? -1 : 1;
+	return 0;
+}
+
+/*
+ * Names of one file are to be so on the host: where one of them changes, or they are those of several files there, the
+ * others are put again with it. Of the rest that nothing differs at is no change.
+ */
+static int join_names(struct planner *p)
+{
+	cleanup_free struct seen **files = calloc(p->count + 1, sizeof(struct seen *));
+	size_t n = 0, kept = 0;
+	if (!files)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->count; i++)
+		if (p->seen[i].kind != CHANGE_DELETED && S_ISREG(p->seen[i].upper.st_mode) &&
+		    p->seen[i].upper.st_nlink > 1)
+			files[n++] = &p->seen[i];
+	if (n)
+		qsort(files, n, sizeof(struct seen *), compare_files);
+	for (size_t i = 0, end; i < n; i = end) {
+		bool joined = true;
+		for (end = i; end < n && compare_files(&files[i], &files[end]) == 0; end++)
+			joined &= files[end]->same &&
+				  files[end]->lower.st_ino == files[i]->lower.st_ino &&
+				  files[end]->lower.st_dev == files[i]->lower.st_dev;
+		for (size_t j = i; j < end; j++)
+			files[j]->same = joined;
+	}
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->seen[i].same)
+			free(p->seen[i].path);
+		else
+			p->seen[kept++] = p->seen[i];
+	}
+	p->count = kept;
 	return 0;
 }
 
@@ -261,7 +308,8 @@ static int find_groups(struct planner *p, const nlink_t *links)
 		for (size_t j = i; j < end; j++) {
 			struct commit_op *op = &plan->ops[keys[j].op];
 			op->group = (uint32_t)keys[i].op;
-			op->link = links[keys[j].op] == end - i &&
+			/* a session that runs may have it open, and goes on writing */
+			op->link = plan->layers == COMMIT_DROPS && links[keys[j].op] == end - i &&
 				   (plan->keep_setuid || !S_ISREG(op->new.mode) ||
 				    !(op->new.mode & 06000));
 		}
@@ -318,7 +366,10 @@ static int add_touches(struct planner *p)
 		below += *below == '/';
 		cleanup_fd int root = beneath_root(l->lower, strlen(l->lower));
 		cleanup_fd int host = root < 0 ? root : beneath_dir(root, below, strlen(below));
-		cleanup_fd int upper = beneath_dir_forced(l->upper_fd, below, strlen(below));
+		cleanup_fd int upper =
+			p->plan->layers == COMMIT_KEEPS
+				? beneath_dir(l->upper_fd, below, strlen(below))
+				: beneath_dir_forced(l->upper_fd, below, strlen(below));
 		struct stat h, u;
 		if (host < 0 || upper < 0 || fstat(host, &h) < 0 || fstat(upper, &u) < 0)
 			continue;
@@ -369,7 +420,9 @@ static int make_steps(struct planner *p)
 
 int commit_plan_make(const struct commit_request *req, struct commit_plan *ret, struct err *err)
 {
-	*ret = (struct commit_plan){ .keep_setuid = req->keep_setuid };
+	*ret = (struct commit_plan){ .layers = req->layers,
+				     .journal = req->journal,
+				     .keep_setuid = req->keep_setuid };
 	const char *home = getenv("HOME");
 	struct planner p = {
 		.req = req, .plan = ret, .err = err, .home = home && *home == '/' ? home : ""
@@ -380,7 +433,9 @@ int commit_plan_make(const struct commit_request *req, struct commit_plan *ret, 
 				       "commit: the session did not run on this host's files");
 	int r = origin_table_load(req->session_dirfd, &p.origins, err);
 	if (r == 0)
-		r = upper_walk(req->overlay, note_change, &p, err);
+		r = upper_walk_names(req->overlay, note_change, &p, err);
+	if (r == 0)
+		r = join_names(&p);
 	if (r == 0) {
 		choose(&p);
 		for (size_t i = 0; i < p.count; i++) {

@@ -15,6 +15,7 @@ struct seen {
 	unsigned layer; /* place in the overlay */
 	struct stat upper, lower;
 	bool wanted;
+	bool same; /* nothing differs, but it is one of several names of a file; see commit_plan.c */
 };
 
 struct planner {

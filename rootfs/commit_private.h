@@ -11,7 +11,7 @@ enum commit_mark {
 	MARK_SAVED,    /* all pre-images are there; before it the host is untouched */
 	MARK_STAGED,   /* the new object of a step, under its temporary name or its own */
 	MARK_DONE,     /* the host is as planned */
-	MARK_DROPPED,  /* the layers hold none of it any more */
+	MARK_DROPPED,  /* the layers hold none of it any more, or the origins know of it */
 	MARK_UNDOING,  /* from here on only backwards */
 	MARK_DRIFTED,  /* a step that undo left, because the host was changed since */
 	MARK_RESTORED, /* the object that undo made of a pre-image on another filesystem */
@@ -39,10 +39,14 @@ struct commit {
 	struct commit_progress *progress; /* of each step; owned */
 	bool marks[MARK_COUNT];
 	unsigned number;
+	bool resumed; /* somebody else has begun it */
 	char nonce[12];
-	int session_dirfd; /* borrowed */
-	int dir, pre;      /* commits/N and its pre; owned */
-	struct ledger ledger;
+	int session_dirfd;     /* borrowed */
+	int dir, pre;          /* commits/N and its pre; owned */
+	struct ledger ledger;  /* progress */
+	struct ledger origins; /* of the session */
+	char **siblings;       /* see commit_keep_siblings; owned */
+	size_t sibling_count;
 	struct commit_cache host, upper;
 	commit_told *told;
 	void *arg;
@@ -53,8 +57,10 @@ enum { COMMIT_NAME_SIZE = 64 };
 
 /* commit_record.c */
 int commit_record_write(struct commit *c);
-/* The newest commit for which @wanted holds. -ENOENT none. */
+/* The newest commit that was not undone. -ENOENT none. */
 int commit_record_open(int session_dirfd, struct commit *ret, struct err *err);
+/* The newest of those before number @below. */
+int commit_record_before(int session_dirfd, unsigned below, struct commit *ret, struct err *err);
 void commit_record_close(struct commit *c);
 int commit_mark(struct commit *c, enum commit_mark mark, size_t op, const struct commit_state *st);
 void commit_state_of(const struct stat *st, struct commit_state *ret);
@@ -100,6 +106,28 @@ int commit_exchange_finish(int dir, const char *temp, const char *leaf,
 int commit_sync_dirs(struct commit *c);
 /* An error about a path. Returns @r. */
 int commit_failed(struct commit *c, const struct commit_op *op, int r, const char *what);
+
+/* commit_keep.c: of a commit that leaves the layers as they are. */
+int commit_keep_begin(struct commit *c);
+/* Is the upper's object of a step still what was planned? 0, -ESTALE: the session has gone on. */
+int commit_keep_check(struct commit *c, size_t op, const struct stat *upper);
+/* Room for what commit_keep_note will write, so that a full disk cannot stop it. */
+int commit_keep_reserve(struct commit *c);
+/*
+ * Finds the paths, noted and unchanged, that are other names of the files that will be touched: their change time
+ * moves with that, and commit_keep_note says so. One who goes on with another's commit does not know them any more:
+ * the next commit may then find a conflict where none is. 0, -errno.
+ */
+int commit_keep_siblings(struct commit *c);
+enum commit_side { COMMIT_SIDE_OLD, COMMIT_SIDE_NEW };
+/*
+ * Tells the origins what the host has now, where that is the commit's doing (NEW) or what was there before it
+ * (OLD: brought back, its change time is another).
+ */
+int commit_keep_note(struct commit *c, enum commit_side side);
+
+/* commit_earlier.c: the commits before one whose steps have just been taken back. 0, -errno. */
+int commit_earlier_tell(struct commit *c);
 
 /* commit_undo.c: takes back what was made so far. */
 enum commit_take_back {

@@ -9,12 +9,13 @@
 
 #include "base/scope.h"
 #include "rootfs/commit_private.h"
+#include "rootfs/origin.h"
 
-enum { RECORD_VERSION = 1 };
+enum { RECORD_VERSION = 2 };
 
 struct plan_head {
-	uint32_t version, keep_setuid, whole, reserved;
-	uint64_t count;
+	uint32_t version, keep_setuid, whole, layers;
+	uint64_t count, journal;
 	char nonce[16];
 };
 
@@ -92,7 +93,9 @@ static int write_plan(struct commit *c)
 	struct plan_head head = { .version = RECORD_VERSION,
 				  .keep_setuid = c->plan.keep_setuid,
 				  .whole = c->plan.whole,
-				  .count = c->plan.count };
+				  .layers = c->plan.layers,
+				  .count = c->plan.count,
+				  .journal = c->plan.journal };
 	memcpy(head.nonce, c->nonce, sizeof(c->nonce));
 	int r = ledger_open(c->dir, "plan.new", &plan, NULL);
 	struct iovec first = { &head, sizeof(head) };
@@ -121,6 +124,18 @@ static int write_plan(struct commit *c)
 	return r;
 }
 
+static void drop_record(const struct commit *c, int commits)
+{
+	static const char *const files[] = { "plan", "plan.new", "progress" };
+	char name[16];
+	for (size_t i = 0; c->dir >= 0 && i < sizeof(files) / sizeof(files[0]); i++)
+		unlinkat(c->dir, files[i], 0);
+	if (c->dir >= 0)
+		unlinkat(c->dir, "pre", AT_REMOVEDIR);
+	snprintf(name, sizeof(name), "%u", c->number);
+	unlinkat(commits, name, AT_REMOVEDIR);
+}
+
 int commit_record_write(struct commit *c)
 {
 	uint32_t random[2];
@@ -145,6 +160,14 @@ int commit_record_write(struct commit *c)
 	if (r == 0)
 		r = ledger_reserve(&c->ledger, (3 * c->plan.count + MARK_COUNT) *
 						       (sizeof(struct progress_step) + 16));
+	if (r == 0)
+		r = origin_ledger_open(c->session_dirfd, &c->origins, NULL);
+	if (r == 0)
+		r = commit_keep_siblings(c);
+	if (r == 0)
+		r = commit_keep_reserve(c);
+	if (r < 0) /* nothing was begun, and nobody is to go on with it */
+		drop_record(c, commits);
 	return r < 0 ? err_sys(c->err, -r, "commit: cannot write the record") : 0;
 }
 
@@ -155,11 +178,13 @@ static int load_step(const void *record, size_t len, void *arg)
 	if (!p->ops) { /* the first is the head */
 		const struct plan_head *head = record;
 		if (len != sizeof(*head) || head->version != RECORD_VERSION ||
-		    head->count > UINT32_MAX)
+		    head->layers > COMMIT_KEEPS || head->count > UINT32_MAX)
 			return -EBADMSG;
 		memcpy(c->nonce, head->nonce, sizeof(c->nonce) - 1);
 		p->keep_setuid = head->keep_setuid;
 		p->whole = head->whole;
+		p->layers = (enum commit_layers)head->layers;
+		p->journal = head->journal;
 		p->room = head->count;
 		p->ops = calloc(p->room + 1, sizeof(*p->ops));
 		return p->ops ? 0 : -ENOMEM;
@@ -214,21 +239,29 @@ static int load(struct commit *c)
 		r = 0;
 	if (r == 0)
 		r = ledger_open(c->dir, "progress", &c->ledger, NULL);
+	if (r == 0)
+		r = origin_ledger_open(c->session_dirfd, &c->origins, NULL);
 	return r;
 }
 
 int commit_record_open(int session_dirfd, struct commit *ret, struct err *err)
 {
+	return commit_record_before(session_dirfd, UINT32_MAX, ret, err);
+}
+
+int commit_record_before(int session_dirfd, unsigned below, struct commit *ret, struct err *err)
+{
 	cleanup_fd int commits =
 		openat(session_dirfd, "commits", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (commits < 0 && errno != ENOENT)
 		return err_sys(err, errno, "commit: cannot open the record");
-	for (unsigned n = UINT32_MAX; commits >= 0 && (n = number_below(commits, n)) > 0;) {
+	for (unsigned n = below; commits >= 0 && (n = number_below(commits, n)) > 0;) {
 		struct commit c = { .number = n,
 				    .session_dirfd = session_dirfd,
 				    .dir = -1,
 				    .pre = -1,
 				    .ledger.fd = -1,
+				    .origins.fd = -1,
 				    .host = { .root = -1, .dir = -1 },
 				    .upper = { .root = -1, .dir = -1 },
 				    .err = err };
@@ -252,11 +285,17 @@ void commit_record_close(struct commit *c)
 	commit_forget(&c->host);
 	commit_forget(&c->upper);
 	ledger_close(&c->ledger);
+	ledger_close(&c->origins);
 	scope_close(&c->dir);
 	scope_close(&c->pre);
 	commit_plan_finish(&c->plan);
 	free(c->progress);
 	c->progress = NULL;
+	for (size_t i = 0; i < c->sibling_count; i++)
+		free(c->siblings[i]);
+	free(c->siblings);
+	c->siblings = NULL;
+	c->sibling_count = 0;
 }
 
 int commit_mark(struct commit *c, enum commit_mark mark, size_t op, const struct commit_state *st)

@@ -380,6 +380,11 @@ int commit_take_back(struct commit *c, enum commit_take_back again, struct commi
 	}
 	if (r == 0)
 		r = clear_pre(c);
+	if (r == 0)
+		r = commit_earlier_tell(c);
+	/* the layers hold the changes still: the host is told apart from them by what it is now */
+	if (r == 0 && (c->plan.layers == COMMIT_KEEPS || !c->marks[MARK_DROPPED]))
+		r = commit_keep_note(c, COMMIT_SIDE_OLD);
 	return r == 0 ? commit_mark(c, MARK_UNDONE, 0, NULL) : r;
 }
 
@@ -392,7 +397,9 @@ int commit_undo(int session_dirfd, struct commit_undone *ret, commit_told *told,
 		return r == -ENOENT ? err_set(err, ENOENT, "there is no commit to undo") : r;
 	c.told = told;
 	c.arg = arg;
-	r = commit_take_back(&c, TAKE_BACK_FINAL, ret);
+	r = commit_keep_siblings(&c);
+	if (r == 0)
+		r = commit_take_back(&c, TAKE_BACK_FINAL, ret);
 	commit_record_close(&c);
 	return r;
 }

@@ -34,9 +34,9 @@ static size_t padded(size_t len)
 	return (len + 7) & ~(size_t)7;
 }
 
-/* Goes through the whole records from the start. @ret_end: where the last one ends. */
+/* Goes through the whole records from *@end on, which is where the last one ends afterwards. */
 static int scan(int fd, int (*visit)(const void *record, size_t len, void *arg), void *arg,
-		off_t *ret_end)
+		off_t *end)
 {
 	cleanup_free unsigned char *record = malloc(LEDGER_RECORD_MAX);
 	cleanup_fd int copy = dup(fd);
@@ -45,12 +45,13 @@ static int scan(int fd, int (*visit)(const void *record, size_t len, void *arg),
 		copy = -1;
 	if (!record || !f)
 		return -ENOMEM;
+	if (fseeko(f, *end, SEEK_SET) < 0)
+		return -errno;
 	struct head h;
-	*ret_end = 0;
 	while (fread(&h, sizeof(h), 1, f) == 1 && h.len <= LEDGER_RECORD_MAX - 8 &&
 	       fread(record, 1, padded(h.len), f) == padded(h.len) &&
 	       sum_of(sum_begin(h.len), record, h.len) == h.sum) {
-		*ret_end += (off_t)(sizeof(h) + padded(h.len));
+		*end += (off_t)(sizeof(h) + padded(h.len));
 		int r = visit ? visit(record, h.len, arg) : 0;
 		if (r != 0)
 			return r;
@@ -73,6 +74,14 @@ int ledger_open(int dirfd, const char *name, struct ledger *ret, struct err *err
 		return err_sys(err, -r, "cannot read %s of the session", name);
 	*ret = (struct ledger){ .fd = take_fd(&fd), .end = end };
 	return 0;
+}
+
+int ledger_catch_up(struct ledger *l)
+{
+	struct stat st;
+	if (fstat(l->fd, &st) < 0)
+		return -errno;
+	return st.st_size > l->end ? scan(l->fd, NULL, NULL, &l->end) : 0;
 }
 
 int ledger_append(struct ledger *l, const struct iovec *parts, unsigned count)
@@ -131,7 +140,7 @@ void ledger_close(struct ledger *l)
 int ledger_read(int dirfd, const char *name,
 		int (*visit)(const void *record, size_t len, void *arg), void *arg)
 {
-	off_t end;
+	off_t end = 0;
 	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : scan(fd, visit, arg, &end);
 }

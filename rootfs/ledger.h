@@ -17,8 +17,13 @@ struct ledger {
 	off_t end; /* where the next record goes: behind the last whole one */
 };
 
-/* Opens or makes @name in @dirfd, for one writer. Nothing of a torn tail is kept. 0, -errno. */
+/* Opens or makes @name in @dirfd, for one writer at a time. Nothing of a torn tail is kept. 0, -errno. */
 int ledger_open(int dirfd, const char *name, struct ledger *ret, struct err *err);
+/*
+ * Goes on behind what another writer has added meanwhile; the two see to it that they never write at once.
+ * 0, -errno.
+ */
+int ledger_catch_up(struct ledger *l);
 /* One record of @count parts, in one write. 0, -errno; after a failure the ledger is as before. */
 int ledger_append(struct ledger *l, const struct iovec *parts, unsigned count);
 /* Keeps room on the disk for @bytes of records to come. 0, -ENOSPC; a filesystem that cannot is no error. */

@@ -27,7 +27,12 @@ static uint64_t hash_of(const char *path)
 int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret, struct err *err)
 {
 	*ret = (struct origins){ .overlay = o };
-	return ledger_open(session_dirfd, ledger_name, &ret->ledger, err);
+	return origin_ledger_open(session_dirfd, &ret->ledger, err);
+}
+
+int origin_ledger_open(int session_dirfd, struct ledger *ret, struct err *err)
+{
+	return ledger_open(session_dirfd, ledger_name, ret, err);
 }
 
 void origins_close(struct origins *s)
@@ -46,9 +51,9 @@ static const struct overlay_layer *layer_of(const struct overlay *o, const char 
 	return found;
 }
 
-static void append(struct origins *s, const char *path, const struct stat *st)
+static struct origin origin_of(const struct stat *st, enum origin_writer by)
 {
-	struct origin was = {
+	return (struct origin){
 		.size = st->st_size,
 		.mtime_sec = st->st_mtim.tv_sec,
 		.mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
@@ -58,18 +63,33 @@ static void append(struct origins *s, const char *path, const struct stat *st)
 		.mode = st->st_mode,
 		.uid = st->st_uid,
 		.gid = st->st_gid,
+		.by = by,
 	};
-	uint64_t h = hash_of(path);
-	uint64_t *recent = &s->recent[h % ORIGIN_RECENT];
-	uint64_t mark = h ^ (uint64_t)was.ctime_sec << 30 ^ was.ctime_nsec;
-	if (*recent == mark)
-		return;
+}
+
+int origin_write(struct ledger *l, const char *path, const struct stat *st, enum origin_writer by)
+{
+	static const struct stat nothing;
+	struct origin was = origin_of(st ? st : &nothing, by);
 	union {
 		const char *in;
 		void *out;
 	} text = { .in = path };
 	struct iovec parts[] = { { &was, sizeof(was) }, { text.out, strlen(path) } };
-	if (ledger_append(&s->ledger, parts, 2) < 0)
+	return ledger_append(l, parts, 2);
+}
+
+static void append(struct origins *s, const char *path, const struct stat *st)
+{
+	uint64_t h = hash_of(path);
+	uint64_t *recent = &s->recent[h % ORIGIN_RECENT];
+	uint64_t mark = h ^ (uint64_t)st->st_ctim.tv_sec << 30 ^ (uint64_t)st->st_ctim.tv_nsec;
+	if (*recent == mark)
+		return;
+	int r = ledger_catch_up(&s->ledger); /* with a commit while the session ran */
+	if (r == 0)
+		r = origin_write(&s->ledger, path, st, ORIGIN_MONITOR);
+	if (r < 0)
 		s->failed = true;
 	else
 		*recent = mark;
@@ -215,6 +235,11 @@ static int load_record(const void *record, size_t len, void *arg)
 	if (!path)
 		return -ENOMEM;
 	struct origin_entry *e = slot_of(t, path);
+	/* the session saw nothing where it had hidden the host's itself: what is known of that stays */
+	if (e->path && e->was.mode && !was->mode && was->by == ORIGIN_MONITOR) {
+		free(path);
+		return 0;
+	}
 	t->count += !e->path;
 	free(e->path);
 	*e = (struct origin_entry){ .path = path, .was = *was };
@@ -238,6 +263,17 @@ const struct origin *origin_find(const struct origin_table *t, const char *path)
 {
 	const struct origin_entry *e = t->size ? slot_of(t, path) : NULL;
 	return e && e->path ? &e->was : NULL;
+}
+
+bool origin_unseen(const struct origin_table *t, const char *path, size_t parent_len)
+{
+	char *parent = strndup(path, parent_len);
+	const struct origin *dir = parent ? origin_find(t, parent) : NULL;
+	free(parent);
+	if (!dir || dir->by != ORIGIN_COMMIT_HIDING)
+		return false;
+	const struct origin *was = origin_find(t, path);
+	return !was || !was->mode;
 }
 
 void origin_table_finish(struct origin_table *t)

@@ -5,6 +5,9 @@
  *
  * Kept in `origins`, a ledger of the session directory. A record is written when the upper has nothing
  * at that path yet, so the last record of a path is the one of its copy-up.
+ *
+ * A commit that leaves the layers as they are adds what it made of the host, and so does whoever takes one back:
+ * the next commit holds the host against that. They write while the session stands still.
  */
 #pragma once
 
@@ -24,7 +27,14 @@ struct origin {
 	uint64_t ino;  /* as the overlay shows it: the low 32 bits are the host's */
 	uint32_t mode; /* 0: there was nothing */
 	uint32_t uid, gid;
-	uint32_t reserved;
+	uint32_t by; /* enum origin_writer */
+};
+
+enum origin_writer {
+	ORIGIN_MONITOR, /* what a call was about to change */
+	ORIGIN_COMMIT,  /* what a commit, or its undo, left there */
+	/* the same of a directory that hides all of the host's: what has no record in it the session never saw */
+	ORIGIN_COMMIT_HIDING,
 };
 
 enum { ORIGIN_RECENT = 1024 };
@@ -57,6 +67,11 @@ void origins_note_parents(struct origins *s, const char *path);
 void origins_note_tree(struct origins *s, int dirfd, const char *name, const char *path);
 void origins_close(struct origins *s);
 
+/* The other writer: what is at @path of the host now, NULL nothing. 0, -errno. */
+int origin_write(struct ledger *l, const char *path, const struct stat *st, enum origin_writer by);
+/* The ledger for it, made where there is none. 0, -errno. */
+int origin_ledger_open(int session_dirfd, struct ledger *ret, struct err *err);
+
 /* The reading side. */
 struct origin_entry {
 	char *path; /* owned; NULL free */
@@ -71,6 +86,11 @@ struct origin_table {
 int origin_table_load(int session_dirfd, struct origin_table *ret, struct err *err);
 /* What @path was; NULL when nothing was noted. */
 const struct origin *origin_find(const struct origin_table *t, const char *path);
+/*
+ * Is @path, in directory @path[0..parent_len) that hides the host's, something that came to the host after a commit
+ * had made that directory, and so is none of the session's deletions?
+ */
+bool origin_unseen(const struct origin_table *t, const char *path, size_t parent_len);
 void origin_table_finish(struct origin_table *t);
 
 /* What differs between @was and the host's @now: "content", "mode" …; NULL nothing. */

@@ -13,6 +13,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "rootfs/origin.h"
 #include "rootfs/overlay_plan.h"
 #include "rootfs/remove.h"
 
@@ -335,14 +336,34 @@ static int mount_rootful(const struct overlay_request *req, struct overlay *o, s
 	return 0;
 }
 
-int overlay_prepare(const struct overlay_request *req, struct overlay *ret, struct err *err)
+static int sum_of_mounts(const struct mount_table *t, const struct overlay_request *req,
+			 uint64_t *ret)
 {
-	*ret = (struct overlay){ .detached_fd = -1, .rootful = is_rootful() };
-	int rc = check_state_fs(req->session_dirfd, req->session_path, err);
-	if (rc < 0)
-		return rc;
+	char stage[PATH_MAX];
+	if (snprintf(stage, sizeof(stage), "%s/root", req->session_path) >= (int)sizeof(stage))
+		return -ENAMETOOLONG;
+	*ret = mount_table_sum(t, stage);
+	return 0;
+}
+
+/* Has a mount come or gone since it was planned? */
+static bool mounts_changed(const struct overlay *o, const struct overlay_request *req)
+{
+	struct mount_table now = { 0 };
+	uint64_t sum;
+	bool changed = mount_table_read(&now, NULL) == 0 && sum_of_mounts(&now, req, &sum) == 0 &&
+		       sum != o->mounts;
+	mount_table_finish(&now);
+	return changed;
+}
+
+static int prepare(const struct overlay_request *req, struct overlay *ret, struct err *err)
+{
 	struct mount_table mounts = { 0 };
-	rc = mount_table_read(&mounts, err);
+	*ret = (struct overlay){ .detached_fd = -1, .rootful = is_rootful() };
+	int rc = mount_table_read(&mounts, err);
+	if (rc == 0)
+		rc = sum_of_mounts(&mounts, req, &ret->mounts);
 	if (rc < 0)
 		return rc;
 	if (req->rootfs)
@@ -362,9 +383,23 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 		rc = overlay_make_image_template(req, ret->rootful, err);
 	if (rc == 0 && ret->rootful)
 		rc = mount_rootful(req, ret, err);
-	if (rc < 0)
-		overlay_finish(ret);
 	return rc;
+}
+
+int overlay_prepare(const struct overlay_request *req, struct overlay *ret, struct err *err)
+{
+	int rc = check_state_fs(req->session_dirfd, req->session_path, err);
+	if (rc < 0)
+		return rc;
+	for (unsigned tries = 1;; tries++) {
+		rc = prepare(req, ret, err);
+		if (rc == 0)
+			return 0;
+		bool again = tries < OVERLAY_TRIES && mounts_changed(ret, req);
+		overlay_finish(ret);
+		if (!again)
+			return rc;
+	}
 }
 
 /* @newroot + @path, where neither ends in a slash. */
@@ -487,8 +522,8 @@ static int freeze(int root, const char *path)
 	return 0;
 }
 
-int overlay_mount(struct overlay *o, const struct overlay_request *req, const char *newroot,
-		  struct err *err)
+static int mount_all(struct overlay *o, const struct overlay_request *req, const char *newroot,
+		     struct err *err)
 {
 	char to[PATH_MAX];
 	int rc = mount_layers(o, req, newroot, err);
@@ -523,6 +558,14 @@ int overlay_mount(struct overlay *o, const struct overlay_request *req, const ch
 	return 0;
 }
 
+int overlay_mount(struct overlay *o, const struct overlay_request *req, const char *newroot,
+		  struct err *err)
+{
+	int rc = mount_all(o, req, newroot, err);
+	/* ours is a copy that stands still: what it has is what was there when it was made */
+	return rc < 0 && !o->rootful && mounts_changed(o, req) ? -ESTALE : rc;
+}
+
 void overlay_finish(struct overlay *o)
 {
 	for (unsigned i = 0; i < o->count; i++) {
@@ -540,6 +583,10 @@ void overlay_finish(struct overlay *o)
 	free(o->entries);
 	o->entries = NULL;
 	o->entry_count = 0;
+	if (o->origins)
+		origin_table_finish(o->origins);
+	free(o->origins);
+	o->origins = NULL;
 	scope_close(&o->detached_fd);
 	o->detached_fd = -1;
 }

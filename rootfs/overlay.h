@@ -13,11 +13,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
 
-enum { OVERLAY_LAYERS_MAX = 256 };
+enum {
+	OVERLAY_LAYERS_MAX = 256,
+	OVERLAY_TRIES = 20, /* while mounts of the host come and go */
+};
 
 /* One overlay: what is mounted at @mount, and where its two halves are. */
 struct overlay_layer {
@@ -42,13 +46,18 @@ struct overlay_entry {
 	mode_t mode;  /* directories and files */
 };
 
+struct origin_table;
+
 struct overlay {
 	bool rootful;
 	unsigned count;
 	struct overlay_layer layers[OVERLAY_LAYERS_MAX];
+	uint64_t mounts;               /* the host's as they were planned for: mount_table_sum */
 	int detached_fd;               /* rootful: the detached mount; owned, -1 else */
 	struct overlay_entry *entries; /* parents before children; owned */
 	unsigned entry_count;
+	struct origin_table
+		*origins; /* of a session that was committed meanwhile; owned, NULL else */
 	char notice[256]; /* host mounts that are shown read-only for want of a layer; "" none */
 };
 
@@ -72,7 +81,8 @@ int overlay_prepare(const struct overlay_request *req, struct overlay *ret, stru
 /*
  * Inside the new user and mount namespaces, as its only thread: builds the new root
  * under @newroot (an empty directory on a tmpfs of ours) with every host path that is
- * to be seen, but not /proc /sys /dev /run /dev/shm (box.c makes those).
+ * to be seen, but not /proc /sys /dev /run /dev/shm (box.c makes those). -ESTALE: a mount of the host
+ * that came or went since overlay_prepare was in the way; both again, in new namespaces.
  */
 int overlay_mount(struct overlay *o, const struct overlay_request *req, const char *newroot,
 		  struct err *err);

@@ -148,6 +148,20 @@ int mount_table_read(struct mount_table *ret, struct err *err)
 	return 0;
 }
 
+uint64_t mount_table_sum(const struct mount_table *t, const char *stage)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < t->count; i++) {
+		uint64_t h = 0xcbf29ce484222325u;
+		if (path_is_within(t->items[i].path, stage))
+			continue;
+		for (const char *at = t->items[i].path; *at; at++)
+			h = (h ^ (unsigned char)*at) * 0x100000001b3u;
+		sum += h ^ h >> 29;
+	}
+	return sum;
+}
+
 void mount_table_finish(struct mount_table *t)
 {
 	for (size_t i = 0; i < t->count; i++)

@@ -23,6 +23,8 @@ struct mount_table {
 /* Parses the text of mountinfo; lines that make no sense are -EBADMSG. Pure. */
 int mount_table_parse(const char *text, struct mount_table *ret);
 int mount_table_read(struct mount_table *ret, struct err *err);
+/* The same for the same mount points in any order, but for those of a sandbox's own making at and below @stage. */
+uint64_t mount_table_sum(const struct mount_table *t, const char *stage);
 void mount_table_finish(struct mount_table *t);
 
 /* True when @path is @dir or below it. Pure; both canonical. */

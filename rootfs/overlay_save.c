@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "base/scope.h"
+#include "rootfs/origin.h"
 #include "rootfs/overlay.h"
 #include "rootfs/overlay_plan.h"
 
@@ -119,7 +120,15 @@ static int load(int session_dirfd, const char *name, struct overlay *ret, struct
 
 int overlay_load(int session_dirfd, struct overlay *ret, struct err *err)
 {
-	return load(session_dirfd, "layers.json", ret, err);
+	int rc = load(session_dirfd, "layers.json", ret, err);
+	if (rc < 0 || faccessat(session_dirfd, "commits", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return rc;
+	ret->origins = calloc(1, sizeof(*ret->origins));
+	rc = ret->origins ? origin_table_load(session_dirfd, ret->origins, err)
+			  : err_sys(err, ENOMEM, "overlay: layers.json");
+	if (rc < 0)
+		overlay_finish(ret);
+	return rc;
 }
 
 int overlay_restore(int session_dirfd, const char *name, struct overlay *ret, struct err *err)

@@ -174,10 +174,12 @@ static void tell(const struct undo_request *request, const struct journal_view *
 }
 
 /* What can be told of a step without the steps before it: is its pre-image there? */
-static enum undo_outcome foresee(const struct undo_run *u, const struct journal_view *v)
+static enum undo_outcome foresee(struct undo_run *u, const struct journal_view *v)
 {
 	if (v->record->content == JOURNAL_CONTENT_LOST)
 		return UNDO_PAST;
+	if (v->record->content == JOURNAL_CONTENT_LOWER)
+		return undo_lower_is_there(u, v) ? UNDO_RESTORED : UNDO_PAST;
 	if (v->record->content != JOURNAL_CONTENT_STASH)
 		return UNDO_RESTORED;
 	int fd = journal_reader_stash(u->reader, v->record->stash);
@@ -196,7 +198,9 @@ static void run(struct undo_run *u, size_t from, size_t to, bool interrupted,
 		if (!journal_undoable(&v))
 			continue;
 		if (request->dry_run) {
-			tell(request, &v, foresee(u, &v), "", ret);
+			*u->why = '\0';
+			enum undo_outcome likely = foresee(u, &v);
+			tell(request, &v, likely, u->why, ret);
 			continue;
 		}
 		u->state = v.record->state;
@@ -239,7 +243,7 @@ int undo_run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 	return r;
 }
 
-uint64_t undo_count(int session_dirfd)
+uint64_t undo_count(int session_dirfd, uint64_t after)
 {
 	struct journal_reader *r;
 	struct journal_view v;
@@ -248,8 +252,28 @@ uint64_t undo_count(int session_dirfd)
 		return 0;
 	for (size_t i = journal_reader_count(r); i-- > 0;) {
 		journal_reader_at(r, i, &v);
+		if (v.record->number <= after)
+			break;
 		count += journal_undoable(&v);
 	}
 	journal_reader_close(r);
 	return count;
+}
+
+int undo_range(int session_dirfd, uint64_t *ret_oldest, uint64_t *ret_newest)
+{
+	struct journal_reader *reader;
+	struct journal_view v;
+	int r = journal_reader_open(session_dirfd, JOURNAL_READ, &reader, NULL);
+	if (r < 0)
+		return r;
+	size_t count = journal_reader_count(reader);
+	if (count) {
+		journal_reader_at(reader, 0, &v);
+		*ret_oldest = v.record->number;
+		journal_reader_at(reader, count - 1, &v);
+		*ret_newest = v.record->number;
+	}
+	journal_reader_close(reader);
+	return count ? 0 : -ENOENT;
 }

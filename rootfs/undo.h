@@ -88,5 +88,7 @@ int undo_run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 	     struct journal *journal, const struct undo_request *request, struct undo_result *ret,
 	     struct err *err);
 
-/* How many actions of a session can be undone. 0 when there is no journal. */
-uint64_t undo_count(int session_dirfd);
+/* How many actions of a session, after journal record @after, can be undone. 0 when there is no journal. */
+uint64_t undo_count(int session_dirfd, uint64_t after);
+/* Numbers of the oldest and the newest record that the journal still has. 0, -ENOENT none, -errno. */
+int undo_range(int session_dirfd, uint64_t *ret_oldest, uint64_t *ret_newest);

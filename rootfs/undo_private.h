@@ -58,6 +58,8 @@ int undo_remade(struct undo_run *u, const struct journal_view *v, const struct u
 
 /* Makes the object again that the record keeps, where there is none. 0, -errno with u->why. */
 int undo_make(struct undo_run *u, const struct journal_view *v, const struct undo_place *p);
+/* The record leans on a file of the host's: is that what it was? Else u->why says what is wrong. */
+bool undo_lower_is_there(struct undo_run *u, const struct journal_view *v);
 /* Writes the kept content into the file that is there, and gives it its attributes. 0, -errno. */
 int undo_rewrite(struct undo_run *u, const struct journal_view *v, const struct undo_place *p);
 /* Owner, mode, times, and the extended attributes where the record keeps them. 0, -errno. */

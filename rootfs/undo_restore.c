@@ -35,24 +35,44 @@ static bool same_time(const struct journal_time *t, const struct timespec *ts)
 	return t->sec == ts->tv_sec && t->nsec == (uint32_t)ts->tv_nsec;
 }
 
-/* The host's file that the record leans on, if it is still what it was. Descriptor, -errno. */
-static int open_lower(struct undo_run *u, const struct journal_view *v, const struct undo_place *p)
+/*
+ * The host's file that the record leans on, if it is still what it was: by its number too, since what a commit
+ * has put there may have the old length and time. The merged view shows the low half of it. Descriptor, -errno.
+ */
+static int open_lower(struct undo_run *u, const struct journal_view *v,
+		      const struct undo_layer *layer, const char *path)
 {
 	const struct journal_stat *was = &v->record->before;
 	struct stat st;
-	if (!p->layer || p->layer->lower_fd < 0)
+	if (!layer || layer->lower_fd < 0)
 		return undo_why(u, ENOENT, "its layer has no lower any more");
 	/* not into another mount: the layer never showed what lies there */
-	int fd = open_in(p->layer->lower_fd, undo_layer_path(p->layer, p->path),
+	int fd = open_in(layer->lower_fd, undo_layer_path(layer, path),
 			 O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME, RESOLVE_NO_XDEV);
 	if (fd < 0)
 		return undo_why(u, -fd, "the host's file cannot be read");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != was->size ||
-	    !same_time(&was->mtime, &st.st_mtim)) {
+	    (uint32_t)st.st_ino != (uint32_t)was->ino || !same_time(&was->mtime, &st.st_mtim)) {
 		close(fd);
 		return undo_why(u, ESTALE, "the host's file has changed since");
 	}
 	return fd;
+}
+
+bool undo_lower_is_there(struct undo_run *u, const struct journal_view *v)
+{
+	/* of a rename the second is what was replaced */
+	const char *path = v->record->undo == UNDO_RENAME ? v->path2 : v->path;
+	const struct undo_layer *found = NULL;
+	for (unsigned i = 0; i < u->layers->count; i++) {
+		const struct undo_layer *l = &u->layers->items[i];
+		if (strncmp(path, l->mount, l->mount_len) == 0 &&
+		    (path[l->mount_len] == '/' || !path[l->mount_len]) &&
+		    (!found || l->mount_len > found->mount_len))
+			found = l;
+	}
+	cleanup_fd int fd = open_lower(u, v, found, path);
+	return fd >= 0;
 }
 
 /* The file that holds the kept content; -1 when the record itself does. -errno below that. */
@@ -63,7 +83,7 @@ static int open_source(struct undo_run *u, const struct journal_view *v, const s
 	int fd = 0;
 	switch ((enum journal_content)v->record->content) {
 	case JOURNAL_CONTENT_LOWER:
-		fd = open_lower(u, v, p);
+		fd = open_lower(u, v, p->layer, p->path);
 		break;
 	case JOURNAL_CONTENT_STASH:
 		fd = journal_reader_stash(u->reader, v->record->stash);

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/scope.h"
+#include "rootfs/origin.h"
 
 enum {
 	WALK_PATH_MAX = 65536, /* an agent can nest deeper than PATH_MAX */
@@ -18,7 +19,9 @@ struct walk {
 	int (*visit)(const struct change *c, void *arg);
 	void *arg;
 	struct err *err;
+	const struct origin_table *origins; /* borrowed; NULL none */
 	bool rootful;
+	bool names; /* upper_walk_names */
 	uid_t uid;
 	char *path; /* of what is being looked at, as inside; owned, WALK_PATH_MAX */
 	size_t len;
@@ -94,6 +97,17 @@ static int tell(struct walk *w, enum change_kind kind, const struct stat *upper,
 			    .upper = upper,
 			    .lower = lower,
 			    .content = content };
+	return w->visit(&c, w->arg);
+}
+
+static int tell_same(struct walk *w, const struct stat *upper, const struct stat *lower)
+{
+	struct change c = { .kind = CHANGE_MODIFIED,
+			    .path = w->path,
+			    .layer = w->layer,
+			    .upper = upper,
+			    .lower = lower,
+			    .same = true };
 	return w->visit(&c, w->arg);
 }
 
@@ -276,11 +290,16 @@ static int walk_entry(struct walk *w, int upper_dir, int lower_dir, const char *
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, false);
 	} else {
 		bool content = !same_content(upper_dir, lower_dir, name, &u, &l);
-		/* one of several names of a file now: it is to be so on the host as well */
-		bool linked = S_ISREG(u.st_mode) && u.st_nlink > 1 && u.st_nlink != l.st_nlink;
+		/*
+		 * One of several names of a file now: it is to be so on the host as well. More names there are
+		 * none of the session's: a pre-image of another one is kept by such.
+		 */
+		bool linked = S_ISREG(u.st_mode) && u.st_nlink > l.st_nlink;
 		if (content || linked || !same_meta(w, &u, &l) ||
 		    !same_xattrs(upper_dir, lower_dir, name))
 			rc = tell(w, CHANGE_MODIFIED, &u, &l, content);
+		else if (w->names && S_ISREG(u.st_mode) && u.st_nlink > 1)
+			rc = tell_same(w, &u, &l);
 		/* a directory that became a file took what was in it along */
 		if (rc == 0 && S_ISDIR(l.st_mode)) {
 			cleanup_fd int gone = openat(
@@ -331,9 +350,10 @@ static int walk_directory(struct walk *w, int upper, int lower, bool opaque)
 		const char *name = order <= 0 ? above.items[i] : below.items[j];
 		size_t len = w->len;
 		rc = push(w, name);
-		if (rc == 0)
-			rc = order <= 0 ? walk_entry(w, upper, lower, name)
-					: walk_deleted(w, lower, name);
+		if (rc == 0 && order <= 0)
+			rc = walk_entry(w, upper, lower, name);
+		else if (rc == 0 && !(w->origins && origin_unseen(w->origins, w->path, len)))
+			rc = walk_deleted(w, lower, name);
 		w->path[w->len = len] = '\0';
 		i += order <= 0;
 		j += order >= 0;
@@ -341,18 +361,17 @@ static int walk_directory(struct walk *w, int upper, int lower, bool opaque)
 	return rc;
 }
 
-int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, void *arg), void *arg,
-	       struct err *err)
+static int walk(const struct overlay *o, const struct walk *given)
 {
+	struct err *err = given->err;
 	cleanup_free char *path = calloc(1, WALK_PATH_MAX);
 	if (!path)
 		return err_sys(err, ENOMEM, "diff");
-	struct walk w = { .visit = visit,
-			  .arg = arg,
-			  .err = err,
-			  .rootful = o->rootful,
-			  .uid = geteuid(),
-			  .path = path };
+	struct walk w = *given;
+	w.origins = o->origins;
+	w.rootful = o->rootful;
+	w.uid = geteuid();
+	w.path = path;
 	int rc = 0;
 	for (unsigned i = 0; rc == 0 && i < o->count; i++) {
 		const struct overlay_layer *l = &o->layers[i];
@@ -379,4 +398,16 @@ int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, voi
 				     l->mount);
 	}
 	return rc;
+}
+
+int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, void *arg), void *arg,
+	       struct err *err)
+{
+	return walk(o, &(struct walk){ .visit = visit, .arg = arg, .err = err });
+}
+
+int upper_walk_names(const struct overlay *o, int (*visit)(const struct change *c, void *arg),
+		     void *arg, struct err *err)
+{
+	return walk(o, &(struct walk){ .visit = visit, .arg = arg, .err = err, .names = true });
 }

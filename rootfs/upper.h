@@ -22,6 +22,7 @@ struct change {
 	const struct stat *upper; /* NULL for deletions */
 	const struct stat *lower; /* NULL for additions */
 	bool content; /* MODIFIED: bytes, type or link target differ (not only metadata) */
+	bool same;    /* no change: see upper_walk_names */
 };
 
 /*
@@ -32,6 +33,10 @@ struct change {
  */
 int upper_walk(const struct overlay *o, int (*visit)(const struct change *c, void *arg), void *arg,
 	       struct err *err);
+
+/* As upper_walk, and shows as well each of several names of a file (@same) at which nothing differs. */
+int upper_walk_names(const struct overlay *o, int (*visit)(const struct change *c, void *arg),
+		     void *arg, struct err *err);
 
 /* What the walk is made of, for others who read an upper. */
 struct upper_names {

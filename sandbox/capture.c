@@ -2,22 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "base/kernel.h"
 #include "base/scope.h"
-#include "rootfs/content.h"
+#include "sandbox/kept.h"
 #include "sandbox/watch.h"
-
-/* A change time may stand still for this long, though the file changes: see shareable(). */
-enum { CLOCK_GRAIN_NS = 20000000 };
 
 void capture_free(struct capture *c)
 {
@@ -70,23 +64,6 @@ int capture_enter(struct capture *c, struct err *err)
 		return err_sys(err, errno, "journal: the sandbox's root");
 	return undo_layers_find(&c->layers, root, err);
 }
-
-/* What is to be kept of one object, found out before its record is begun. */
-struct kept {
-	const struct undo_layer *layer;
-	const char *rel; /* its path in the layer */
-	enum journal_content content;
-	struct stat st; /* what the record's "before" says */
-	bool upper;     /* it is in the upper, so nothing else has its attributes */
-	int fd;         /* of the upper's file, to read; owned, -1 none */
-	uint64_t stash, upper_ino;
-};
-
-static void kept_finish(struct kept *k)
-{
-	scope_close(&k->fd);
-}
-#define cleanup_kept __attribute__((cleanup(kept_finish)))
 
 static struct journal_time time_of(const struct statx_timestamp *t)
 {
@@ -145,180 +122,6 @@ static bool is_dots(const struct place *p)
 	return strspn(p->leaf, "./") == strlen(p->leaf) && strcmp(p->leaf, "...") != 0;
 }
 
-/* Reading must not show: not as an access time, not as an event to somebody who watches the file. */
-static int open_upper(const struct kept *k)
-{
-	struct open_how how = { .flags = O_RDONLY | O_NOATIME | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-					   RESOLVE_NO_MAGICLINKS };
-	int fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
-	if (fd < 0 && errno == EPERM) {
-		how.flags &= ~(uint64_t)O_NOATIME;
-		fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
-	}
-	/* the mode of a real file is nobody's to change in passing */
-	if (fd >= 0 || errno != EACCES || k->layer->real)
-		return fd < 0 ? -errno : fd;
-	/*
-	 * A file without read permission, and we have its owner's powers, no more. The mode is
-	 * changed on the upper's inode, which the agent's opens do not look at.
-	 */
-	how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-	cleanup_fd int pin =
-		(int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
-	char name[16];
-	struct stat st;
-	if (pin < 0 || fstat(pin, &st) < 0)
-		return -errno;
-	snprintf(name, sizeof(name), "%d", pin); /* a worker stands in /proc/self/fd */
-	if (fchmodat(AT_FDCWD, name, (st.st_mode & 07777) | 0400, 0) < 0)
-		return -errno;
-	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	int error = errno;
-	if (fchmodat(AT_FDCWD, name, st.st_mode & 07777, 0) < 0)
-		error = errno; /* it keeps the permission: a rollback sets the mode anyway */
-	return fd < 0 ? -error : fd;
-}
-
-/* Nobody has it open (F_WRLCK), or nobody for writing (F_RDLCK), mappings included. */
-static bool unused(int fd, int lease)
-{
-	if (fcntl(fd, F_SETLEASE, lease) < 0)
-		return false;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return true;
-}
-
-/*
- * The same pre-image may stand for several records while the file is the same: same inode,
- * length and change time. A mapping that dirties a dirty page moves no time: so nobody may have
- * it open for writing, now as when it was copied. And a time just now may not move with the next write.
- */
-static bool shareable(int fd, const struct stat *st)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age = (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec -
-		      st->st_ctim.tv_nsec;
-	return age > CLOCK_GRAIN_NS && unused(fd, F_RDLCK);
-}
-
-static const struct capture_shared *find_shared(const struct capture *c, const struct stat *st)
-{
-	for (unsigned i = 0; i < CAPTURE_SHARED_MAX; i++) {
-		const struct capture_shared *s = &c->shared[i];
-		if (s->stash && s->ino == st->st_ino && s->size == st->st_size &&
-		    s->ctime.tv_sec == st->st_ctim.tv_sec &&
-		    s->ctime.tv_nsec == st->st_ctim.tv_nsec)
-			return s;
-	}
-	return NULL;
-}
-
-static int copy_to_stash(struct capture *c, struct kept *k, const struct stat *st)
-{
-	uint64_t bytes = (uint64_t)st->st_blocks * 512;
-	int fd = journal_stash_new(c->journal, bytes, &k->stash);
-	if (fd < 0)
-		return fd;
-	int r = content_copy(k->fd, fd);
-	if (r == 0 && c->sync && fdatasync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r < 0)
-		journal_stash_drop(c->journal, k->stash);
-	return r;
-}
-
-/* A file too large for the record: by reference, by a second name, or copied. */
-static int stash(struct capture *c, struct kept *k, const struct stat *st, bool removed)
-{
-	bool share = shareable(k->fd, st);
-	const struct capture_shared *s = share ? find_shared(c, st) : NULL;
-	if (s && journal_stash_again(c->journal, s->stash, &k->stash) == 0)
-		return 0;
-	/* its last name goes, and no descriptor could tell that it has another one */
-	if (removed && st->st_nlink == 1 && unused(k->fd, F_WRLCK) &&
-	    journal_stash_link(c->journal, k->layer->upper_fd, k->rel,
-			       (uint64_t)st->st_blocks * 512, &k->stash) == 0) {
-		c->linked = k->stash;
-		return 0;
-	}
-	int r = copy_to_stash(c, k, st);
-	if (r == 0 && share) {
-		c->shared[c->shared_next++ % CAPTURE_SHARED_MAX] = (struct capture_shared){
-			.ino = st->st_ino,
-			.size = st->st_size,
-			.ctime = st->st_ctim,
-			.stash = k->stash,
-		};
-	}
-	return r;
-}
-
-enum how_kept { KEEP_WRITTEN, KEEP_APPENDED, KEEP_REMOVED };
-
-/*
- * Is the object its upper's, so that the lower does not hold it? The one place that knows. A file is
- * opened for it, since it is to be read if it is.
- */
-static bool look_upper(struct kept *k, struct stat *ret)
-{
-	if (S_ISREG(k->st.st_mode)) {
-		k->fd = open_upper(k);
-		if (k->fd == -ENOENT || k->fd == -ENOTDIR)
-			return false;
-	}
-	int r = k->fd >= 0 ? fstat(k->fd, ret)
-			   : fstatat(k->layer->upper_fd, k->rel, ret, AT_SYMLINK_NOFOLLOW);
-	return r == 0 && (ret->st_mode & S_IFMT) == (k->st.st_mode & S_IFMT);
-}
-
-/* Finds out how the content of @k->st is kept, and keeps it where that is not in the record. 0, -errno. */
-static int keep(struct capture *c, struct kept *k, enum how_kept how)
-{
-	struct stat st;
-	k->content = JOURNAL_CONTENT_NONE;
-	k->upper = look_upper(k, &st);
-	k->upper_ino = k->upper ? st.st_ino : 0;
-	/* to find the other name again a real file system would have to be walked: kept as a file of its own */
-	if (how == KEEP_REMOVED && k->upper && !S_ISDIR(st.st_mode) && st.st_nlink > 1 &&
-	    !k->layer->real) {
-		k->content = JOURNAL_CONTENT_NAMED;
-		return 0;
-	}
-	if (S_ISLNK(k->st.st_mode)) {
-		k->content = JOURNAL_CONTENT_INLINE;
-		return 0;
-	}
-	if (!S_ISREG(k->st.st_mode))
-		return 0;
-	if (!k->upper) {
-		k->content = JOURNAL_CONTENT_LOWER;
-		return 0;
-	}
-	if (how == KEEP_APPENDED && st.st_size > JOURNAL_INLINE_MAX) {
-		k->content = JOURNAL_CONTENT_LENGTH;
-		scope_close(&k->fd);
-		k->fd = -1;
-		return 0;
-	}
-	if (k->fd < 0) {
-		k->content = JOURNAL_CONTENT_LOST;
-		return 0;
-	}
-	k->st.st_size = st.st_size;
-	k->content = JOURNAL_CONTENT_INLINE;
-	if (st.st_size <= JOURNAL_INLINE_MAX)
-		return 0;
-	k->content = JOURNAL_CONTENT_STASH;
-	int r = stash(c, k, &st, how == KEEP_REMOVED);
-	if (r != -EFBIG)
-		return r;
-	k->content = JOURNAL_CONTENT_LOST;
-	return 0;
-}
-
 /*
  * All attributes of @fd, but the overlay's own. One that is O_PATH is named instead, in /proc/self/fd, where
  * the kernel's look-up costs more than the call.
@@ -344,24 +147,6 @@ static int put_xattrs(struct capture *c, int fd)
 		if (len >= 0 && journal_put_xattr(c->journal, at, c->value, (size_t)len) < 0)
 			return -ENOSPC;
 	}
-	return 0;
-}
-
-static int put_content(struct capture *c, struct journal_record *record, struct kept *k,
-		       const struct place *p)
-{
-	size_t len = k->content == JOURNAL_CONTENT_INLINE ? (size_t)k->st.st_size : 0;
-	if (len == 0)
-		return 0;
-	if (len > JOURNAL_INLINE_MAX)
-		return -EFBIG;
-	unsigned char *at = journal_put_content(c->journal, len);
-	ssize_t n = S_ISLNK(k->st.st_mode) ? readlinkat(p->parent_fd, p->leaf, (char *)at, len)
-					   : pread(k->fd, at, len, 0);
-	if (n < 0)
-		return -errno;
-	memset(at + n, 0, len - (size_t)n); /* somebody shortened it meanwhile */
-	record->before.size = (uint64_t)n;
 	return 0;
 }
 
@@ -421,7 +206,7 @@ static int record_object(struct worker *w, const struct place *p, struct kept *k
 	journal_put_path(c->journal, p->path);
 	rc = attributes >= 0 ? put_xattrs(c, attributes) : 0;
 	if (rc == 0)
-		rc = put_content(c, r, k, p);
+		rc = kept_put(c, r, k, p);
 	if (rc < 0) { /* it cannot be kept whole: said to be lost rather than kept in part */
 		rc = begin(w, &r);
 		if (rc < 0)
@@ -446,7 +231,7 @@ static int before_removal(struct worker *w)
 	if (c->foreseen || !(k.layer = locate(c, p, dir)))
 		return 0;
 	k.rel = undo_layer_path(k.layer, p->path);
-	int r = keep(c, &k, KEEP_REMOVED);
+	int r = kept_keep(c, &k, KEPT_REMOVED);
 	if (r < 0)
 		return r;
 	/* the lower's attributes are the lower's to tell, but for a directory, which may be merged */
@@ -514,7 +299,7 @@ static int before_rename(struct worker *w)
 	if (to->exists && to->st.st_ino == from->st.st_ino && to->st.st_dev == from->st.st_dev)
 		return 0;
 	k.rel = undo_layer_path(k.layer, to->path);
-	int r = to->exists && !exchange ? keep(c, &k, KEEP_REMOVED) : 0;
+	int r = to->exists && !exchange ? kept_keep(c, &k, KEPT_REMOVED) : 0;
 	bool attributes =
 		to->exists && !exchange &&
 		(S_ISDIR(to->st.st_mode) ||
@@ -536,8 +321,7 @@ static int before_rename(struct worker *w)
 	record->upper_ino = k.upper_ino;
 	journal_put_path(c->journal, from->path);
 	journal_put_path(c->journal, to->path);
-	if ((attributes && put_xattrs(c, to->object_fd) < 0) ||
-	    put_content(c, record, &k, to) < 0) {
+	if ((attributes && put_xattrs(c, to->object_fd) < 0) || kept_put(c, record, &k, to) < 0) {
 		/* the parts that did not fit are nobody's; the names are kept all the same */
 		k.content = JOURNAL_CONTENT_LOST;
 		r = begin(w, &record);
@@ -578,7 +362,7 @@ static const struct undo_layer *locate_named(struct worker *w, const struct plac
 }
 
 /* truncate, and opens for writing of what is there */
-static int before_content(struct worker *w, enum how_kept how)
+static int before_content(struct worker *w, enum kept_how how)
 {
 	struct capture *c = w->watch->capture;
 	struct place *p = &w->place[0];
@@ -586,7 +370,7 @@ static int before_content(struct worker *w, enum how_kept how)
 	if (!S_ISREG(p->st.st_mode) || !(k.layer = locate_named(w, p)))
 		return 0;
 	k.rel = undo_layer_path(k.layer, p->path);
-	int r = keep(c, &k, how);
+	int r = kept_keep(c, &k, how);
 	if (r < 0)
 		return r;
 	return record_object(w, p, &k, k.fd, NULL);
@@ -618,7 +402,7 @@ int capture_before(struct worker *w)
 	case UNDO_RENAME:
 		return before_rename(w);
 	case UNDO_CONTENT:
-		return before_content(w, KEEP_WRITTEN);
+		return before_content(w, KEPT_WRITTEN);
 	case UNDO_META:
 		return before_meta(w);
 	case UNDO_OPEN: /* by its flags: capture_before_open */
@@ -659,7 +443,7 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 	/* O_RDWR could be mapped, and a mapping does not append */
 	bool appends = (open_flags & O_ACCMODE) == O_WRONLY && (open_flags & O_APPEND) &&
 		       !(open_flags & O_TRUNC);
-	return before_content(w, appends ? KEEP_APPENDED : KEEP_WRITTEN);
+	return before_content(w, appends ? KEPT_APPENDED : KEPT_WRITTEN);
 }
 
 /* What the action left, where it left something. */

@@ -594,18 +594,55 @@ static int open_journal(const struct monitor_plan *plan, const struct box *box,
 	return capture_open(&box->overlay, plan->box->session_dirfd, &options, ret, err);
 }
 
+/* A box, and what needs nothing of it while init builds it. */
+struct built {
+	struct box box;
+	struct capture *capture;
+	struct eventlog_writer log;
+};
+
+static int build_once(const struct monitor_plan *plan, struct built *ret, struct err *err)
+{
+	*ret = (struct built){ 0 };
+	int r = box_start(plan->box, &ret->box, err);
+	if (r < 0)
+		return r;
+	r = open_journal(plan, &ret->box, &ret->capture, err);
+	if (r == 0)
+		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &ret->log,
+					 err);
+	if (r == 0)
+		r = box_await(&ret->box, err);
+	if (r < 0) {
+		capture_free(ret->capture);
+		eventlog_writer_close(&ret->log);
+		box_kill(&ret->box);
+		box_finish(&ret->box);
+	}
+	return r;
+}
+
+/* Mounts of the host that come and go meanwhile: it is planned anew from what there is then. */
+static int build_box(const struct monitor_plan *plan, struct built *ret, struct err *err)
+{
+	int r = build_once(plan, ret, err);
+	for (unsigned tries = 1; r == -ESTALE && tries < OVERLAY_TRIES; tries++)
+		r = build_once(plan, ret, err);
+	return r;
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
 	if (plan->attach)
 		return plan->attach->container ? monitor_container_main(plan)
 					       : monitor_attach_main(plan);
 	struct err err = { 0 };
-	struct box box;
+	struct built built;
 	struct watch *watch = calloc(1, sizeof(*watch));
 	char text[256];
 	if (!watch)
 		return 1;
-	int r = box_start(plan->box, &box, &err);
+	int r = build_box(plan, &built, &err);
 	if (r < 0) {
 		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 		return 1;
@@ -615,70 +652,62 @@ int monitor_main(const struct monitor_plan *plan)
 		r = err_sys(&err, -terminal_fd, "monitor: cannot keep the terminal");
 	setsid(); /* init and the agent stay in the terminal's foreground group and in its share of the processor */
 	monitor_settle(); /* after init was forked: the agent's limits are the user's */
-	/* what needs nothing of the box, while init builds it */
-	struct capture *capture = NULL;
-	struct eventlog_writer log = { 0 };
 	if (r == 0)
-		r = open_journal(plan, &box, &capture, &err);
+		r = box_enter(plan->box, &built.box, &err);
 	if (r == 0)
-		r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &log, &err);
+		r = capture_enter(built.capture, &err);
 	if (r == 0)
-		r = box_await(&box, &err);
-	if (r == 0)
-		r = box_enter(plan->box, &box, &err);
-	if (r == 0)
-		r = capture_enter(capture, &err);
-	if (r == 0)
-		r = watch_prepare(plan, box.proc_fd, watch, &err);
-	watch->capture = capture;
-	watch->log = log;
+		r = watch_prepare(plan, built.box.proc_fd, watch, &err);
+	watch->capture = built.capture;
+	watch->log = built.log;
 	watch->terminal_fd = terminal_fd;
 	if (r == 0)
-		dirs_init(&watch->dirs, &capture->layers);
+		dirs_init(&watch->dirs, &built.capture->layers);
 	/* first of what needs the watch: the broker gets ready meanwhile */
 	if (r == 0 && plan->network)
 		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)
-		r = freeze_init(&watch->freeze, box.proc_fd, box.init_pid, box.agent_pid,
-				watch_in_hand, watch) < 0
+		r = freeze_init(&watch->freeze, built.box.proc_fd, built.box.init_pid,
+				built.box.agent_pid, watch_in_hand, watch) < 0
 			    ? err_set(&err, ENOMEM, "monitor: cannot see the sandbox's processes")
 			    : 0;
 	if (r == 0)
-		r = listeners_add(&watch->listeners, box.listener_fd);
+		r = listeners_add(&watch->listeners, built.box.listener_fd);
 	if (r == 0)
-		r = origins_open(&box.overlay, plan->box->session_dirfd, &watch->origins, &err);
+		r = origins_open(&built.box.overlay, plan->box->session_dirfd, &watch->origins,
+				 &err);
 	if (r == 0)
 		r = watch_start_worker(watch);
 	if (r == 0 && plan->network)
 		r = network_serve(watch->network, &err);
 	if (r < 0) {
 		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
-		box_kill(&box);
-		box_finish(&box);
+		box_kill(&built.box);
+		box_finish(&built.box);
 		return 1;
 	}
-	degraded_text(box.degraded, text, sizeof(text));
-	monitor_tell(plan, MONITOR_STARTED, box.init_pid, text);
+	degraded_text(built.box.degraded, text, sizeof(text));
+	monitor_tell(plan, MONITOR_STARTED, built.box.init_pid, text);
 	struct sampler sampler;
 	sampler_init(&sampler, plan->box->policy, NULL);
-	r = box_release(&box, &err);
+	r = box_release(&built.box, &err);
 	malloc_trim(0); /* what the start has needed and the run does not */
-	int status = r < 0 ? -1 : supervise(plan, watch, &box, &sampler);
+	int status = r < 0 ? -1 : supervise(plan, watch, &built.box, &sampler);
 	/*
 	 * The exit is told as soon as no task inside can act any more, which the listener's
 	 * hang-up says; taking the mounts and the network down goes on behind it.
 	 */
 	hold_over(&watch->hold);
-	box_end(&box);
+	box_end(&built.box);
 	freeze_bury(&watch->freeze);
 	if (!lead_at_end(watch))
-		box_kill(&box);
+		box_kill(&built.box);
 	network_finish(watch->network);
 	borrowed_finish(&watch->tty); /* who reads its other side need not wait for us */
 	monitor_tell(plan, MONITOR_EXIT, status, "");
-	box_kill(&box);
+	box_kill(&built.box);
 	if (plan->agents_dirfd >= 0)
 		history_save(plan->history, plan->agents_dirfd, plan->agent, &err);
-	box_finish(&box);
+	box_finish(&built.box);
 	return 0;
 }

@@ -16,9 +16,10 @@
 
 /* What the gateway may ask for while a session runs; sandbox/requests.c holds the table. */
 enum monitor_request {
-	REQUEST_STATUS,   /* -> {"frozen":bool,"held":n} */
-	REQUEST_PAUSE,    /* everything inside stops; idempotent */
-	REQUEST_RESUME,   /* and goes on; idempotent */
+	REQUEST_STATUS, /* -> {"frozen":bool,"held":n} */
+	REQUEST_PAUSE,  /* everything inside stops; idempotent */
+	/* and goes on; idempotent; -EBUSY while somebody holds MONITOR_WORK_LOCK, or a commit is half done */
+	REQUEST_RESUME,
 	REQUEST_ROLLBACK, /* {"last":n,"dry_run":bool} -> rollback_json */
 	REQUEST_DETACH,   /* attached: decide nothing any more; for good */
 	REQUEST_ANSWER,   /* {"id":n,"allow":bool,"session":bool,"by":text} -> {} */
@@ -27,6 +28,9 @@ enum monitor_request {
 	REQUEST_OVERFLOW, /* {"bytes":n}: a notice that the control plane is not told all -> {} */
 	REQUEST_COUNT,
 };
+
+/* In the session directory, flock'ed by a command that works on the session's files while it is paused. */
+#define MONITOR_WORK_LOCK "work.lock"
 
 struct network_plan; /* sandbox/network.h */
 

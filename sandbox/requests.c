@@ -1,12 +1,16 @@
 #include "sandbox/requests.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/scope.h"
+#include "rootfs/commit.h"
 #include "sandbox/monitor.h"
 #include "sandbox/rollback.h"
 #include "sandbox/watch.h"
@@ -60,9 +64,29 @@ static int request_pause(struct watch *watch, const char *argument, struct buf *
 	return 0;
 }
 
+static bool is_worked_on(int session_dirfd)
+{
+	cleanup_fd int fd =
+		openat(session_dirfd, MONITOR_WORK_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 static int request_resume(struct watch *watch, const char *argument, struct buf *reply,
 			  struct err *err)
 {
+	if (is_worked_on(watch->plan->box->session_dirfd))
+		return err_set(err, EBUSY,
+			       "another command is at work on the session's files, and lets it go "
+			       "on when it is done");
+	enum commit_status commit;
+	if (commit_status(watch->plan->box->session_dirfd, &commit, err) == 0 &&
+	    (commit == COMMIT_UNFINISHED || commit == COMMIT_UNDOING))
+		return err_set(err, EBUSY,
+			       "%s of it was interrupted, and what runs in it would see half of "
+			       "that; first: vsandbox %s",
+			       commit == COMMIT_UNDOING ? "an undo" : "a commit",
+			       commit == COMMIT_UNDOING ? "undo"
+							: "commit --resume, or vsandbox undo");
 	if (freeze_has(&watch->freeze, FREEZE_PERSON)) {
 		freeze_drop(&watch->freeze, FREEZE_PERSON);
 		watch_notice(watch, "resumed");

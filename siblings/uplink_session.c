@@ -482,7 +482,8 @@ static void on_commands(struct uplink *u)
 		json_object_array_add(u->outcomes, o);
 		if (settles(event_text(command, "kind")) &&
 		    json_object_get_boolean(json_object_object_get(outcome, "ok"))) {
-			u->settled = true;
+			/* one that runs goes on, and may change more */
+			u->settled = u->session->state == SESSION_ENDED;
 			u->alive_at = 0; /* what is left is told anew */
 		}
 	}

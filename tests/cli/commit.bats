@@ -1,5 +1,10 @@
 load common
 
+# a session that a failed test has left
+teardown() {
+	[ -z "${GATEWAY:-}" ] || kill "$GATEWAY" 2>/dev/null || true
+}
+
 commit() {
 	"$VSANDBOX" commit --yes "$@"
 }
@@ -111,13 +116,178 @@ assert d["outcome"] == "refused" and len(d["conflicts"]) == 5, d' ../out.json
 	[ ! -e a ] && [ "$(cat kept)" = 1 ]
 }
 
-@test "a running session is not committed" {
-	start_sleeper
-	run commit "$SESSION"
-	[ "$status" -eq 125 ]
-	[[ $output == *"is running"* ]]
+# A session that does what tell() says.
+start_told() {
+	mkfifo ../told ../done
+	"$VSANDBOX" run -p "$POLICY" -- bash -c 'while read -r line; do eval "$line"; echo "$?"; done' \
+		<>../told >../done 2>../err 3>&- &
+	GATEWAY=$!
+	exec 7>../told 8<>../done
+	tell true
+	SESSION=$(sessions | tail -n 1)
+}
+
+tell() {
+	local code
+	echo "$*" >&7
+	read -r -t 30 -u 8 code && [ "$code" -eq 0 ]
+}
+
+end_told() {
+	exec 7>&- 8>&-
 	"$VSANDBOX" kill "$SESSION"
 	wait "$GATEWAY" || true
+}
+
+diff_of() {
+	"$VSANDBOX" diff --name-status "$SESSION" 2>/dev/null | sed "s|$PWD/||"
+}
+
+@test "a running session is committed and goes on; the next commit has what came later" {
+	mkdir old
+	echo 1 | tee old/x old/y changed gone >/dev/null
+	start_told
+	tell 'exec 5>>changed; echo 2 >&5; rm gone; mkdir new; echo a >new/a; echo b >new/b; rm -r old; mkdir old; echo 3 >old/x'
+	run commit "$SESSION"
+	[ "$status" -eq 0 ]
+	[ "$(cat changed new/a old/x)" = $'1\n2\na\n3' ]
+	[ ! -e gone ] && [ ! -e old/y ]
+	[ -z "$(diff_of)" ]
+	# what the host does in the directories that the session made is no change of the session's
+	echo host | tee new/host old/host >/dev/null
+	[ -z "$(diff_of)" ]
+	# what is open stays so, and writes to the session alone; deletions in a new directory are seen
+	tell 'echo 4 >&5; rm new/b; echo 5 >gone; echo 6 >old/z'
+	[ "$(cat changed)" = $'1\n2' ]
+	[ "$(diff_of)" = $'D\tnew/b\nM\tchanged\nA\tgone\nA\told/z' ]
+	run commit "$SESSION"
+	[ "$status" -eq 0 ]
+	[ "$(cat changed gone old/z)" = $'1\n2\n4\n5\n6' ]
+	[ ! -e new/b ] && [ "$(cat new/host)" = host ]
+	[ -z "$(diff_of)" ]
+	end_told
+	[ -z "$(diff_of)" ]
+	run "$VSANDBOX" undo --yes "$SESSION"
+	[ "$status" -eq 0 ]
+	[ "$(cat changed new/b)" = $'1\n2\nb' ] && [ ! -e gone ]
+}
+
+@test "undo of a running session's commit gives it its changes back" {
+	echo 1 | tee changed gone >/dev/null
+	tree >../before
+	start_told
+	tell 'echo 2 >>changed; rm gone; mkdir new; echo a >new/a'
+	diff_of >../changes
+	commit "$SESSION"
+	run "$VSANDBOX" undo --yes "$SESSION"
+	[ "$status" -eq 0 ]
+	tree >../after
+	diff ../before ../after
+	diff_of | diff ../changes -
+	tell '[ "$(cat changed)" = "$(printf "1\n2")" ] && [ ! -e gone ] && [ "$(cat new/a)" = a ]'
+	run commit "$SESSION"
+	[ "$status" -eq 0 ]
+	[ "$(cat new/a)" = a ] && [ ! -e gone ]
+	end_told
+}
+
+@test "what the host changed since a running session's commit is a conflict" {
+	echo 1 >changed
+	start_told
+	tell 'echo 2 >>changed; mkdir new; echo a >new/a'
+	commit "$SESSION"
+	echo host >>changed
+	tell 'echo 3 >>changed; echo b >>new/a'
+	run commit "$SESSION"
+	[ "$status" -eq 122 ]
+	[[ $output == *"changed: changed on the host since"* && $output != *new/a* ]]
+	run commit --exclude changed "$SESSION"
+	[ "$status" -eq 0 ]
+	[ "$(cat new/a)" = $'a\nb' ] && [ "$(cat changed)" = $'1\n2\nhost' ]
+	end_told
+}
+
+@test "a rollback reaches back before a running session's commit, and is a change of its own" {
+	echo 1 >changed
+	start_told
+	tell 'echo 2 >changed; echo a >made'
+	commit "$SESSION"
+	run "$VSANDBOX" rollback --yes --last 1 "$SESSION"
+	[ "$status" -eq 0 ]
+	tell '[ ! -e made ]'
+	[ "$(diff_of)" = $'D\tmade' ]
+	# what the host had is not there any more to be leant on, though of the same size
+	run "$VSANDBOX" rollback --yes --last 1 "$SESSION"
+	[ "$status" -eq 122 ]
+	[[ $output == *"past"*changed*"changed since"* ]]
+	tell '[ "$(cat changed)" = 2 ]'
+	commit "$SESSION"
+	[ ! -e made ] && [ "$(cat changed)" = 2 ]
+	end_told
+}
+
+@test "discard takes a running session back to its last commit" {
+	mkdir old
+	echo 1 | tee old/x changed >/dev/null
+	start_told
+	tell 'echo 2 >>changed; rm -r old; mkdir new; echo a >new/a; ln -s a new/link'
+	run "$VSANDBOX" discard "$SESSION" </dev/null
+	[ "$status" -eq 125 ]
+	run "$VSANDBOX" discard --yes "$SESSION"
+	[ "$status" -eq 0 ]
+	[ -z "$(diff_of)" ]
+	tell '[ "$(cat changed old/x)" = "$(printf "1\n1")" ] && [ ! -e new ]'
+	tell 'echo 3 >>changed'
+	commit "$SESSION"
+	tell 'echo 4 >>changed; rm old/x'
+	run "$VSANDBOX" discard --yes "$SESSION"
+	[ "$status" -eq 0 ]
+	tell '[ "$(cat changed)" = "$(printf "1\n3")" ] && [ -e old/x ]'
+	[ -z "$(diff_of)" ]
+	[ "$(cat changed)" = $'1\n3' ]
+	end_told
+}
+
+@test "discard of a running session names what is past undoing, and does nothing" {
+	echo 1 | tee one two >/dev/null
+	start_told
+	tell 'echo 2 >>one; echo 2 >>two'
+	echo host >two
+	run "$VSANDBOX" discard --yes "$SESSION"
+	[ "$status" -eq 122 ]
+	[[ $output == *"nothing was discarded"*past*/two* && $output != *"past"*/one* ]]
+	tell '[ "$(cat one)" = "$(printf "1\n2")" ]'
+	run commit --exclude two "$SESSION"
+	[ "$status" -eq 0 ]
+	run "$VSANDBOX" discard --yes "$SESSION"
+	[ "$status" -eq 125 ]
+	[[ $output == *"in part"* ]]
+	end_told
+}
+
+@test "while a running session is committed nobody lets it go on" {
+	start_told
+	tell 'echo 1 >made'
+	exec 9>"$XDG_STATE_HOME/vsandbox/sessions/$SESSION/work.lock"
+	flock 9
+	run commit "$SESSION"
+	[ "$status" -eq 125 ]
+	[[ $output == *"another command is at work"* ]]
+	"$VSANDBOX" pause "$SESSION"
+	run "$VSANDBOX" resume "$SESSION"
+	[ "$status" -eq 125 ]
+	[[ $output == *"at work"* ]]
+	exec 9>&-
+	"$VSANDBOX" resume "$SESSION"
+	tell 'true'
+	# one that a person holds stays held
+	"$VSANDBOX" pause "$SESSION"
+	commit "$SESSION"
+	"$VSANDBOX" ps | grep -q "^$SESSION *paused"
+	[ "$(cat made)" = 1 ]
+	"$VSANDBOX" resume "$SESSION"
+	tell 'true'
+	end_told
 }
 
 @test "what the host would execute needs a yes of its own" {

@@ -280,3 +280,33 @@ assert all(l["fix"] for l in d["layers"] if l["level"] == "fail")'
 	[ "$status" -eq 123 ]
 	[[ $output == "fail  state "*"chmod 0700"* ]]
 }
+
+@test "mounts that come and go while a user's run begins do not fail it" {
+	[ "$(id -u)" -eq 0 ] || skip "root is needed to mount"
+	OTHER_HOME=$(mktemp -d /var/tmp/vsandbox-flap-XXXXXX)
+	mkdir -p "$OTHER_HOME"/top/{one,two} "$OTHER_HOME"/{work,state}
+	chmod 755 "$OTHER_HOME"
+	cp "$POLICY" "$OTHER_HOME/open.json"
+	chown -R 12345:12345 "$OTHER_HOME"
+	# in a mount namespace of its own, with which all of them go
+	cat >../flap <<-SH
+		mount --bind "$OTHER_HOME/top" /srv
+		for dir in one two; do
+			while [ ! -e "$OTHER_HOME/stop" ]; do
+				mount -t tmpfs flap "/srv/\$dir" && umount -l "/srv/\$dir"
+			done &
+		done
+		cd "$OTHER_HOME/work"
+		for n in \$(seq 15); do
+			setpriv --reuid 12345 --regid 12345 --clear-groups env HOME="$OTHER_HOME" PATH=/usr/bin:/bin XDG_CONFIG_HOME="$OTHER_HOME/config" \
+				XDG_STATE_HOME="$OTHER_HOME/state" timeout 120 "$VSANDBOX" run -q -p ../open.json -- true || echo "run \$n failed"
+		done
+		touch "$OTHER_HOME/stop"
+		wait
+		echo done
+	SH
+	run unshare -m --propagation private bash ../flap
+	rm -rf "$OTHER_HOME"
+	echo "$output"
+	[ "$output" = "done" ]
+}

@@ -96,12 +96,15 @@ class Place:
             subprocess.run(["chmod", "-R", "u+rwx", path], check=False, stderr=subprocess.DEVNULL)
             shutil.rmtree(path, ignore_errors=True)
 
-    def fresh(self):
+    def clear(self):
         for path in (self.work, os.path.join(self.state, "vsandbox")):
             if os.path.exists(path):
                 subprocess.run(["chmod", "-R", "u+rwx", path], check=True)
                 shutil.rmtree(path)
         populate(self.work)
+
+    def fresh(self):
+        self.clear()
         self.before = self.look()
         vsandbox("run", "-q", "-p", self.policy, "--", "sh", "-c", SESSION, cwd=self.work)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Commit and undo against everything that may come in between: random changes, kills, swapped directories.
+# Commit and undo against everything that may come in between: random changes, kills, full disks, swapped directories.
 #
 #   tests/commit/run.sh [--long] [--uid N]
 # In its short form it kills at one call in 51, and at others on each pair of filesystems; --long at each.
@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
 done
 export VSANDBOX="${VSANDBOX:-$PWD/build/release/vsandbox}"
 export COMMIT_BIN="${COMMIT_BIN:-$PWD/build/release/tests/commit}"
+export ROLLBACK_BIN="${ROLLBACK_BIN:-$PWD/build/release/tests/rollback}"
 export PYTHONDONTWRITEBYTECODE=1
 every=51 rounds=4 flips=3000
 [ "$long" -eq 0 ] || every=1 rounds=60 flips=10000
@@ -30,6 +31,8 @@ part() {
 part tests/commit/property.py --rounds "$rounds"
 part tests/commit/property.py --rounds "$((rounds / 2))" --steps 120 --seed 1000
 part tests/commit/crash.py --every "$every" --first "$(first 1)"
+part tests/commit/live.py --rounds "$((rounds / 2))" --steps 40 property
+part tests/commit/live.py --every "$every" crash
 if [ "$(id -u)" -eq 0 ]; then
 	# $TMPFS is that script's to set
 	# shellcheck disable=SC2016
@@ -37,6 +40,7 @@ if [ "$(id -u)" -eq 0 ]; then
 		"--first $(first 35)"' --work /var/tmp --state "$TMPFS"'; do
 		part tests/commit/on_tmpfs.sh 64m sh -c "exec tests/commit/crash.py --every $every $where \"\$@\"" sh
 	done
+	part tests/commit/on_tmpfs.sh 16m tests/commit/nospace.py
 	[ -n "$uid" ] || tests/commit/race.py --flips "$flips" || failed=1
 fi
 exit "$failed"

@@ -1,4 +1,4 @@
-/* merged SESSION_DIR PATH: prints the tree at PATH as the merged view of an ended session shows it. */
+/* merged SESSION_DIR PATH: prints the tree at PATH as the merged view of an ended session shows it; "-": the host's. */
 #include "fingerprint.h"
 
 #include "sandbox/revive.h"
@@ -20,6 +20,10 @@ int main(int argc, char **argv)
 	struct err err = { "" };
 	if (argc != 3)
 		return 2;
+	if (!strcmp(argv[1], "-")) {
+		int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return print(root, NULL, argv[2], &err) < 0;
+	}
 	struct revive_request request = { .session_dirfd = open(argv[1], O_RDONLY | O_DIRECTORY),
 					  .session_path = argv[1] };
 	int r = revive(&request, print, argv[2], &err);

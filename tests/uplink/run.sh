@@ -268,7 +268,14 @@ claim "resume: the session is shown as running" eventually state_is running
 api GET "/api/sessions/$session/diff?path=$work/box/gone" >"$work/out"
 claim "a diff is answered by the sandbox" contains '+2'
 control commit
-claim "a commit while it runs is refused with the reason" contains '^409.*running'
+claim "a commit while it runs is answered" contains '^200'
+tap_is "and done on the host" "$(cat gone 2>&1)" 2
+first=$(wc -l <beat)
+control discard
+claim "a discard while it runs is answered" contains '^200'
+claim "the session goes on" within 10 state_is running
+tap_is "and the host keeps what was committed" "$(wc -l <beat)" "$first"
+rm gone beat
 control kill
 claim "kill is answered" contains '^200'
 claim "kill: it has ended" eventually ended
