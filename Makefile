@@ -50,7 +50,8 @@ LDFLAGS_release := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS += -pie -pthread $(LDFLAGS_$(MODE))
 
-floor_src = $(sort $(wildcard $(1)/*.c) $(if $(filter net,$(1)),$(wildcard net/wire/*.c)))
+floor_src = $(sort $(wildcard $(1)/*.c) $(if $(filter net,$(1)),$(wildcard net/wire/*.c)) \
+	$(if $(filter launcher,$(1)),$(wildcard launcher/oci/*.c launcher/ci/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 archive = $(B)/lib$(1).a
 # The archives of a floor and all below it, highest first, as the linker wants them.
@@ -107,12 +108,12 @@ $(B)/%.o: %.c
 $(B)/prefix: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
-$(patsubst %.c,$(B)/%.o,$(shell grep -lE 'VSANDBOX_(DATADIR|LIBEXEC)' launcher/*.c)): $(B)/prefix
+$(patsubst %.c,$(B)/%.o,$(shell grep -lE 'VSANDBOX_(DATADIR|LIBEXEC)' -r launcher --include='*.c')): $(B)/prefix
 
 define floor_rule
 $(call archive,$(1)): $(call obj,$(call floor_src,$(1)))
 	@rm -f $$@
-	$$(Q)ar rcs $$@ $$^
+	$$(Q)ar qcs $$@ $$^
 endef
 $(foreach f,$(FLOORS),$(eval $(call floor_rule,$(f))))
 

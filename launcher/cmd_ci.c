@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "launcher/ci.h"
+#include "launcher/ci/ci.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/verb.h"

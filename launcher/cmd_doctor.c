@@ -9,7 +9,7 @@
 #include "launcher/doctor_pid.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
-#include "launcher/oci_patch.h"
+#include "launcher/oci/patch.h"
 #include "launcher/state.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"

@@ -5,7 +5,7 @@
 #include "base/nearest.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
-#include "launcher/oci_runtime.h"
+#include "launcher/oci/runtime.h"
 #include "launcher/verb.h"
 
 /* clang-format off */

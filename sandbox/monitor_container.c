@@ -1,6 +1,6 @@
 /*
  * The monitor of a container that a runtime makes: runc or crun loads a filter with the rules that
- * launcher/oci_profile.c derives from the table, and sends its listener through the agent.
+ * launcher/oci/profile.c derives from the table, and sends its listener through the agent.
  *
  * It enters the container's mount namespace (container.h) and stays in our pid namespace, so that paths mean what
  * they mean inside and processes have the numbers that listener and /proc give them. As in an attached tree

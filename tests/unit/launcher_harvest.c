@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "launcher/ci_harvest.h"
+#include "launcher/ci/harvest.h"
 
 static void names_itself_and_what_is_below(void **state)
 {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/syscalls.h"
-#include "launcher/oci_profile.h"
+#include "launcher/oci/profile.h"
 #include "sandbox/filter_rows.h"
 
 static uint64_t number(struct json_object *o, const char *name)

@@ -1,4 +1,4 @@
-#include "launcher/oci_claim.h"
+#include "launcher/oci/claim.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "launcher/oci_patch.h"
+#include "launcher/oci/patch.h"
 
 static const char *text_in(struct json_object *o, const char *name)
 {

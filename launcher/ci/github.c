@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "launcher/ci.h"
-#include "launcher/ci_harvest.h"
-#include "launcher/ci_job.h"
-#include "launcher/ci_report.h"
+#include "launcher/ci/ci.h"
+#include "launcher/ci/harvest.h"
+#include "launcher/ci/job.h"
+#include "launcher/ci/report.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/run.h"

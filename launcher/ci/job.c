@@ -1,4 +1,4 @@
-#include "launcher/ci_job.h"
+#include "launcher/ci/job.h"
 
 #include <fcntl.h>
 #include <json-c/json.h>

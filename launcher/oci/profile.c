@@ -5,7 +5,7 @@
  * row that does not fit is sent to the monitor whole, which has the table. Where the old section allows a call
  * under conditions only, each of them is joined to each clause.
  */
-#include "launcher/oci_profile.h"
+#include "launcher/oci/profile.h"
 
 #include <errno.h>
 #include <inttypes.h>

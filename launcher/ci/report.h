@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "launcher/ci_findings.h"
+#include "launcher/ci/findings.h"
 
 enum ci_format { CI_TEXT, CI_JUNIT, CI_SARIF, CI_FORMAT_COUNT };
 

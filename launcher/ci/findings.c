@@ -1,4 +1,4 @@
-#include "launcher/ci_findings.h"
+#include "launcher/ci/findings.h"
 
 #include <errno.h>
 #include <json-c/json.h>

@@ -1,4 +1,4 @@
-#include "launcher/oci_guest.h"
+#include "launcher/oci/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "base/scope.h"
 #include "launcher/jsonfile.h"
 #include "launcher/log.h"
-#include "launcher/oci_worker.h"
+#include "launcher/oci/worker.h"
 #include "launcher/session.h"
 #include "sandbox/monitor.h"
 #include "sandbox/slate.h"

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "launcher/oci_claim.h"
+#include "launcher/oci/claim.h"
 
 enum { OCI_CONN_FDS = 8, OCI_CONN_PATIENCE_MS = 5000 };
 

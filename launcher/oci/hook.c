@@ -1,4 +1,4 @@
-#include "launcher/oci_hook.h"
+#include "launcher/oci/hook.h"
 
 #include <errno.h>
 #include <json-c/json.h>

@@ -1,4 +1,4 @@
-#include "launcher/oci_runtime.h"
+#include "launcher/oci/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "base/scope.h"
 #include "launcher/jsonfile.h"
 #include "launcher/log.h"
-#include "launcher/oci_patch.h"
+#include "launcher/oci/patch.h"
 
 enum { CONFIG_MAX = 16 << 20, NAME_SIZE = 64, FAILED = 1 };
 

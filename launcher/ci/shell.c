@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "launcher/ci.h"
-#include "launcher/ci_report.h"
+#include "launcher/ci/ci.h"
+#include "launcher/ci/report.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/run.h"

@@ -7,7 +7,7 @@
  * Whatever cannot be served loses its listener: what that container asks for then fails with ENOSYS. The
  * same is true of all when this process ends, unless the service manager keeps the listeners (oci_guest.h).
  */
-#include "launcher/oci_agent.h"
+#include "launcher/oci/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +27,8 @@
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
-#include "launcher/oci_conn.h"
-#include "launcher/oci_guest.h"
+#include "launcher/oci/conn.h"
+#include "launcher/oci/guest.h"
 #include "launcher/service.h"
 
 enum {

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "launcher/ci_report.h"
+#include "launcher/ci/report.h"
 #include "launcher/term.h"
 
 enum { TEXT_SIZE = 8192, URI_SIZE = 3 * 4096 + 16 };

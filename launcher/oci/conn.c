@@ -1,4 +1,4 @@
-#include "launcher/oci_conn.h"
+#include "launcher/oci/conn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "launcher/oci_patch.h"
+#include "launcher/oci/patch.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "launcher/oci_profile.h"
+#include "launcher/oci/profile.h"
 
 const char oci_default_socket[] = "/run/vsandbox/seccomp.sock";
 const char oci_policy_annotation[] = "io.vsandbox.policy";

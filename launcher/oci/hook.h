@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/err.h"
-#include "launcher/oci_patch.h"
+#include "launcher/oci/patch.h"
 
 /* precreate: the configuration from stdin, changed, to stdout (oci-hooks(5) of podman). 0, -errno. */
 int oci_hook_precreate(const struct oci_patch *p, struct err *err);

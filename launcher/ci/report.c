@@ -1,11 +1,11 @@
-#include "launcher/ci_report.h"
+#include "launcher/ci/report.h"
 
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <string.h>
 
 #include "base/scope.h"
-#include "launcher/ci.h"
+#include "launcher/ci/ci.h"
 #include "launcher/effects.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"

@@ -1,4 +1,4 @@
-#include "launcher/oci_worker.h"
+#include "launcher/oci/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "launcher/exit.h"
 #include "launcher/jsonfile.h"
 #include "launcher/log.h"
-#include "launcher/oci_guest.h"
+#include "launcher/oci/guest.h"
 #include "launcher/run.h"
 #include "launcher/state.h"
 #include "launcher/unboxed.h"

@@ -1,4 +1,4 @@
-#include "launcher/ci_harvest.h"
+#include "launcher/ci/harvest.h"
 
 #include <errno.h>
 #include <json-c/json.h>

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "launcher/oci_claim.h"
+#include "launcher/oci/claim.h"
 #include "launcher/service.h"
 
 struct oci_guest {
