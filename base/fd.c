@@ -1,7 +1,10 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+enum { OPEN_TRIES = 1000 };
 
 ssize_t fd_read_all(int fd, char *bytes, size_t size)
 {
@@ -19,6 +22,18 @@ ssize_t fd_read_all(int fd, char *bytes, size_t size)
 		len += (size_t)n;
 	}
 	return (ssize_t)len;
+}
+
+int fd_openat2(int dirfd, const char *path, const struct open_how *how)
+{
+	int fd = -1;
+
+	for (unsigned tries = 0; fd < 0 && tries < OPEN_TRIES; tries++) {
+		fd = (int)syscall(SYS_openat2, dirfd, path, how, sizeof(*how));
+		if (fd < 0 && errno != EAGAIN)
+			return -errno;
+	}
+	return fd < 0 ? -EAGAIN : fd;
 }
 
 int fd_write_all(int fd, const char *bytes, size_t len)

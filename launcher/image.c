@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "launcher/archive.h"
 #include "launcher/log.h"
@@ -247,8 +247,7 @@ static bool has_directory(const struct image *i, const char *path)
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 				.resolve = RESOLVE_IN_ROOT };
 	cleanup_fd int root = open(i->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int fd =
-		root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	cleanup_fd int fd = root < 0 ? -1 : fd_openat2(root, path, &how);
 	return fd >= 0;
 }
 

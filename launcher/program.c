@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 enum { CHAIN_MAX = 5, LINE_SIZE = 256 }; /* as the kernel: fs/binfmt_script.c */
@@ -36,8 +36,7 @@ static bool resolve(const struct search *s, const char *name, char path[static P
 		return realpath(name, path) != NULL;
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
 	cleanup_fd int root = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int fd =
-		root < 0 ? -1 : (int)syscall(SYS_openat2, root, name, &how, sizeof(how));
+	cleanup_fd int fd = root < 0 ? -1 : fd_openat2(root, name, &how);
 	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
 	ssize_t n = fd < 0 ? -1 : readlink(own, host, sizeof(host) - 1);
 	if (n <= (ssize_t)len || strncmp(host, s->root, len) != 0)

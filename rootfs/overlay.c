@@ -11,6 +11,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 
+#include "base/fd.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "rootfs/origin.h"
@@ -509,9 +510,9 @@ static int mount_layers(struct overlay *o, const struct overlay_request *req, co
 static int freeze(int root, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	cleanup_fd int at = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	cleanup_fd int at = fd_openat2(root, path, &how);
 	if (at < 0)
-		return -errno;
+		return at;
 	cleanup_fd int fd =
 		(int)syscall(SYS_open_tree, at, "",
 			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);

@@ -6,9 +6,9 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 /* @path is @prefix or below it; what is left of it. NULL it is not. */
@@ -44,8 +44,7 @@ int unpack_place_open(const struct unpack_plan *plan, int dirfd, const char *nam
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
 			   (plan->kind == UNPACK_IMAGE ? 0 : RESOLVE_NO_SYMLINKS),
 	};
-	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
+	return fd_openat2(dirfd, name, &how);
 }
 
 int unpack_place_dir(const struct unpack_plan *plan, int dirfd, const char *rest, size_t len,

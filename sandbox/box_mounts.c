@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/box_private.h"
@@ -32,8 +33,7 @@ struct builder {
 static int open_inside(const struct builder *b, const char *path, uint64_t flags)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags, .resolve = RESOLVE_IN_ROOT };
-	int fd = (int)syscall(SYS_openat2, b->root_fd, path, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
+	return fd_openat2(b->root_fd, path, &how);
 }
 
 /* A detached mount of a fresh file system; @options is "key=value" or a flag, NULL-terminated. */
