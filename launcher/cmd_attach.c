@@ -1,6 +1,7 @@
 /* attach and detach: a process that runs already, put under supervision and let go again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "launcher/exit.h"
 #include "launcher/kept.h"
 #include "launcher/log.h"
+#include "launcher/policy_flags.h"
 #include "launcher/run.h"
 #include "launcher/session.h"
 #include "launcher/state.h"
@@ -57,19 +59,6 @@ const struct option_spec attach_options[] = {
 	[ATTACH_VERBOSE] = { "verbose", 'v', NULL, "more on stderr" },
 	[ATTACH_JSON] = { "json", 0, NULL, "start, denials and end as JSON lines on stderr" },
 	{ NULL },
-};
-
-static const struct {
-	unsigned id;
-	enum policy_flag flag;
-} policy_flags[] = {
-	{ ATTACH_MODE, POLICY_FLAG_MODE },
-	{ ATTACH_ALLOW, POLICY_FLAG_ALLOW },
-	{ ATTACH_BLOCK, POLICY_FLAG_BLOCK },
-	{ ATTACH_ALLOW_HOSTS, POLICY_FLAG_ALLOW_HOSTS },
-	{ ATTACH_BLOCK_HOSTS, POLICY_FLAG_BLOCK_HOSTS },
-	{ ATTACH_MAX_RISK, POLICY_FLAG_MAX_RISK },
-	{ ATTACH_NET, POLICY_FLAG_NET },
 };
 
 enum { ARGV_SIZE = 65536, ARGV_MAX = 4096, DETACH_PATIENCE_MS = 5000 };
@@ -134,11 +123,9 @@ static int load_policy(struct run *run, const struct target *t, const struct opt
 	r = policy_load(name ? name : "dev", &env, &run->policy, err);
 	if (r == 0)
 		r = kept_load(run->policy, err);
-	for (unsigned i = 0; r == 0 && i < o->count; i++)
-		for (size_t f = 0; r == 0 && f < sizeof(policy_flags) / sizeof(*policy_flags); f++)
-			if (policy_flags[f].id == o->given[i].id)
-				r = policy_apply_flag(run->policy, policy_flags[f].flag,
-						      o->given[i].value, err);
+	run->policy_flags = json_object_new_array();
+	if (r == 0)
+		r = policy_flags_say(run->policy, o, run->policy_flags, err);
 	if (r == 0)
 		r = unboxed_policy(run->policy, err);
 	if (r < 0)
@@ -242,6 +229,7 @@ int cmd_attach(const struct options *o)
 		code = supervise(&run, o);
 	history_free(run.history);
 	policy_free(run.policy);
+	json_object_put(run.policy_flags);
 	scope_close(&run.agents_dirfd);
 	free(t);
 	return code;

@@ -1,5 +1,6 @@
 /* run: flags and policy made into a struct run; nothing is started before all of it is valid. */
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/netplan.h"
+#include "launcher/policy_flags.h"
 #include "launcher/program.h"
 #include "launcher/run.h"
 #include "launcher/state.h"
@@ -134,42 +136,15 @@ const struct option_spec run_options[] = {
 	{ NULL },
 };
 
-/* Flags that are said to the policy. */
-static const struct {
-	unsigned id;
-	enum policy_flag flag;
-} policy_flags[] = {
-	{ RUN_ALLOW, POLICY_FLAG_ALLOW },
-	{ RUN_BLOCK, POLICY_FLAG_BLOCK },
-	{ RUN_ALLOW_HOSTS, POLICY_FLAG_ALLOW_HOSTS },
-	{ RUN_BLOCK_HOSTS, POLICY_FLAG_BLOCK_HOSTS },
-	{ RUN_MAX_RISK, POLICY_FLAG_MAX_RISK },
-	{ RUN_MODE, POLICY_FLAG_MODE },
-	{ RUN_NET, POLICY_FLAG_NET },
-	{ RUN_ON_EXIT, POLICY_FLAG_ON_EXIT },
-	{ RUN_WORKSPACE, POLICY_FLAG_WORKSPACE },
-	{ RUN_MEM, POLICY_FLAG_MEM },
-	{ RUN_CPU, POLICY_FLAG_CPU },
-	{ RUN_PIDS, POLICY_FLAG_PIDS },
-	{ RUN_TIMEOUT, POLICY_FLAG_TIMEOUT },
-	{ RUN_HOST_PORT, POLICY_FLAG_HOST_PORT },
-	{ RUN_PUBLISH, POLICY_FLAG_PUBLISH },
-	{ RUN_ALLOW_UNIX, POLICY_FLAG_ALLOW_UNIX },
-	{ RUN_DIRECT, POLICY_FLAG_DIRECT },
-};
-
 static int apply_policy_flags(struct run *run, const struct options *o, struct err *err)
 {
-	for (unsigned i = 0; i < o->count; i++) {
-		for (size_t f = 0; f < sizeof(policy_flags) / sizeof(policy_flags[0]); f++) {
-			if (policy_flags[f].id != o->given[i].id)
-				continue;
-			int r = policy_apply_flag(run->policy, policy_flags[f].flag,
-						  o->given[i].value, err);
-			if (r < 0)
-				return r;
-		}
-	}
+	run->policy_flags = json_object_new_array();
+	int r = run->again ? policy_flags_repeat(run->policy, run->again, run->policy_flags, err)
+			   : 0;
+	if (r == 0)
+		r = policy_flags_say(run->policy, o, run->policy_flags, err);
+	if (r < 0)
+		return r;
 	struct policy_monitors *m = &run->policy->monitors;
 	run->policy->snapshots &= !options_has(o, RUN_NO_SNAPSHOT);
 	m->file_system &= !options_has(o, RUN_NO_FS);
@@ -333,7 +308,7 @@ static void tell_project(const struct choice_result *chosen)
 		log_detail("%s is trusted and is the policy", chosen->project_file);
 }
 
-/* What options had made of the policy is not kept: whoever enters again says so again, or that he wants another. */
+/* The policy's file may say other than it did: whoever enters again says then what he wants. */
 static int check_again(const struct run *run, const struct options *o, struct err *err)
 {
 	const char *mode = session_text(run->again, "mode"), *net = session_text(run->again, "net");
@@ -451,6 +426,7 @@ static int run_in(const struct options *o, char *const *argv, struct session *ag
 	}
 	history_free(run.history);
 	policy_free(run.policy);
+	json_object_put(run.policy_flags);
 	image_environment_free(run.env_set);
 	free(run.argv);
 	image_close(&run.image);

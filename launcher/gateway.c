@@ -280,6 +280,7 @@ int gateway_run(struct run *run)
 		.cwd = run->cwd,
 		.workspace = run->cwd,
 		.argv = run->argv,
+		.policy_flags = run->policy_flags,
 		.started_ns = wall_ns(),
 		.gateway_pid = getpid(),
 		.degraded = "",

@@ -20,9 +20,10 @@ enum {
 };
 
 struct run {
-	struct policy *policy;   /* owned; flags applied */
-	struct history *history; /* owned */
-	int agents_dirfd;        /* owned; -1 none */
+	struct policy *policy;            /* owned; flags applied */
+	struct json_object *policy_flags; /* those flags, "name=value"; owned, NULL none */
+	struct history *history;          /* owned */
+	int agents_dirfd;                 /* owned; -1 none */
 	char agent[AGENT_NAME_SIZE];
 	char cwd[4096];
 	char start_dir[4096]; /* where the command starts, when that is not cwd; "" cwd */

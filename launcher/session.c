@@ -125,6 +125,10 @@ int session_write_start(const struct session *s, const struct session_start *sta
 		json_text(f, *arg);
 	}
 	fputs("]", f);
+	if (start->policy_flags)
+		fprintf(f, ",\"policy_flags\":%s",
+			json_object_to_json_string_ext(start->policy_flags,
+						       JSON_C_TO_STRING_PLAIN));
 	json_member(f, false, "cwd", start->cwd);
 	json_member(f, false, "workspace", start->workspace);
 	json_member(f, false, "net", start->net);

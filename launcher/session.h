@@ -50,7 +50,8 @@ const char *session_state_name(enum session_state state);
 struct session_start {
 	const char *agent, *policy, *policy_file, *mode, *net, *cwd, *workspace, *on_exit;
 	char *const *argv;
-	uint64_t started_ns;                       /* wall clock */
+	struct json_object *policy_flags; /* what was said to the policy, "name=value"; NULL none */
+	uint64_t started_ns;              /* wall clock */
 	pid_t gateway_pid, monitor_pid, agent_pid; /* 0 not yet known */
 	const char *degraded;                      /* comma separated; "" none */
 	pid_t attached_pid;                        /* it ran before; 0: started by us */

@@ -226,13 +226,23 @@ assert sum(e["kind"] == "session_start" for e in events) == 2, events'
 	[[ "$output" == *'holds no changes'* ]]
 }
 
-@test "shell in an ended session: under its policy; not while it runs, nor where it had been laxer or stricter" {
-	box -q --mode pause --approve none -- touch x
+@test "shell in an ended session: under its policy and flags; not while it runs, nor where it had been laxer or stricter" {
+	sed 's/"name"/"mode": "alert", "name"/' "$POLICY" >again.json
+	POLICY=$PWD/again.json box -q --block '*.hush' --max-risk 0.9 -- touch x
 	id=$(sessions)
+	run "$VSANDBOX" shell -q "$id" <<<'touch x.hush; echo "rc $?"; touch right'
+	[[ "$output" == *'rc 1'* ]]
+	run "$VSANDBOX" shell -q --block '*.more' "$id" <<<'touch x.hush || touch x.more; echo "rc $?"'
+	[[ "$output" == *'rc 1'* ]]
+	python3 - "$XDG_STATE_HOME/vsandbox/sessions/$id/session.json" <<-'PY'
+		import json, sys
+		assert json.load(open(sys.argv[1]))["policy_flags"] == ["block=*.hush", "max-risk=0.9", "block=*.more"]
+	PY
+	sed -i 's/"alert"/"observe"/' again.json
 	run "$VSANDBOX" shell -q "$id" <<<'touch wrong'
 	[ "$status" -eq 125 ]
-	[[ "$output" == *'ran in mode pause'* ]]
-	run "$VSANDBOX" shell -q --mode pause --approve none "$id" <<<'touch x.secret; echo "rc $?"; touch right'
+	[[ "$output" == *'ran in mode alert'* ]]
+	run "$VSANDBOX" shell -q --mode alert "$id" <<<'touch x.hush; echo "rc $?"; touch right'
 	[[ "$output" == *'rc 1'* ]]
 	run "$VSANDBOX" diff --name-status "$id"
 	[[ "$output" == *right* && "$output" != *wrong* ]]
