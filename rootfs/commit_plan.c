@@ -371,6 +371,10 @@ static int add_touches(struct planner *p)
 				? beneath_dir(l->upper_fd, below, strlen(below))
 				: beneath_dir_forced(l->upper_fd, below, strlen(below));
 		struct stat h, u;
+		/* swapped just now, or an undo could not give it its time again */
+		if (host == -ELOOP || host == -ENOTDIR || host == -EXDEV)
+			commit_problem(p, COMMIT_CONFLICT, parent,
+				       "another thing stands there on the host, or above it");
 		if (host < 0 || upper < 0 || fstat(host, &h) < 0 || fstat(upper, &u) < 0)
 			continue;
 		struct commit_op *op = add_op(p, COMMIT_TOUCH, parent, layer);
