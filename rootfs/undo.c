@@ -235,7 +235,8 @@ int undo_run(int session_dirfd, int root_fd, const struct undo_layers *layers,
 		r = announce(&u, from, err);
 	if (r == 0)
 		run(&u, from, to, interrupted >= 0, request, ret);
-	if (r == 0 && !request->dry_run && from < to)
+	/* one that was interrupted behind its last step has none left, but is not over */
+	if (r == 0 && !request->dry_run && (from < to || interrupted >= 0))
 		r = conclude(session_dirfd, err);
 	undo_names_finish(&u);
 	free(u.remade);
