@@ -253,7 +253,10 @@ def check_crash(tap, args):
                 kills += was_killed
                 problems += [] if was_killed else [f"call {at}: not reached"]
                 problems += [note + p for p in torn(place.look(), place.before, trees["after"])]
-                problems += [note + p for p in finish(place, trees)]
+                try:
+                    problems += [note + p for p in finish(place, trees)]
+                except RuntimeError as e:
+                    problems.append(note + str(e))
             tap.ok(kills and not problems, f"{args.work} with state in {args.state}: commit of a running session killed "
                    f"before each of {kills} calls, then {finish.__name__.replace('_', ' ')}", problems)
     finally:
