@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 
@@ -9,24 +10,46 @@
 #include "rootfs/beneath.h"
 #include "rootfs/commit_private.h"
 #include "rootfs/origin.h"
+#include "rootfs/overlay.h"
 #include "rootfs/upper.h"
 
 /* ---- before ---- */
 
+/* Takes back the permission that set_opaque lends, or lent before it was killed. */
+static int end_loan(int self, mode_t mode)
+{
+	char path[32];
+	struct stat st;
+	if (fstat(self, &st) < 0)
+		return -errno;
+	if (mode & 0200 || st.st_mode != (mode | 0200))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self);
+	return chmod(path, mode & 07777) < 0 ? -errno : 0;
+}
+
 /* Directories of its own that the user may not write are lent the permission: all of the session stands still. */
-static int set_opaque(const struct commit *c, int self)
+static int set_opaque(const struct commit *c, int self, mode_t mode)
 {
 	const char *key = c->overlay->rootful ? "trusted.overlay.opaque" : "user.overlay.opaque";
 	char path[32];
-	struct stat st;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", self);
 	int r = setxattr(path, key, "y", 1, 0) < 0 ? -errno : 0;
-	if (r != -EACCES)
-		return r;
-	if (fstat(self, &st) < 0 || chmod(path, (st.st_mode & 07777) | 0200) < 0)
-		return -errno;
-	r = setxattr(path, key, "y", 1, 0) < 0 ? -errno : 0;
-	return chmod(path, st.st_mode & 07777) < 0 ? -errno : r;
+	if (r == -EACCES) {
+		if (chmod(path, (mode & 07777) | 0200) < 0)
+			return -errno;
+		r = setxattr(path, key, "y", 1, 0) < 0 ? -errno : 0;
+	}
+	int end = end_loan(self, mode);
+	return r < 0 ? r : end;
+}
+
+static int open_made(struct commit *c, const struct commit_op *op)
+{
+	const char *leaf;
+	int dir = commit_upper_dir(c, op, &leaf);
+	int self = dir < 0 ? dir : openat(dir, leaf, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return dir >= 0 && self < 0 ? -errno : self;
 }
 
 int commit_keep_begin(struct commit *c)
@@ -34,14 +57,10 @@ int commit_keep_begin(struct commit *c)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < c->plan.count; i++) {
 		const struct commit_op *op = &c->plan.ops[i];
-		const char *leaf;
 		if (op->kind != COMMIT_MKDIR)
 			continue;
-		int dir = commit_upper_dir(c, op, &leaf);
-		cleanup_fd int self =
-			dir < 0 ? dir
-				: openat(dir, leaf, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = self < 0 ? (dir < 0 ? dir : -errno) : set_opaque(c, self);
+		cleanup_fd int self = open_made(c, op);
+		r = self < 0 ? self : set_opaque(c, self, op->new.mode);
 		if (r == -ENOENT || r == -ENOTDIR)
 			r = -ESTALE;
 		if (r < 0)
@@ -49,6 +68,40 @@ int commit_keep_begin(struct commit *c)
 					  r == -ESTALE ? "the session has gone on, and removed it"
 						       : "cannot mark in the session:");
 	}
+	return r;
+}
+
+static int end_loans(struct commit *c)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < c->plan.count; i++) {
+		const struct commit_op *op = &c->plan.ops[i];
+		if (op->kind != COMMIT_MKDIR)
+			continue;
+		cleanup_fd int self = open_made(c, op);
+		r = self < 0 ? 0 : end_loan(self, op->new.mode); /* gone: with its loan */
+		if (r < 0)
+			r = commit_failed(c, op, r, "cannot give its mode back to");
+	}
+	return r;
+}
+
+int commit_keep_end(struct commit *c)
+{
+	if (c->plan.layers != COMMIT_KEEPS)
+		return 0;
+	if (c->overlay)
+		return end_loans(c);
+	cleanup_free struct overlay *overlay = calloc(1, sizeof(*overlay));
+	if (!overlay)
+		return err_sys(c->err, ENOMEM, "commit");
+	overlay->detached_fd = -1;
+	int r = overlay_load(c->session_dirfd, overlay, c->err);
+	c->overlay = overlay;
+	if (r == 0)
+		r = end_loans(c);
+	c->overlay = NULL;
+	overlay_finish(overlay);
 	return r;
 }
 

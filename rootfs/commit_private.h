@@ -109,6 +109,8 @@ int commit_failed(struct commit *c, const struct commit_op *op, int r, const cha
 
 /* commit_keep.c: of a commit that leaves the layers as they are. */
 int commit_keep_begin(struct commit *c);
+/* When it is taken back: what begin had lent of modes, and was killed. 0, -errno. */
+int commit_keep_end(struct commit *c);
 /* Is the upper's object of a step still what was planned? 0, -ESTALE: the session has gone on. */
 int commit_keep_check(struct commit *c, size_t op, const struct stat *upper);
 /* Room for what commit_keep_note will write, so that a full disk cannot stop it. */

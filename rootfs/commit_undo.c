@@ -381,6 +381,8 @@ int commit_take_back(struct commit *c, enum commit_take_back again, struct commi
 	if (r == 0)
 		r = clear_pre(c);
 	if (r == 0)
+		r = commit_keep_end(c);
+	if (r == 0)
 		r = commit_earlier_tell(c);
 	/* the layers hold the changes still: the host is told apart from them by what it is now */
 	if (r == 0 && (c->plan.layers == COMMIT_KEEPS || !c->marks[MARK_DROPPED]))
