@@ -74,7 +74,9 @@ static int reach(struct commit *c, size_t i, const char **ret_leaf)
 
 static bool same_object(const struct commit_state *s, const struct stat *st)
 {
-	return s->mode && s->ino == st->st_ino && s->dev == st->st_dev;
+	/* the number of a file that undo removed may be that of the directory it made since */
+	return s->mode && s->ino == st->st_ino && s->dev == st->st_dev &&
+	       (s->mode & S_IFMT) == (st->st_mode & S_IFMT);
 }
 
 /*
