@@ -30,14 +30,18 @@ void dirs_finish(struct dirs *d)
 		drop(&d->entries[i]);
 }
 
+/* It may be lent just now: nobody is found in it any more, and it is closed when its room is the oldest. */
+static void disown(struct dirs_entry *e)
+{
+	e->ino = 0;
+}
+
 void dirs_forget_below(struct dirs *d, const char *path)
 {
 	for (unsigned i = 0; i < DIRS_MAX; i++) {
 		struct dirs_entry *e = &d->entries[i];
-		if (!e->path || !path_is_within(e->path, path))
-			continue;
-		e->ino = 0; /* nobody's; closed when its room is needed, it may be lent just now */
-		e->used = 0;
+		if (e->path && path_is_within(e->path, path))
+			disown(e);
 	}
 }
 
@@ -106,7 +110,8 @@ int dirs_find(struct dirs *d, int self_fd, const struct tracee *task, int dirfd,
 	struct statx sx;
 	ret->lent = ret->seen = false;
 	if (__atomic_exchange_n(&d->stale, false, __ATOMIC_ACQUIRE))
-		dirs_finish(d);
+		for (unsigned i = 0; i < DIRS_MAX; i++)
+			disown(&d->entries[i]);
 	int r = d->layers ? tracee_dir_statx(task, dirfd, WHO, &sx) : 0;
 	if (r < 0)
 		return r;
