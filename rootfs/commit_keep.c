@@ -52,7 +52,9 @@ static int open_made(struct commit *c, const struct commit_op *op)
 	return dir >= 0 && self < 0 ? -errno : self;
 }
 
-int commit_keep_begin(struct commit *c)
+/* Each directory that the session made, open; or why it is not, as -errno. */
+static int each_made(struct commit *c,
+		     int (*step)(struct commit *c, const struct commit_op *op, int self))
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < c->plan.count; i++) {
@@ -60,30 +62,31 @@ int commit_keep_begin(struct commit *c)
 		if (op->kind != COMMIT_MKDIR)
 			continue;
 		cleanup_fd int self = open_made(c, op);
-		r = self < 0 ? self : set_opaque(c, self, op->new.mode);
-		if (r == -ENOENT || r == -ENOTDIR)
-			r = -ESTALE;
-		if (r < 0)
-			r = commit_failed(c, op, r,
-					  r == -ESTALE ? "the session has gone on, and removed it"
-						       : "cannot mark in the session:");
+		r = step(c, op, self);
 	}
 	return r;
 }
 
-static int end_loans(struct commit *c)
+static int begin_one(struct commit *c, const struct commit_op *op, int self)
 {
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < c->plan.count; i++) {
-		const struct commit_op *op = &c->plan.ops[i];
-		if (op->kind != COMMIT_MKDIR)
-			continue;
-		cleanup_fd int self = open_made(c, op);
-		r = self < 0 ? 0 : end_loan(self, op->new.mode); /* gone: with its loan */
-		if (r < 0)
-			r = commit_failed(c, op, r, "cannot give its mode back to");
-	}
-	return r;
+	int r = self < 0 ? self : set_opaque(c, self, op->new.mode);
+	if (r == -ENOENT || r == -ENOTDIR)
+		r = -ESTALE;
+	return r < 0 ? commit_failed(c, op, r,
+				     r == -ESTALE ? "the session has gone on, and removed it"
+						  : "cannot mark in the session:")
+		     : 0;
+}
+
+int commit_keep_begin(struct commit *c)
+{
+	return each_made(c, begin_one);
+}
+
+static int end_one(struct commit *c, const struct commit_op *op, int self)
+{
+	int r = self < 0 ? 0 : end_loan(self, op->new.mode); /* gone: with its loan */
+	return r < 0 ? commit_failed(c, op, r, "cannot give its mode back to") : 0;
 }
 
 int commit_keep_end(struct commit *c)
@@ -91,7 +94,7 @@ int commit_keep_end(struct commit *c)
 	if (c->plan.layers != COMMIT_KEEPS)
 		return 0;
 	if (c->overlay)
-		return end_loans(c);
+		return each_made(c, end_one);
 	cleanup_free struct overlay *overlay = calloc(1, sizeof(*overlay));
 	if (!overlay)
 		return err_sys(c->err, ENOMEM, "commit");
@@ -99,7 +102,7 @@ int commit_keep_end(struct commit *c)
 	int r = overlay_load(c->session_dirfd, overlay, c->err);
 	c->overlay = overlay;
 	if (r == 0)
-		r = end_loans(c);
+		r = each_made(c, end_one);
 	c->overlay = NULL;
 	overlay_finish(overlay);
 	return r;
