@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/kernel.h"
 
 enum {
@@ -84,6 +85,12 @@ _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == EVENT_KIND_COUNT, "
 const char *event_kind_name(enum event_kind kind)
 {
 	return (unsigned)kind < EVENT_KIND_COUNT ? kind_names[kind] : "invalid";
+}
+
+void event_stamp(struct event *e)
+{
+	e->mono_ns = clock_ns(CLOCK_MONOTONIC);
+	e->wall_ns = clock_ns(CLOCK_REALTIME);
 }
 
 /* Where strings go: @at grows towards @end. */

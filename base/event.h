@@ -56,6 +56,9 @@ struct event {
 
 const char *event_kind_name(enum event_kind kind);
 
+/* Its times are now. */
+void event_stamp(struct event *e);
+
 /*
  * Packs into @out (EVENT_PACKED_MAX is always enough). Returns the length, a
  * multiple of 8, or 0 when @size cannot hold even an event without strings. A

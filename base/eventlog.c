@@ -349,13 +349,6 @@ static int chain_resume(struct eventlog_reader *r, struct err *err)
 	return 0;
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts = { 0 };
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* Adds one line, whole or not at all. */
 static int write_line(struct eventlog_reader *r, const struct event *e)
 {
@@ -397,11 +390,10 @@ static int append_notice(struct eventlog_reader *r, const char *text)
 {
 	struct event e = {
 		.kind = EVENT_NOTICE,
-		.mono_ns = clock_ns(CLOCK_MONOTONIC),
-		.wall_ns = clock_ns(CLOCK_REALTIME),
 		.text = text,
 		.action = { .resource = "", .program = "", .size_bytes = -1 },
 	};
+	event_stamp(&e);
 	return eventlog_append(r, &e);
 }
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "base/verdict.h"
 #include "launcher/eventfile.h"
@@ -17,13 +17,6 @@
 #include "launcher/term.h"
 
 enum { HASTY_MS = 250 }; /* a key within that time was on its way to the agent */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 void approvals_init(struct approvals *a, const struct control_host *host, const char *session,
 		    const struct policy *policy, enum approve_by by)
@@ -92,7 +85,7 @@ void approvals_held(struct approvals *a, uint32_t id, const char *text)
 			continue;
 		*p = (struct approval){
 			.id = id,
-			.deadline_ms = now_ms() + (uint64_t)event_number(o, "remaining_ms"),
+			.deadline_ms = clock_ms() + (uint64_t)event_number(o, "remaining_ms"),
 			.event = json_object_get(event),
 		};
 		a->count++;
@@ -144,7 +137,7 @@ int approvals_answer(struct approvals *a, uint32_t id, bool allow, enum hold_sco
 
 void approvals_list(const struct approvals *a, FILE *f)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	const char *comma = "";
 	fputc('[', f);
 	for (unsigned i = 0; i < HOLD_QUESTIONS; i++) {
@@ -269,7 +262,7 @@ static void show_threshold(const struct json_object *e, FILE *f)
 
 static void show(const struct approval *p, FILE *f)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	fprintf(f, "\r\nvsandbox: approval %u: ", p->id);
 	if (*event_text(p->event, "type"))
 		show_action(p->event, f);
@@ -314,7 +307,7 @@ void approvals_reply(struct approvals *a, int result)
 		if (fclose(f) == 0)
 			dprintf(a->tty_fd, "%s", text);
 	}
-	a->shown_ms = now_ms();
+	a->shown_ms = clock_ms();
 }
 
 struct pollfd approvals_poll(const struct approvals *a)
@@ -351,7 +344,7 @@ void approvals_key(struct approvals *a)
 		give_back(a);
 		return;
 	}
-	if (now_ms() - a->shown_ms < HASTY_MS)
+	if (clock_ms() - a->shown_ms < HASTY_MS)
 		return;
 	switch (key) {
 	case 'a':

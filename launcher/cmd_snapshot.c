@@ -208,16 +208,12 @@ static int write_log(const struct session *s, const struct snapshot_row *row, st
 		rc = eventlog_reader_open(s->dirfd, s->id, &log, err);
 	static const enum event_kind kinds[] = { EVENT_SESSION_START, EVENT_SESSION_END };
 	for (size_t i = 0; rc == 0 && i < 2; i++) {
-		struct timespec wall, mono;
-		clock_gettime(CLOCK_REALTIME, &wall);
-		clock_gettime(CLOCK_MONOTONIC, &mono);
 		struct event e = {
 			.kind = kinds[i],
 			.text = text,
-			.wall_ns = (uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec,
-			.mono_ns = (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec,
 			.action = { .resource = "", .program = "", .size_bytes = -1 },
 		};
+		event_stamp(&e);
 		rc = eventlog_append(log, &e);
 		if (rc < 0)
 			err_sys(err, -rc, "cannot write the log");

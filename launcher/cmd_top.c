@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/action.h"
+#include "base/clock.h"
 #include "base/scope.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
@@ -69,7 +70,6 @@ static void read_load(const struct session *s, struct load *ret)
 	struct eventfile f;
 	struct eventfile_line line;
 	struct err err;
-	struct timespec t;
 	*ret = (struct load){ 0 };
 	snprintf(path, sizeof(path), "%s/events.jsonl", s->path);
 	if (eventfile_open_path(path, &f, &err) < 0)
@@ -77,8 +77,7 @@ static void read_load(const struct session *s, struct load *ret)
 	off_t size = lseek(f.fd, 0, SEEK_END);
 	bool tail = size > TAIL_BYTES;
 	lseek(f.fd, tail ? size - TAIL_BYTES : 0, SEEK_SET);
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	bool first = true;
 	for (int r; (r = eventfile_next(&f, &line, &err)) != 0;) {
 		if (r < 0 && r != -EBADMSG)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "launcher/control.h"
 #include "launcher/session_direct.h"
@@ -41,19 +41,12 @@ static int dial(const struct session *s, int timeout_ms)
 	return take_fd(&fd);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* One line, without its newline, in @text. 0, -errno. */
 static int read_line(int fd, int timeout_ms, char *text, size_t size)
 {
-	uint64_t until = now_ms() + (uint64_t)timeout_ms;
+	uint64_t until = clock_ms() + (uint64_t)timeout_ms;
 	for (size_t used = 0; used < size - 1;) {
-		uint64_t now = now_ms();
+		uint64_t now = clock_ms();
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		int ready = now >= until ? 0 : poll(&p, 1, (int)(until - now));
 		if (ready < 0 && errno == EINTR)

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/gateway.h"
@@ -29,22 +30,6 @@ enum {
 	DRAIN_DELAY_MS = 20, /* while busy: large batches, and the CPU to the monitor */
 	INTERRUPT_TWICE_MS = 1000,
 };
-
-uint64_t gateway_now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-void gateway_stamp(struct event *e)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	e->mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	clock_gettime(CLOCK_REALTIME, &t);
-	e->wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 void gateway_drop_fd(int *fd)
 {
@@ -64,7 +49,7 @@ void gateway_end_tree(struct gateway *g, const char *reason)
 	if (g->reason || g->exited)
 		return;
 	g->reason = reason;
-	g->kill_ms = gateway_now_ms() + GATEWAY_KILL_PATIENCE_MS;
+	g->kill_ms = clock_ms() + GATEWAY_KILL_PATIENCE_MS;
 	tell(g, MONITOR_KILL, 0);
 }
 
@@ -126,7 +111,7 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 	if (signum == SIGCONT)
 		approvals_prompt(&g->approvals);
 	if (signum == SIGINT && from_terminal) {
-		uint64_t now = gateway_now_ms();
+		uint64_t now = clock_ms();
 		if (g->interrupt_ms && now - g->interrupt_ms < INTERRUPT_TWICE_MS)
 			gateway_end_tree(g, "interrupted twice");
 		g->interrupt_ms = now;
@@ -142,7 +127,7 @@ void gateway_drain(struct gateway *g)
 		log_detail("the log cannot be written: no space; events wait in the ring");
 	/* Something was there, or could not be taken: more is to come. */
 	g->busy = n != 0 || !eventlog_reader_sleep(g->log);
-	g->drain_ms = g->busy ? gateway_now_ms() + DRAIN_DELAY_MS : 0;
+	g->drain_ms = g->busy ? clock_ms() + DRAIN_DELAY_MS : 0;
 }
 
 static int timeout_of(uint64_t now, uint64_t at, int least)
@@ -183,7 +168,7 @@ static void supervise(struct gateway *g)
 		};
 		control_polls(&g->control, fds + 5);
 		fds[4] = approvals_poll(&g->approvals);
-		uint64_t now = gateway_now_ms();
+		uint64_t now = clock_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
 		timeout = timeout_of(now, g->kill_ms, timeout);
@@ -191,14 +176,14 @@ static void supervise(struct gateway *g)
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout);
 		if (n < 0 && errno != EINTR)
 			log_error("poll: %s, continuing", strerrordesc_np(errno));
-		on_time(g, gateway_now_ms());
-		notify_tend(&g->notify, &g->approvals, gateway_now_ms());
+		on_time(g, clock_ms());
+		notify_tend(&g->notify, &g->approvals, clock_ms());
 		if (n <= 0)
 			continue;
 		uint64_t woken;
 		if (fds[2].revents && read(g->ring_fd, &woken, sizeof(woken)) > 0) {
 			g->busy = true;
-			g->drain_ms = gateway_now_ms() + DRAIN_DELAY_MS;
+			g->drain_ms = clock_ms() + DRAIN_DELAY_MS;
 		}
 		/* Messages first: a signal means another thing once the agent runs. */
 		if (fds[0].revents || (fds[1].revents && !g->started && g->monitor_fd >= 0))
@@ -215,13 +200,6 @@ static void supervise(struct gateway *g)
 	}
 	if (g->monitor_fd >= 0)
 		gateway_messages(g); /* its last words */
-}
-
-static uint64_t wall_ns(void)
-{
-	struct event e = { 0 };
-	gateway_stamp(&e);
-	return e.wall_ns;
 }
 
 /* A new one, or one that has ended. */
@@ -281,7 +259,7 @@ int gateway_run(struct run *run)
 		.workspace = run->cwd,
 		.argv = run->argv,
 		.policy_flags = run->policy_flags,
-		.started_ns = wall_ns(),
+		.started_ns = clock_ns(CLOCK_REALTIME),
 		.gateway_pid = getpid(),
 		.degraded = "",
 		.attached_pid = run->attach ? run->attach->pid : 0,

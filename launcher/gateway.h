@@ -43,8 +43,6 @@ struct gateway {
 };
 
 /* gateway.c */
-uint64_t gateway_now_ms(void);
-void gateway_stamp(struct event *e);
 void gateway_drop_fd(int *fd);
 /* Ends the tree; when the monitor does not answer, by the monitor's own death. @reason: static text. */
 void gateway_end_tree(struct gateway *g, const char *reason);

@@ -93,7 +93,7 @@ int gateway_finish(struct gateway *g)
 				      .result = 0,
 				      .action = {
 					      .resource = "", .program = "", .size_bytes = -1 } };
-		gateway_stamp(&last);
+		event_stamp(&last);
 		if (n >= 0)
 			n = eventlog_append(g->log, &last);
 	}

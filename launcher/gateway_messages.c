@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/priority.h"
 #include "base/scope.h"
 #include "launcher/exit.h"
@@ -72,7 +73,7 @@ static void on_started(struct gateway *g, const struct packet *m)
 	if (g->run->attach && g->run->ready_fd >= 0)
 		leave_terminal(g);
 	if (g->run->policy->limits.wall_seconds)
-		g->deadline_ms = gateway_now_ms() + g->run->policy->limits.wall_seconds * 1000;
+		g->deadline_ms = clock_ms() + g->run->policy->limits.wall_seconds * 1000;
 }
 
 void gateway_keep_snapshot(struct gateway *g, const char *reason)

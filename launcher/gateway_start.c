@@ -127,7 +127,7 @@ static void append_start(struct gateway *g)
 		e.action.argv_len += n;
 		e.action.argc++;
 	}
-	gateway_stamp(&e);
+	event_stamp(&e);
 	int r = eventlog_append(g->log, &e);
 	if (r < 0)
 		log_warn("the log takes no event: %s, continuing", strerrordesc_np(-r));

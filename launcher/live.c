@@ -1,17 +1,10 @@
 #include "launcher/live.h"
 
 #include <json-c/json.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static bool member(struct json_object *o, const char *name)
 {
@@ -26,7 +19,7 @@ void live_ask(const struct session *s, unsigned *budget_ms, struct live *ret)
 	*ret = (struct live){ 0 };
 	if (s->state != SESSION_RUNNING || !patience)
 		return;
-	uint64_t from = now_ms();
+	uint64_t from = clock_ms();
 	if (control_call(s, "status", NULL, (int)patience, &o, &err) == 0)
 		*ret = (struct live){
 			.known = true,
@@ -35,7 +28,7 @@ void live_ask(const struct session *s, unsigned *budget_ms, struct live *ret)
 			.approvals = (unsigned)event_number(o, "approvals"),
 		};
 	json_object_put(o);
-	uint64_t took = now_ms() - from;
+	uint64_t took = clock_ms() - from;
 	*budget_ms -= took < *budget_ms ? (unsigned)took : *budget_ms;
 }
 

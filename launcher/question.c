@@ -8,22 +8,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "launcher/program.h"
 #include "scoring/sql.h"
 
 void question_init(struct question *q)
 {
-	struct timespec t;
-	struct tm tm;
 	q->action = (struct action){
 		.resource = "", .program = "", .size_bytes = -1, .syscall_nr = UINT32_MAX
 	};
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	q->action.mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	clock_gettime(CLOCK_REALTIME, &t);
-	q->action.wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	if (localtime_r(&t.tv_sec, &tm))
-		q->action.utc_offset_min = (int16_t)(tm.tm_gmtoff / 60);
+	q->action.mono_ns = clock_ns(CLOCK_MONOTONIC);
+	q->action.wall_ns = clock_ns(CLOCK_REALTIME);
+	q->action.utc_offset_min = clock_utc_offset_min();
 }
 
 /* Canonical as the monitor makes it: links followed; what is not there yet stays as written. */

@@ -10,22 +10,16 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/scope.h"
 #include "launcher/digest.h"
 #include "launcher/log.h"
 #include "launcher/term.h"
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 void report_init(struct report *r, const struct run *run, const struct session *session)
 {
 	*r = (struct report){ .run = run, .session = session, .tokens = REPORT_BURST };
-	r->refilled_ns = now_ns(CLOCK_MONOTONIC);
+	r->refilled_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* One line for programs: to --status-fd, and with --json to stderr as well. */
@@ -122,7 +116,7 @@ void report_started(struct report *r, pid_t agent_pid, const char *degraded)
 
 static bool take_token(struct report *r)
 {
-	uint64_t now = now_ns(CLOCK_MONOTONIC);
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	uint64_t refill = (now - r->refilled_ns) / (1000000000u / REPORT_PER_SECOND);
 	if (refill) {
 		r->tokens = r->tokens + refill > REPORT_BURST ? REPORT_BURST
@@ -283,7 +277,7 @@ int report_save(const struct report *r, int exit_code, int wait_status, const ch
 	if (!f)
 		return err_set(err, ENOMEM, "out of memory");
 	fprintf(f, "{\"schema_version\":%d,\"ended_ns\":%llu,", SESSION_SCHEMA_VERSION,
-		(unsigned long long)now_ns(CLOCK_REALTIME));
+		(unsigned long long)clock_ns(CLOCK_REALTIME));
 	write_status(f, exit_code, wait_status, reason);
 	fputc(',', f);
 	write_counts(f, r);

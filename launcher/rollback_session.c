@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/eventlog.h"
@@ -45,7 +44,6 @@ static void log_ended(const struct session *s, const struct undo_result *result)
 {
 	struct eventlog_reader *log = NULL;
 	struct err err;
-	struct timespec t;
 	char text[512] = "rolled back: ";
 	struct buf b;
 	buf_init(&b, text + strlen(text), sizeof(text) - strlen(text));
@@ -54,10 +52,7 @@ static void log_ended(const struct session *s, const struct undo_result *result)
 			   .text = text,
 			   .result = EVENT_RESULT_PENDING,
 			   .action = { .resource = "", .program = "", .size_bytes = -1 } };
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	e.mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	clock_gettime(CLOCK_REALTIME, &t);
-	e.wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	event_stamp(&e);
 	int r = eventlog_reader_open(s->dirfd, s->id, &log, &err);
 	if (r == 0)
 		r = eventlog_append(log, &e);

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/attachable.h"
@@ -69,13 +70,6 @@ struct attempt {
 	struct err *err;
 	int status;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* One call in @e; its result or -errno. */
 static int64_t call(struct entry *e, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -272,12 +266,12 @@ static int carry_out(struct attempt *t)
 static void *attempt_main(void *arg)
 {
 	struct attempt *t = arg;
-	uint64_t since = now_ns();
+	uint64_t since = clock_ns(CLOCK_MONOTONIC);
 	t->status = seize_tree(t->pid, t->skip, &t->seized, t->err);
 	if (t->status == 0)
 		t->status = carry_out(t);
 	seize_release(&t->seized);
-	t->result->stopped_ns = now_ns() - since;
+	t->result->stopped_ns = clock_ns(CLOCK_MONOTONIC) - since;
 	free(t->entries);
 	return NULL;
 }

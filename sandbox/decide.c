@@ -3,24 +3,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sandbox/watch.h"
 #include "scoring/standing.h"
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void stamp(struct event *e)
-{
-	e->mono_ns = clock_ns(CLOCK_MONOTONIC);
-	e->wall_ns = clock_ns(CLOCK_REALTIME);
-}
 
 static void identify(struct worker *w)
 {
@@ -33,7 +19,7 @@ static void identify(struct worker *w)
 	memcpy(a->ancestry, t->ancestry, sizeof(a->ancestry));
 	a->syscall_nr = (uint32_t)w->n.notif.data.nr;
 	a->utc_offset_min = w->watch->utc_offset_min;
-	stamp(&w->event);
+	event_stamp(&w->event);
 	a->mono_ns = w->event.mono_ns;
 	a->wall_ns = w->event.wall_ns;
 }
@@ -165,7 +151,7 @@ int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t s
 {
 	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING };
 	char order[ORDERS_NAME];
-	stamp(&e);
+	event_stamp(&e);
 	a->mono_ns = e.mono_ns;
 	a->wall_ns = e.wall_ns;
 	a->utc_offset_min = watch->utc_offset_min;
@@ -216,7 +202,7 @@ void watch_repeated(struct watch *watch, struct action *a, uint32_t count)
 	struct event e = { .kind = EVENT_ACTION, .result = EVENT_RESULT_PENDING, .repeats = count };
 	char order[ORDERS_NAME];
 	struct decision d;
-	stamp(&e);
+	event_stamp(&e);
 	a->mono_ns = e.mono_ns;
 	a->wall_ns = e.wall_ns;
 	a->utc_offset_min = watch->utc_offset_min;
@@ -247,7 +233,7 @@ void watch_connection_end(struct watch *watch, const struct action *a, int error
 			   .bytes_in = bytes_in };
 	if (!watch->policy->monitors.network)
 		return;
-	stamp(&e);
+	event_stamp(&e);
 	pthread_mutex_lock(&watch->log_lock);
 	if (eventlog_begin(&watch->log, &e))
 		eventlog_publish(&watch->log);
@@ -256,7 +242,7 @@ void watch_connection_end(struct watch *watch, const struct action *a, int error
 
 void watch_publish(struct watch *watch, struct event *e)
 {
-	stamp(e);
+	event_stamp(e);
 	pthread_mutex_lock(&watch->log_lock);
 	if (eventlog_begin(&watch->log, e))
 		eventlog_publish(&watch->log);
@@ -288,7 +274,7 @@ void watch_threshold(struct watch *watch, const char *name, const char *text)
 	struct event e = event_of_text(watch, EVENT_SAMPLE, text);
 	e.decision.verdict = judge_threshold(watch->policy);
 	e.decision.reason = REASON_THRESHOLD;
-	stamp(&e); /* for the question; the log stamps it when it is told */
+	event_stamp(&e); /* for the question; the log stamps it when it is told */
 	if (e.decision.verdict == VERDICT_PAUSE) {
 		int r = hold_threshold(watch, name, &e);
 		if (r == HOLD_KEPT) /* it is published with its question */

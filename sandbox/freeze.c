@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 
 enum {
@@ -107,13 +107,6 @@ bool freeze_seized(const struct freeze *f, pid_t tid)
 bool freeze_has(const struct freeze *f, enum freeze_reason reason)
 {
 	return f->reasons & 1u << reason;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static int note(struct freeze *f, pid_t tid, unsigned state)
@@ -398,7 +391,7 @@ static pid_t first_moving(const struct freeze *f)
 
 static int freeze_all(struct freeze *f, unsigned patience_ms, struct err *err)
 {
-	uint64_t until = now_ms() + patience_ms;
+	uint64_t until = clock_ms() + patience_ms;
 	int rc = 0;
 	do {
 		bool fresh = false;
@@ -408,7 +401,7 @@ static int freeze_all(struct freeze *f, unsigned patience_ms, struct err *err)
 		if (!moving && !fresh)
 			return 0;
 		await_stops(f);
-	} while (now_ms() < until);
+	} while (clock_ms() < until);
 	pid_t tid = first_moving(f);
 	return err_set(err, ETIMEDOUT, "not everything has stopped yet%s%.0d%s",
 		       tid ? ": task " : "", tid, tid ? " is still in a system call" : "");

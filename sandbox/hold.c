@@ -9,9 +9,9 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -23,13 +23,6 @@ enum {
 	KEY_TEXT = 6 * ACTION_PATH_SIZE,
 	TELL_TEXT = 28672, /* of a question in a packet */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 int hold_init(struct hold *h)
 {
@@ -112,7 +105,7 @@ static bool passes(const struct hold_pass *pass, const struct hold_key *key)
 /* An answer that was given for the session, or to a call that had gone to take a signal. */
 static bool granted(struct hold *h, const struct hold_key *key)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	for (unsigned i = 0; i < h->grant_count; i++) {
 		struct hold_grant *g = &h->grants[i];
 		bool hit = same(&g->key, key) && (!g->until_ms || now < g->until_ms);
@@ -153,7 +146,7 @@ static struct hold_question *question_for(struct watch *watch, const struct hold
 	*q = (struct hold_question){
 		.id = ++h->ids,
 		.key = *key,
-		.deadline_ms = now_ms() + watch->plan->approval_ms,
+		.deadline_ms = clock_ms() + watch->plan->approval_ms,
 		.refuse_errno = e->decision.deny_errno > 0 ? e->decision.deny_errno : EACCES,
 		.e = fit ? fit : packed,
 		.e_len = len,
@@ -282,7 +275,7 @@ bool hold_take(struct hold *h, struct worker *w)
 			continue;
 		/* Interrupted since: where signals may end a wait (a container's filter) it comes back. */
 		if (listener_valid(c->listener, c->notif.id) < 0) {
-			grant(h, &c->pass.keys[c->pass.count - 1], now_ms() + LONELY_MS);
+			grant(h, &c->pass.keys[c->pass.count - 1], clock_ms() + LONELY_MS);
 			c->state = CALL_FREE;
 			__atomic_sub_fetch(&h->ready, 1, __ATOMIC_RELEASE);
 			continue;
@@ -337,7 +330,7 @@ static void forget_call(struct hold *h, struct hold_call *c)
 	c->state = CALL_FREE;
 	h->waiting--;
 	if (q && --q->calls == 0)
-		q->lonely_ms = now_ms();
+		q->lonely_ms = clock_ms();
 }
 
 /* Looks after one that waits; answers only within the @gate. */
@@ -389,7 +382,7 @@ static void answer(struct watch *watch, struct hold_question *q, bool allow, enu
 	if (allow && scope == SCOPE_SESSION)
 		grant(h, &q->key, 0);
 	else if (allow && q->calls == 0 && !q->threshold)
-		grant(h, &q->key, now_ms() + LONELY_MS);
+		grant(h, &q->key, clock_ms() + LONELY_MS);
 	for (unsigned i = 0; q->calls && i < h->call_end; i++) {
 		struct hold_call *c = &h->calls[i];
 		if (c->state != CALL_WAITING || c->question != q->id)
@@ -431,7 +424,7 @@ static void tell(struct watch *watch, struct hold_question *q)
 	struct buf b;
 	if (!text || event_unpack(q->e, q->e_len, &e) < 0)
 		return;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	buf_init(&b, text, TELL_TEXT);
 	buf_printf(&b, "{\"id\":%u,\"remaining_ms\":%llu,\"event\":", q->id,
 		   (unsigned long long)(q->deadline_ms > now ? q->deadline_ms - now : 0));
@@ -520,7 +513,7 @@ static void freeze_the_rest(struct watch *watch)
 	struct err err = { "" };
 	uint64_t let_go_ms = __atomic_load_n(&h->let_go_ms, __ATOMIC_ACQUIRE);
 	bool due = let_go_ms != UINT64_MAX && !__atomic_load_n(&watch->ending, __ATOMIC_RELAXED) &&
-		   (h->condemned || (wants_frozen(watch) && now_ms() >= let_go_ms));
+		   (h->condemned || (wants_frozen(watch) && clock_ms() >= let_go_ms));
 	if (!due)
 		freeze_drop(&watch->freeze, FREEZE_HELD);
 	else if (!freeze_has(&watch->freeze, FREEZE_HELD)) {
@@ -539,7 +532,7 @@ void hold_signalled(struct watch *watch)
 		return;
 	if (__atomic_load_n(&watch->hold.let_go_ms, __ATOMIC_ACQUIRE) == UINT64_MAX)
 		return;
-	__atomic_store_n(&watch->hold.let_go_ms, now_ms() + LONELY_MS, __ATOMIC_RELEASE);
+	__atomic_store_n(&watch->hold.let_go_ms, clock_ms() + LONELY_MS, __ATOMIC_RELEASE);
 	hold_tick(watch);
 }
 
@@ -561,7 +554,7 @@ void hold_tick(struct watch *watch)
 	if (gate)
 		freeze_gate(&watch->freeze);
 	pthread_mutex_lock(&h->lock);
-	tend_questions(watch, now_ms());
+	tend_questions(watch, clock_ms());
 	tend_calls(watch, gate);
 	pthread_mutex_unlock(&h->lock);
 	if (gate)

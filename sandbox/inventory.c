@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -39,11 +40,8 @@ static void note(struct listing *l, struct action *a, const char *what)
 	a->program = l->program;
 	a->provenance = PROVENANCE_EXISTING;
 	a->utc_offset_min = watch->utc_offset_min;
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	a->mono_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	clock_gettime(CLOCK_REALTIME, &t);
-	a->wall_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	a->mono_ns = clock_ns(CLOCK_MONOTONIC);
+	a->wall_ns = clock_ns(CLOCK_REALTIME);
 	pthread_mutex_lock(&watch->log_lock);
 	orders_judge(watch, a, order, &d);
 	pthread_mutex_unlock(&watch->log_lock);

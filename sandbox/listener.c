@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/kernel.h"
 #include "sandbox/slate.h"
 
@@ -116,20 +116,13 @@ int listeners_init(struct listeners *l)
 	return l->epoll_fd < 0 ? -errno : measure(&l->sizes);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* One that hung up long ago, closed. Who had a call of it has seen its end within milliseconds. NULL: none. */
 static struct listener *reuse(struct listeners *l)
 {
 	for (unsigned i = 0; l->growing && i < l->count; i++) {
 		struct listener *one = l->all[i];
 		uint64_t gone = __atomic_load_n(&one->gone_ms, __ATOMIC_ACQUIRE);
-		if (!gone || now_ms() - gone < REUSE_MS)
+		if (!gone || clock_ms() - gone < REUSE_MS)
 			continue;
 		close(one->fd);
 		return one;
@@ -177,7 +170,7 @@ int listeners_add_as(struct listeners *l, int fd, const struct listener *how)
 	r = -errno;
 	__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 	one->fd = -1; /* the caller's to close */
-	one->gone_ms = now_ms();
+	one->gone_ms = clock_ms();
 	return r;
 }
 
@@ -207,7 +200,7 @@ int listeners_receive(struct listeners *l, union notification *ret, struct liste
 		if (e.events & EPOLLIN)
 			return listener_receive(one, ret);
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, one->fd, NULL);
-		__atomic_store_n(&one->gone_ms, now_ms(), __ATOMIC_RELEASE);
+		__atomic_store_n(&one->gone_ms, clock_ms(), __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 	}
 	return -EPIPE;

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/priority.h"
 #include "base/scope.h"
 #include "sandbox/filter_rows.h"
@@ -484,15 +485,6 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 	return status;
 }
 
-static int16_t utc_offset(void)
-{
-	time_t now = time(NULL);
-	struct tm local;
-	if (!localtime_r(&now, &local))
-		return 0;
-	return (int16_t)(local.tm_gmtoff / 60);
-}
-
 static void interrupted(int signum)
 {
 	(void)signum; /* only there to end a sleep: an open that waits, the leader's */
@@ -513,7 +505,7 @@ int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *wa
 	watch->policy = plan->box->policy;
 	watch->history = plan->history;
 	watch->state = AGENT_RUNNING;
-	watch->utc_offset_min = utc_offset();
+	watch->utc_offset_min = clock_utc_offset_min();
 	watch->creds_fixed = geteuid() != 0;
 	watch->ended_fd = -1;
 	watch->terminal_fd = -1;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/network_private.h"
 
@@ -22,18 +23,6 @@ enum {
 	DNS_PORT = 53,
 	FINISH_MS = 5000, /* for what ended programs have written to be sent */
 };
-
-uint64_t network_now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-uint64_t network_now_ms(void)
-{
-	return network_now_ns() / 1000000u;
-}
 
 static uint64_t cookie_of(int fd)
 {
@@ -200,7 +189,7 @@ static void lost(struct network *n)
 static void *network_main(void *arg)
 {
 	struct network *n = arg;
-	uint64_t sweep_ms = network_now_ms() + SWEEP_MS;
+	uint64_t sweep_ms = clock_ms() + SWEEP_MS;
 	pthread_mutex_lock(&n->lock);
 	while (n->fd >= 0) {
 		struct pollfd p[] = { { .fd = n->fd, .events = POLLIN },
@@ -223,7 +212,7 @@ static void *network_main(void *arg)
 			on_packet(n, &n->packet);
 			broker_packet_finish(&n->packet);
 		}
-		uint64_t now = network_now_ms();
+		uint64_t now = clock_ms();
 		network_connection_look(n, now);
 		if (now >= sweep_ms) {
 			network_connection_sweep(n, now);
@@ -363,8 +352,8 @@ void network_finish(struct network *n)
 	pthread_mutex_lock(&n->lock);
 	struct broker_message m = { .type = BROKER_FINISH };
 	network_tell(n, &m, NULL, NULL, 0);
-	uint64_t until = network_now_ms() + FINISH_MS;
-	while (n->connection_count && n->fd >= 0 && network_now_ms() < until) {
+	uint64_t until = clock_ms() + FINISH_MS;
+	while (n->connection_count && n->fd >= 0 && clock_ms() < until) {
 		pthread_mutex_unlock(&n->lock);
 		nanosleep(&pause, NULL);
 		pthread_mutex_lock(&n->lock);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/network_private.h"
 
@@ -217,7 +218,7 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 
 	c->notif_id = w->n.notif.id;
 	c->listener = w->listener;
-	c->deadline_ms = blocking ? UINT64_MAX : network_now_ms() + NETWORK_HOLD_MS;
+	c->deadline_ms = blocking ? UINT64_MAX : clock_ms() + NETWORK_HOLD_MS;
 	if (blocking) {
 		c->task = *w->task;
 		c->task.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
@@ -232,8 +233,8 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
  */
 static void wake_for_held(struct network *n)
 {
-	n->busy_until_ms = network_now_ms() + BUSY_MS;
-	if (n->wakes_ms > network_now_ms() + SLICE_MS)
+	n->busy_until_ms = clock_ms() + BUSY_MS;
+	if (n->wakes_ms > clock_ms() + SLICE_MS)
 		(void)!write(n->wake_fd[1], "", 1);
 }
 
@@ -308,7 +309,7 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 		return r;
 	}
 	c->opening = o;
-	o->used_ms = network_now_ms();
+	o->used_ms = clock_ms();
 	if (transport == BROKER_TCP) {
 		c->waiting = true;
 		o->waiting++;
@@ -374,7 +375,7 @@ void network_connection_told(struct network *n, const struct broker_packet *p)
 	case BROKER_ACCEPTED:
 		stop_waiting(c);
 		if (c->opening)
-			c->opening->used_ms = network_now_ms();
+			c->opening->used_ms = clock_ms();
 		break;
 	case BROKER_BYTES:
 		c->bytes_out = p->m.bytes_out;
@@ -449,7 +450,7 @@ void network_connection_sweep(struct network *n, uint64_t now)
 
 int network_connection_wait_ms(struct network *n)
 {
-	uint64_t now = network_now_ms();
+	uint64_t now = clock_ms();
 	uint64_t next = now + (now < n->busy_until_ms ? SLICE_MS : LISTENER_IDLE_MS);
 	for (const struct connection *c = n->held; c; c = c->next_held) {
 		uint64_t at = c->deadline_ms == UINT64_MAX ? now + SLICE_MS : c->deadline_ms;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "sandbox/network_private.h"
 
 enum { VERDICT_MS = 2000 }; /* A and AAAA of one name are one question to a person */
@@ -13,7 +14,8 @@ unsigned network_names(struct network *n, const struct net_address *address,
 {
 	const char *names[NETWORK_NAMES_MAX];
 	pthread_mutex_lock(&n->lock);
-	unsigned count = names_of(n->names, address, network_now_ns(), names, NETWORK_NAMES_MAX);
+	unsigned count =
+		names_of(n->names, address, clock_ns(CLOCK_MONOTONIC), names, NETWORK_NAMES_MAX);
 	for (unsigned i = 0; i < count; i++)
 		strcpy(ret[i], names[i]);
 	pthread_mutex_unlock(&n->lock);
@@ -68,7 +70,7 @@ void network_names_found(struct network *n, const struct broker_packet *p)
 	for (unsigned i = 0; i < p->m.address_count; i++) {
 		const struct net_address *a = &p->m.addresses[i];
 		if (permitted(n->watch, p->text, a)) {
-			names_learn(n->names, p->text, a, p->m.ttl_s, network_now_ns());
+			names_learn(n->names, p->text, a, p->m.ttl_s, clock_ns(CLOCK_MONOTONIC));
 			m.addresses[m.address_count++] = *a;
 			continue;
 		}
@@ -87,7 +89,7 @@ void network_names_found(struct network *n, const struct broker_packet *p)
 static int judge_name(struct network *n, const char *name)
 {
 	struct verdict_memory *v;
-	uint64_t now = network_now_ms();
+	uint64_t now = clock_ms();
 	for (unsigned i = 0; i < NETWORK_VERDICTS; i++)
 		if (n->verdicts[i].until_ms > now && strcmp(n->verdicts[i].name, name) == 0)
 			return n->verdicts[i].error;
@@ -146,7 +148,7 @@ void network_names_asked(struct network *n, const struct broker_packet *p)
 		if (dns_reverse(p->text, &address)) {
 			if (net_class_of(&address) == NET_CLASS_LOOPBACK)
 				text = "localhost";
-			else if (names_of(n->names, &address, network_now_ns(), names, 1))
+			else if (names_of(n->names, &address, clock_ns(CLOCK_MONOTONIC), names, 1))
 				text = names[0];
 		}
 	} else if (!p->text[0] || strchr(p->text, '?')) {

@@ -75,9 +75,6 @@ struct network {
 	struct broker_packet packet; /* of the thread */
 };
 
-/* CLOCK_MONOTONIC. */
-uint64_t network_now_ns(void);
-uint64_t network_now_ms(void);
 /* Tells the broker; @text NULL none. -ENETDOWN when there is none. */
 int network_tell(struct network *n, struct broker_message *m, const char *text, const int *fds,
 		 unsigned fd_count);

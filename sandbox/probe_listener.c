@@ -12,9 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/probe.h"
@@ -118,21 +118,15 @@ static void race_target(int listener_socket, int result)
 	_exit(write(result, &calls, sizeof(calls)) == (ssize_t)sizeof(calls) ? 0 : 1);
 }
 
-static long now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Answers at once and signals right after. Number of requests answered. */
 static uint32_t race_answer(int listener, pid_t target, int result)
 {
 	uint32_t answered = 0;
-	for (long end = now_ms() + RACE_MS * 4;;) {
+	for (uint64_t end = clock_ms() + RACE_MS * 4;;) {
 		struct pollfd p[] = { { .fd = listener, .events = POLLIN },
 				      { .fd = result, .events = POLLIN } };
-		if (now_ms() > end || poll(p, 2, 100) < 0 || p[1].revents || p[0].revents & POLLHUP)
+		if (clock_ms() > end || poll(p, 2, 100) < 0 || p[1].revents ||
+		    p[0].revents & POLLHUP)
 			return answered;
 		struct seccomp_notif ask = { 0 };
 		if (!(p[0].revents & POLLIN) || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &ask) < 0)

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -19,13 +20,6 @@ struct usage {
 	uint64_t top_pages;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void sampler_init(struct sampler *s, const struct policy *policy, const struct tree *only)
 {
 	*s = (struct sampler){ .monitors = &policy->monitors, .proc_fd = -1, .only = only };
@@ -33,7 +27,7 @@ void sampler_init(struct sampler *s, const struct policy *policy, const struct t
 	    (s->monitors->process_count && s->monitors->processes_max))
 		s->proc_fd = only ? openat(only->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 				  : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	s->last_ns = now_ns();
+	s->last_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 int sampler_interval_ms(const struct sampler *s)
@@ -127,7 +121,7 @@ static void tell_processes(struct sampler *s, struct watch *watch, const struct 
 
 void sampler_take(struct sampler *s, struct watch *watch)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	double elapsed = (double)(now - s->last_ns) / 1e9;
 	if (s->proc_fd < 0)
 		return;

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/inject.h"
 #include "sandbox/proc.h"
@@ -31,13 +32,6 @@ enum {
 	PAUSE_NS = 20000,
 	CHILDREN_SIZE = 65536,
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int open_task(pid_t pid, pid_t tid)
 {
@@ -161,7 +155,7 @@ static int patience(const struct seized_thread *t, uint64_t waited_ms, struct er
 
 static int wait_stopped(struct seized *s, struct err *err)
 {
-	uint64_t since = now_ms();
+	uint64_t since = clock_ms();
 	for (;;) {
 		const struct seized_thread *waiting = NULL;
 		for (unsigned i = 0; i < s->thread_count; i++) {
@@ -171,12 +165,12 @@ static int wait_stopped(struct seized *s, struct err *err)
 		}
 		if (!waiting)
 			return 0;
-		int r = patience(waiting, now_ms() - since, err);
+		int r = patience(waiting, clock_ms() - since, err);
 		if (r < 0)
 			return r;
 		/* Awake for the first moments: waking an idle processor costs more than most stops take. */
 		struct timespec pause = { .tv_nsec = PAUSE_NS };
-		if (now_ms() - since < AWAKE_MS)
+		if (clock_ms() - since < AWAKE_MS)
 			sched_yield();
 		else
 			nanosleep(&pause, NULL);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/kernel.h"
 #include "base/scope.h"
 #include "sandbox/proc.h"
@@ -34,13 +35,6 @@ struct tracees {
 	pid_t changing[CHANGING_MAX]; /* 0: free */
 	bool changing_overflow;       /* more at once than we can follow: never cache again */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 struct tracees *tracees_new(int proc_fd)
 {
@@ -150,7 +144,7 @@ static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 	task.ns_tid = field_last(status, "NSpid");
 	task.ns_tgid = field_last(status, "NStgid");
 	task.start_ticks = proc_stat_number(task.dir_fd, 22);
-	task.checked_ns = now_ns();
+	task.checked_ns = clock_ns(CLOCK_MONOTONIC);
 	pid_t parent = (pid_t)proc_number(status, "PPid", 10);
 	/* pid 1 of the sandbox is where ancestry ends: what lies above is not the agent's */
 	if (task.ns_tgid == 1)
@@ -168,7 +162,7 @@ static struct tracee *slot_of(struct tracees *t, pid_t tid)
 struct tracee *tracee_get(struct tracees *t, pid_t tid)
 {
 	struct tracee *slot = slot_of(t, tid);
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	if (slot->dir_fd >= 0 && slot->tid == tid) {
 		bool alive = now - slot->checked_ns < FRESH_NS;
 		if (!alive && faccessat(slot->dir_fd, "status", F_OK, 0) == 0) {

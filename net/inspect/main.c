@@ -9,9 +9,9 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/inspect/inspect.h"
 #include "net/inspect/pg_tree.h"
 
@@ -45,14 +45,6 @@ static void on_channel(struct inspect_loop *l)
 			on_packet(l, &p);
 	}
 	inspected_resend(l);
-}
-
-static uint64_t clock_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 static void serve(struct inspect_loop *l)
