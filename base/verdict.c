@@ -29,6 +29,13 @@ static const char *const dimension_names[] = {
 _Static_assert(sizeof(dimension_names) / sizeof(dimension_names[0]) == DIMENSION_COUNT,
 	       "a name each");
 
+float score_unit(float x)
+{
+	if (x >= 0.0f && x <= 1.0f)
+		return x;
+	return x < 0.0f ? 0.0f : 1.0f;
+}
+
 const char *verdict_name(enum verdict verdict)
 {
 	return (unsigned)verdict < VERDICT_COUNT ? verdict_names[verdict] : "invalid";

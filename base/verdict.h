@@ -58,6 +58,9 @@ struct decision {
 	struct score score;
 };
 
+/* @x as it may be written down, 0..1. What is no number counts as the worst. */
+float score_unit(float x);
+
 const char *verdict_name(enum verdict verdict); /* "allow" "alert" "pause" "rollback" "block" */
 const char *reason_name(enum reason reason);    /* "blocked", "not_allowed" … */
 const char *dimension_name(enum dimension d);   /* "action_severity" … "context" */
