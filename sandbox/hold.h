@@ -8,7 +8,7 @@
  *   READY    hold_take by the leader    -> gone
  *   REFUSED  hold_tick, unless frozen   -> gone
  * With "pause": "tree" everything is frozen as long as a call waits: hold_call stops the leader from receiving,
- * hold_tick freezes. A signal that a person sends lets all go on for LONELY_MS, to be acted on
+ * hold_tick freezes. A signal that a person sends lets all go on for HOLD_LONELY_MS, to be acted on
  * (hold_signalled); one that comes from inside, a timer's, does not.
  * A caller that died leaves; one that has a signal to act on is answered ERESTARTSYS, as a
  * sleeping call is natively, and its question stays a moment for the call to come back.
