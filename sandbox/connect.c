@@ -53,7 +53,7 @@ static int wait_ready(struct worker *w, int fd, short events)
 {
 	uint64_t id = w->n.notif.id;
 	int r;
-	watch_step_down(w);
+	worker_step_down(w);
 	do {
 		struct pollfd p = { .fd = fd, .events = events };
 		r = poll(&p, 1, WAIT_SLICE_MS);

@@ -370,10 +370,10 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	if (r < 0 && r != -ENOENT) /* still waiting, and nobody would answer it */
 		kill(tid, SIGKILL);
 	__atomic_store_n(&w->serving, 0, __ATOMIC_RELEASE); /* traced now, and answered */
-	watch_step_down(w);
+	worker_step_down(w);
 	enum outcome outcome = guard(w, x, &pid);
 	if (outcome == EXEC_VERIFIED)
-		watch_execed(watch, pid);
+		worker_execed(watch, pid);
 	if (outcome == EXEC_SWAPPED)
 		watch_notice(watch,
 			     "killed pid %d: what execve loaded is not the %s that was judged",

@@ -156,7 +156,7 @@ int attached_prepare(struct attached_watch *w, int proc_fd, struct err *err)
 		r = capture_open_real(proc_fd, plan->box->session_dirfd, &options,
 				      &w->watch->capture, err);
 	if (r == 0 &&
-	    freeze_init_tree(&w->watch->freeze, proc_fd, &w->tree, watch_in_hand, w->watch) < 0)
+	    freeze_init_tree(&w->watch->freeze, proc_fd, &w->tree, worker_in_hand, w->watch) < 0)
 		r = err_set(err, ENOMEM, "monitor: out of memory");
 	if (r < 0)
 		return r;
@@ -166,7 +166,7 @@ int attached_prepare(struct attached_watch *w, int proc_fd, struct err *err)
 		return err_sys(err, errno, "monitor: cannot make a descriptor");
 	r = eventlog_writer_open(plan->box->session_dirfd, plan->ring_wake_fd, &w->watch->log, err);
 	pthread_mutex_lock(&w->watch->leader);
-	if (r == 0 && watch_start_worker(w->watch) < 0)
+	if (r == 0 && worker_start(w->watch) < 0)
 		r = err_set(err, EAGAIN, "monitor: no thread");
 	return r;
 }
@@ -193,7 +193,7 @@ static bool stay_behind(struct attached_watch *w)
 	setsid();
 	w->watch->detached = true;
 	w->watch->workers = w->watch->followers = 0; /* threads are not forked */
-	if (watch_start_worker(w->watch) < 0)
+	if (worker_start(w->watch) < 0)
 		abort();
 	return true;
 }

@@ -69,7 +69,7 @@ int network_borrow(struct network *n, struct worker *w, int family)
 	int r = refill(n, row);
 	if (!n->spare_count[row]) { /* what the broker needs nobody else waits for */
 		pthread_mutex_unlock(&n->lock);
-		watch_step_down(w);
+		worker_step_down(w);
 		pthread_mutex_lock(&n->lock);
 	}
 	while (r == 0 && n->fd >= 0 && !n->spare_count[row] && !n->lend_errors[row]) {

@@ -366,7 +366,7 @@ static void open_waiting(struct worker *w, const struct place *p, const struct r
 	};
 	char name[16];
 	snprintf(name, sizeof(name), "%d", p->object_fd);
-	watch_step_down(w);
+	worker_step_down(w);
 	pthread_t thread;
 	int r = -pthread_create(&thread, NULL, mind, &m);
 	if (r < 0) {

@@ -143,17 +143,16 @@ void watch_done(struct worker *w, int64_t result);
 
 /* An event of the monitor's making, as it is; time and number are set. */
 void watch_publish(struct watch *watch, struct event *e);
-/*
- * What monitor.c and monitor_attach.c share: a watch without listeners, and its first worker, who waits for
- * the leadership if the caller holds it.
- */
+
+/* What monitor.c shares with monitor_attach.c. A watch without listeners and workers; @proc_fd: of the outer /proc, borrowed. */
 int watch_prepare(const struct monitor_plan *plan, int proc_fd, struct watch *watch,
 		  struct err *err);
-int watch_start_worker(struct watch *watch);
+/* To the gateway; nothing when it is gone. */
 void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int value,
 		  const char *text);
-void watch_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
+/* Limits, streams, priority and signals of a monitor, for the rest of its life. */
 void monitor_settle(void);
+
 /* A verdict of rollback: nothing more is begun until everything is frozen. */
 void watch_ask_undo(struct watch *watch);
 
@@ -179,21 +178,19 @@ void watch_touch(struct worker *w);
 /* Who made the object: this session, the system, or somebody before. */
 enum provenance watch_provenance(const struct watch *watch, const struct place *p);
 
+/* worker.c */
+/* One more, who follows: waits for the leadership if the caller holds it. 0, -errno. */
+int worker_start(struct watch *watch);
+/* freeze_spare_fn: the callers of calls that were received and not answered. */
+void worker_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
 /*
  * Gives leadership to another worker (starting one if none waits), to wait for something.
  * What follows may use @w, the listener and the log, not the rest of struct watch: the
  * leader sleeps holding it all. The worker follows again when its notification is answered.
  */
-void watch_step_down(struct worker *w);
+void worker_step_down(struct worker *w);
 /* An exec of this process was verified: the leader is to look its threads up anew. */
-void watch_execed(struct watch *watch, pid_t tgid);
-
-/* The carriers: one for each `how` that is notified. Each answers the notification. */
-void carry_emulate(struct worker *w); /* emulate.c */
-void carry_open(struct worker *w);    /* open.c */
-void carry_exec(struct worker *w);    /* exec.c */
-void carry_connect(struct worker *w); /* connect.c */
-void carry_send(struct worker *w);    /* connect.c */
+void worker_execed(struct watch *watch, pid_t tgid);
 
 /* Answer with a value or -errno; a caller that died meanwhile is no error. */
 void worker_answer(struct worker *w, int64_t value);
@@ -208,3 +205,10 @@ static inline int worker_int(const struct worker *w, unsigned arg)
 {
 	return (int)(uint32_t)w->n.notif.data.args[arg];
 }
+
+/* The carriers: one for each `how` that is notified. Each answers the notification. */
+void carry_emulate(struct worker *w); /* emulate.c */
+void carry_open(struct worker *w);    /* open.c */
+void carry_exec(struct worker *w);    /* exec.c */
+void carry_connect(struct worker *w); /* connect.c */
+void carry_send(struct worker *w);    /* connect.c */
