@@ -1,9 +1,10 @@
-/* Which host directories become layers: mountinfo in, layers and entries out. Private to rootfs. */
+/* What the parts of overlay share: mountinfo in, layers and entries out; their uppers; their mounts. Private to rootfs. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mount.h>
 
 #include "base/err.h"
 #include "rootfs/overlay.h"
@@ -51,5 +52,22 @@ int overlay_add_entry(struct overlay *o, enum overlay_entry_kind kind, const cha
 		      const char *target, mode_t mode);
 /* Permission bits for a copy of the directory that the caller will own: no more than he has natively. */
 mode_t overlay_own_mode(const char *path, mode_t mode);
-/* overlay.c: layers/INDEX/{upper,work} of every layer, as far as they are missing. 0, -errno. */
-int overlay_make_uppers(struct overlay *o, int session_dirfd);
+
+/* overlay_uppers.c */
+/* Can @session_path keep changes at all? 0, or -EOPNOTSUPP and what to do instead. */
+int overlay_uppers_possible(int session_dirfd, const char *session_path, struct err *err);
+/*
+ * Gives each layer its number; a session that is entered again keeps those it had. -ENOTSUP: it has changes where
+ * there is no layer now.
+ */
+int overlay_uppers_number(struct overlay *o, int session_dirfd, struct err *err);
+/* layers/INDEX/{upper,work} of every layer, as far as they are missing, and their descriptors. 0, -errno. */
+int overlay_uppers_make(struct overlay *o, int session_dirfd);
+
+/* overlay_layer.c */
+enum {
+	OVERLAY_MOUNT_ATTR = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+}; /* of all that the new root shows */
+/* One detached overlay over @lower. Its mount, the caller's to close, or -errno with the kernel's own words in @err. */
+int overlay_layer_mount(const struct overlay *o, const struct overlay_request *req,
+			const struct overlay_layer *l, const char *lower, struct err *err);

@@ -135,6 +135,6 @@ int overlay_restore(int session_dirfd, const char *name, struct overlay *ret, st
 {
 	int rc = load(session_dirfd, name, ret, err);
 	if (rc == 0)
-		rc = overlay_make_uppers(ret, session_dirfd);
+		rc = overlay_uppers_make(ret, session_dirfd);
 	return rc < 0 ? err_sys(err, -rc, "overlay: cannot make the layers") : 0;
 }
