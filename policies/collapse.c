@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 
 /* What mkstemp(3) and its kin draw; Python's tempfile draws eight after "tmp". */
@@ -68,8 +69,7 @@ static size_t unique(struct collapse_path *paths, size_t count)
 
 static bool below(const char *path, const char *dir)
 {
-	size_t len = dir ? strlen(dir) : 0;
-	return len > 1 && !strncmp(path, dir, len) && (path[len] == '/' || !path[len]);
+	return dir && dir[0] && dir[1] && path_is_within(path, dir);
 }
 
 static bool word_char(char c)

@@ -7,11 +7,11 @@
 #include <sys/xattr.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/beneath.h"
 #include "rootfs/commit_planner.h"
 #include "rootfs/hostexec.h"
-#include "rootfs/overlay_plan.h"
 
 enum { CONTENT_MAX = 1 << 18 };
 

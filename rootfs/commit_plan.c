@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/beneath.h"
 #include "rootfs/commit_planner.h"
-#include "rootfs/overlay_plan.h"
 
 void commit_plan_finish(struct commit_plan *p)
 {

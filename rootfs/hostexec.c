@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "rootfs/overlay_plan.h"
+#include "base/path.h"
 
 /*
  * Matched against the end of the path, at a component. Makefile, CMakeLists.txt, Cargo's build.rs and the like are not

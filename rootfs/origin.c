@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
 

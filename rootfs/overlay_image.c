@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
 

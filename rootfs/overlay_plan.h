@@ -28,9 +28,6 @@ int mount_table_read(struct mount_table *ret, struct err *err);
 uint64_t mount_table_sum(const struct mount_table *t, const char *stage);
 void mount_table_finish(struct mount_table *t);
 
-/* True when @path is @dir or below it. Pure; both canonical. */
-bool path_is_within(const char *path, const char *dir);
-
 /* A mount that holds no files of a person: proc, sysfs, devtmpfs, cgroup … Pure. */
 bool mount_is_pseudo(const struct mount_point *m);
 /* Mounts the new root makes afresh: /proc, /sys, /dev, /run and all below. Pure. */

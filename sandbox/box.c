@@ -38,8 +38,8 @@
 #include <unistd.h>
 
 #include "base/kernel.h"
+#include "base/path.h"
 #include "base/scope.h"
-#include "rootfs/overlay_plan.h"
 #include "sandbox/box_private.h"
 #include "sandbox/reads.h"
 

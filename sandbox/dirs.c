@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/scope.h"
-#include "rootfs/overlay_plan.h"
 
 static void drop(struct dirs_entry *e)
 {

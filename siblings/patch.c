@@ -18,10 +18,10 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/beneath.h"
 #include "rootfs/overlay.h"
-#include "rootfs/overlay_plan.h"
 #include "rootfs/since.h"
 #include "rootfs/upper.h"
 

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 #include "launcher/ci/ci.h"
 #include "launcher/ci/harvest.h"
@@ -31,7 +32,6 @@
 #include "launcher/log.h"
 #include "launcher/run.h"
 #include "launcher/sibling.h"
-#include "rootfs/overlay_plan.h"
 
 enum {
 	REQUEST_MAX = 16 << 20,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/scope.h"
 #include "launcher/ci/ci.h"
 #include "launcher/ci/harvest.h"
@@ -32,7 +33,6 @@
 #include "launcher/run.h"
 #include "launcher/term.h"
 #include "launcher/verb.h"
-#include "rootfs/overlay_plan.h"
 
 enum {
 	SCRIPT_MAX = 4 << 20,

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/path.h"
 #include "rootfs/overlay_plan.h"
 
 static void mountinfo_is_parsed(void **state)
