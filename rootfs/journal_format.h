@@ -1,4 +1,4 @@
-/* How segments lie on disk: shared by journal.c, journal_read.c and journal_parse.c. */
+/* How segments lie on disk: shared by those who write, read and parse them. */
 #pragma once
 
 #include <stddef.h>
