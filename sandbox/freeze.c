@@ -1,45 +1,20 @@
 #include "sandbox/freeze.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/scope.h"
+#include "sandbox/freeze_private.h"
 
-enum {
-	FREEZE_TIDS = 1 << 22, /* PID_MAX_LIMIT of 64-bit kernels; pages are used as touched */
-	PAUSE_MIN_US = 50,
-	PAUSE_MAX_US = 4000,
-	STATUS_SIZE = 4096,
-	SYSCALL_SIZE = 256,
-	ANCESTORS_MAX = 4096,
-};
-
-/* What is known of a task. From STOPPED on: stopped by us, plus the signal it is to get when let go. */
-enum task_state {
-	TASK_UNKNOWN,
-	TASK_SPARED,   /* its call is in our hands */
-	TASK_SEIZED,   /* on its way to a stop */
-	TASK_SIGNALED, /* could not be seized; SIGSTOP stops it, SIGCONT is to follow */
-	TASK_LEFT,     /* could not be seized and is in a stop of somebody else's */
-	TASK_STOPPED = 128,
-};
-
-static const uintptr_t OPTIONS =
-	PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+enum { PAUSE_MIN_US = 50, PAUSE_MAX_US = 4000 };
 
 static int prepare(struct freeze *f)
 {
@@ -109,7 +84,7 @@ bool freeze_has(const struct freeze *f, enum freeze_reason reason)
 	return f->reasons & 1u << reason;
 }
 
-static int note(struct freeze *f, pid_t tid, unsigned state)
+int freeze_note(struct freeze *f, pid_t tid, unsigned state)
 {
 	if (tid <= 0 || tid >= FREEZE_TIDS)
 		return -ERANGE;
@@ -142,132 +117,8 @@ static void spare(void *freeze, pid_t tid)
 {
 	struct freeze *f = freeze;
 	if (tid > 0 && tid < FREEZE_TIDS && f->state[tid] == TASK_UNKNOWN)
-		note(f, tid, TASK_SPARED); /* without memory it is seized, and lingers: no harm */
-}
-
-/* Reads a small file of /proc/TID. false: gone. */
-static bool read_task(const struct freeze *f, pid_t tid, const char *file, char *text, size_t size)
-{
-	char name[64];
-	snprintf(name, sizeof(name), "%d/%s", tid, file);
-	cleanup_fd int fd = openat(f->proc_fd, name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-/* The number after "\nNAME:\t" of a status text; 0 none. */
-static pid_t status_number(const char *status, const char *name)
-{
-	const char *at = strstr(status, name);
-	return at ? atoi(at + strlen(name)) : 0;
-}
-
-/* The letter of proc(5): R S D T t Z X. */
-static char task_letter(const char *status)
-{
-	const char *at = strstr(status, "\nState:\t");
-	return at ? at[8] : 'X';
-}
-
-/*
- * A parent in vfork(2): the kernel holds it until its child has gone on to another program or its
- * end. Its child cannot, once it is stopped.
- */
-static bool waits_in_vfork(const struct freeze *f, pid_t tid, char letter)
-{
-	char text[SYSCALL_SIZE];
-	long nr;
-	unsigned long long flags;
-	if (letter != 'D' || !read_task(f, tid, "syscall", text, sizeof(text)) ||
-	    sscanf(text, "%ld %llx", &nr, &flags) != 2)
-		return false;
-#ifdef SYS_vfork
-	if (nr == SYS_vfork)
-		return true;
-#endif
-	return nr == SYS_clone && (flags & CLONE_VFORK);
-}
-
-/* Whose tracee it is: this thread's, that of another of our threads (it verifies an exec, and
- * lets go within moments), or somebody's inside. */
-enum tracer { TRACER_NONE, TRACER_SELF, TRACER_OURS, TRACER_OTHER };
-static enum tracer tracer_of(const struct freeze *f, const char *status)
-{
-	pid_t tracer = status_number(status, "\nTracerPid:\t");
-	char text[STATUS_SIZE];
-	if (tracer <= 0)
-		return TRACER_NONE;
-	if (tracer == gettid())
-		return TRACER_SELF;
-	if (!read_task(f, tracer, "status", text, sizeof(text)))
-		return TRACER_NONE;
-	return status_number(text, "\nTgid:\t") == getpid() ? TRACER_OURS : TRACER_OTHER;
-}
-
-/* A task that may not be seized: a debugger inside has it, or its program may not be read. */
-static void stop_by_signal(struct freeze *f, pid_t tgid, pid_t tid, char letter)
-{
-	if (letter == 'T' || letter == 't')
-		note(f, tid, TASK_LEFT);
-	else if (syscall(SYS_tgkill, tgid, tid, SIGSTOP) == 0)
-		note(f, tid, TASK_SIGNALED);
-}
-
-/* One that cannot be seized, or not yet. True when it is still on its way. */
-static bool seize_failed(struct freeze *f, pid_t tgid, pid_t tid)
-{
-	char status[STATUS_SIZE];
-	if (errno == ESRCH || !read_task(f, tid, "status", status, sizeof(status)))
-		return false;
-	char letter = task_letter(status);
-	if (letter == 'Z' || letter == 'X')
-		return false;
-	switch (tracer_of(f, status)) {
-	case TRACER_SELF: /* a child of one that was seized, born so */
-		note(f, tid, TASK_SEIZED);
-		return true;
-	case TRACER_OURS:
-		return true;
-	case TRACER_NONE:
-	case TRACER_OTHER:
-		break;
-	}
-	stop_by_signal(f, tgid, tid, letter);
-	return true;
-}
-
-/* One that was asked to stop and has not. True unless it cannot run anyway. */
-static bool on_its_way(struct freeze *f, pid_t tid)
-{
-	char status[STATUS_SIZE];
-	if (!read_task(f, tid, "status", status, sizeof(status)))
-		return false;
-	char letter = task_letter(status);
-	if (f->state[tid] == TASK_SIGNALED)
-		return letter != 'T' && letter != 't';
-	return letter != 'Z' && letter != 'X' && !waits_in_vfork(f, tid, letter);
-}
-
-/*
- * One task of the sandbox. True when it is, or may be, still on its way. The first look costs two
- * calls and no more: a thousand spinning threads leave this one little of the processor.
- */
-static bool seize(struct freeze *f, pid_t tgid, pid_t tid)
-{
-	if (tid >= FREEZE_TIDS)
-		return false;
-	uint8_t state = f->state[tid];
-	if (state == TASK_SEIZED || state == TASK_SIGNALED)
-		return on_its_way(f, tid);
-	if (state != TASK_UNKNOWN)
-		return false;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) < 0)
-		return seize_failed(f, tgid, tid);
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	if (note(f, tid, TASK_SEIZED) < 0) /* it can only be let go when it has stopped */
-		kill(tgid, SIGKILL);
-	return true;
+		freeze_note(f, tid,
+			    TASK_SPARED); /* without memory it is seized, and lingers: no harm */
 }
 
 /* Collects stops and deaths. Returns how many of the seized have not stopped. */
@@ -299,75 +150,6 @@ static unsigned collect(struct freeze *f)
 }
 
 /*
- * Is this process one of the sandbox's? Its namespace tells; that of a program that may not be read is
- * not shown, but everything inside descends from init, so its parents tell.
- */
-static bool inside(const struct freeze *f, pid_t pid)
-{
-	char name[64], status[STATUS_SIZE];
-	struct stat st;
-	if (f->tree)
-		return tree_has(f->tree, pid);
-	snprintf(name, sizeof(name), "%d/ns/pid", pid);
-	if (fstatat(f->proc_fd, name, &st, 0) == 0)
-		return st.st_ino == f->pid_ns;
-	for (unsigned up = 0; pid > 1 && up < ANCESTORS_MAX; up++) {
-		if (pid == f->init_pid)
-			return true;
-		if (!read_task(f, pid, "status", status, sizeof(status)))
-			return false;
-		const char *inner = strstr(status, "\nNSpid:\t");
-		if (!inner || !strchr(inner + 8, '\t') ||
-		    strchr(inner + 8, '\t') > strchr(inner + 8, '\n'))
-			return false; /* it has but one number: the host's */
-		pid = status_number(status, "\nPPid:\t");
-	}
-	return false;
-}
-
-static bool scan_threads(struct freeze *f, pid_t tgid, bool *fresh)
-{
-	char name[64];
-	bool moving = false;
-	snprintf(name, sizeof(name), "%d/task", tgid);
-	cleanup_fd int fd = openat(f->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return false;
-	fd = -1; /* the stream owns it */
-	for (struct dirent *e; (e = readdir(dir));) {
-		pid_t tid = atoi(e->d_name);
-		if (tid <= 0)
-			continue;
-		unsigned before = f->count;
-		moving |= seize(f, tgid, tid);
-		*fresh |= f->count != before;
-	}
-	return moving;
-}
-
-/* One look at everything inside. True while something is not still; @fresh: something new was met. */
-static bool scan(struct freeze *f, bool *fresh, int *ret_error)
-{
-	bool moving = false;
-	if (f->tree)
-		tree_refresh(f->tree);
-	cleanup_fd int fd = openat(f->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		*ret_error = -errno;
-		return true;
-	}
-	fd = -1;
-	for (struct dirent *e; (e = readdir(dir));) {
-		pid_t pid = atoi(e->d_name);
-		if (pid > 0 && pid != f->init_pid && inside(f, pid))
-			moving |= scan_threads(f, pid, fresh);
-	}
-	return moving;
-}
-
-/*
  * Gives the processor to those that are to stop, each needs a moment of it: as long as some do. A
  * look at each of those that do not costs far more, and is the next scan's.
  */
@@ -395,7 +177,7 @@ static int freeze_all(struct freeze *f, unsigned patience_ms, struct err *err)
 	int rc = 0;
 	do {
 		bool fresh = false;
-		bool moving = scan(f, &fresh, &rc);
+		bool moving = freeze_scan(f, &fresh, &rc);
 		if (rc < 0)
 			return err_sys(err, -rc, "freeze: cannot look through /proc");
 		if (!moving && !fresh)

@@ -47,7 +47,7 @@ struct freeze {
 	struct tree *tree; /* attached: whom it is about; NULL: all of pid_ns. Borrowed */
 	freeze_spare_fn *in_hand;
 	void *in_hand_arg;
-	uint8_t *state; /* by tid, see freeze.c; owned mapping of FREEZE_TIDS bytes */
+	uint8_t *state; /* by tid, see freeze_private.h; owned mapping of FREEZE_TIDS bytes */
 	pid_t *tids;    /* that have a state; owned */
 	unsigned count, room;
 	unsigned leaving; /* of them, still to be detached after a thaw */
