@@ -6,27 +6,14 @@
 #include "policies/policy_index.h"
 #include "policies/policy_loader.h"
 
-static const char *const flag_names[] = {
-	[POLICY_FLAG_ALLOW] = "--allow",
-	[POLICY_FLAG_BLOCK] = "--block",
-	[POLICY_FLAG_ALLOW_HOSTS] = "--allow-hosts",
-	[POLICY_FLAG_BLOCK_HOSTS] = "--block-hosts",
-	[POLICY_FLAG_MAX_RISK] = "--max-risk",
-	[POLICY_FLAG_MODE] = "--mode",
-	[POLICY_FLAG_NET] = "--net",
-	[POLICY_FLAG_ON_EXIT] = "--on-exit",
-	[POLICY_FLAG_WORKSPACE] = "--workspace",
-	[POLICY_FLAG_MEM] = "--mem",
-	[POLICY_FLAG_CPU] = "--cpu",
-	[POLICY_FLAG_PIDS] = "--pids",
-	[POLICY_FLAG_TIMEOUT] = "--timeout",
-	[POLICY_FLAG_SPAWN_ALLOWED] = "program",
-	[POLICY_FLAG_HOST_PORT] = "--host-port",
-	[POLICY_FLAG_PUBLISH] = "--publish",
-	[POLICY_FLAG_ALLOW_UNIX] = "--allow-unix",
-	[POLICY_FLAG_DIRECT] = "--direct",
+/* How one flag is applied. */
+struct flag {
+	const char *name;
+	int (*apply)(struct loader *l, const struct flag *f, const char *value, void *field);
+	size_t offset; /* of the field in struct policy */
+	double max;
+	const struct words *words;
 };
-_Static_assert(sizeof(flag_names) / sizeof(flag_names[0]) == POLICY_FLAG_COUNT, "a name each");
 
 /* What a program cannot even start without writing to; no data is kept there. */
 static const char *const devices[] = { "/dev/null", "/dev/zero",   "/dev/full", "/dev/tty",
@@ -37,8 +24,9 @@ static const char *const devices[] = { "/dev/null", "/dev/zero",   "/dev/full", 
  * PATTERN. The program must still load: what the policy calls ambient stays
  * readable.
  */
-static int allow(struct loader *l, const char *value)
+static int apply_allow(struct loader *l, const struct flag *f, const char *value, void *field)
 {
+	(void)f, (void)field;
 	struct policy *p = l->p;
 	int rc = 0;
 	if (!p->allowed.present && !p->allowed_read.present)
@@ -54,31 +42,107 @@ static int allow(struct loader *l, const char *value)
 	return rc ? rc : list_append(l, &p->allowed, LIST_PATHS, value, NULL, NULL);
 }
 
-static int fraction(const struct loader *l, const char *value, double max, double *ret)
+static int fraction(const struct loader *l, const struct flag *f, const char *value, double *ret)
 {
 	char *end;
 	double n = strtod(value, &end);
-	if (end == value || *end || !isfinite(n) || n < 0 || n > max)
-		return loader_fail(l, NULL, "\"%s\" is no number from 0 to %g", value, max);
+	if (end == value || *end || !isfinite(n) || n < 0 || n > f->max)
+		return loader_fail(l, NULL, "\"%s\" is no number from 0 to %g", value, f->max);
 	*ret = n;
 	return 0;
 }
 
-static int port(const struct loader *l, const char *value, uint16_t **ports, unsigned *count)
+static int apply_float(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	double n;
+	int rc = fraction(l, f, value, &n);
+	if (rc == 0)
+		*(float *)field = (float)n;
+	return rc;
+}
+
+static int apply_double(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	return fraction(l, f, value, field);
+}
+
+static int apply_count(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	double n;
+	int rc = fraction(l, f, value, &n);
+	if (rc == 0)
+		*(uint64_t *)field = (uint64_t)n;
+	return rc;
+}
+
+static int apply_size(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	(void)f;
+	return size_parse(value, field)
+		       ? loader_fail(l, NULL, "\"%s\" is no size, as in 512M or 2G", value)
+		       : 0;
+}
+
+static int apply_time(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	(void)f;
+	return seconds_parse(value, field)
+		       ? loader_fail(l, NULL, "\"%s\" is no time, as in 90s, 30m or 2h", value)
+		       : 0;
+}
+
+static int apply_word(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	unsigned index;
+	int rc = word_parse(l, NULL, f->words, value, &index);
+	if (rc == 0)
+		memcpy(field, &index, sizeof(index));
+	return rc;
+}
+
+static int apply_net(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	int rc = apply_word(l, f, value, field);
+	if (rc == 0 && l->p->net == NET_ALLOWLIST)
+		l->p->allow_hosts.present = true;
+	return rc;
+}
+
+static int apply_paths(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	(void)f;
+	return list_append(l, field, LIST_PATHS, value, NULL, NULL);
+}
+
+static int apply_hosts(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	(void)f;
+	return list_append(l, field, LIST_HOSTS, value, NULL, NULL);
+}
+
+static int apply_host_port(struct loader *l, const struct flag *f, const char *value, void *field)
 {
 	uint64_t n;
+	(void)f, (void)field;
 	if (strspn(value, "0123456789") != strlen(value) || seconds_parse(value, &n) || n < 1 ||
 	    n > 65535)
 		return loader_fail(l, NULL, "\"%s\" is no port from 1 to 65535", value);
-	return port_append(l, ports, count, (uint16_t)n);
+	return port_append(l, &l->p->host_ports, &l->p->host_port_count, (uint16_t)n);
+}
+
+static int apply_publish(struct loader *l, const struct flag *f, const char *value, void *field)
+{
+	(void)f, (void)field;
+	return publish_append(l, NULL, value);
 }
 
 /*
  * The agent's own program may run, and read itself and what an interpreter in
  * PREFIX/bin loads from PREFIX/lib: a pyenv or nvm under a home that is closed.
  */
-static int program(const struct loader *l, const char *value)
+static int apply_program(struct loader *l, const struct flag *f, const char *value, void *field)
 {
+	(void)f, (void)field;
 	static const char *const trees[] = { "/lib/**", "/lib64/**", "/libexec/**" };
 	struct policy *p = l->p;
 	size_t len = strlen(value), used = 0;
@@ -109,97 +173,46 @@ static int program(const struct loader *l, const char *value)
 	return rc;
 }
 
-static int word(const struct loader *l, const struct words *words, const char *value, void *field)
-{
-	unsigned index;
-	int rc = word_parse(l, NULL, words, value, &index);
-	if (rc == 0)
-		memcpy(field, &index, sizeof(index));
-	return rc;
-}
+/* clang-format off */
+#define FIELD(f) offsetof(struct policy, f)
+static const struct flag flags[] = {
+	[POLICY_FLAG_ALLOW]         = { "--allow",       apply_allow },
+	[POLICY_FLAG_BLOCK]         = { "--block",       apply_paths,  FIELD(blocked) },
+	[POLICY_FLAG_ALLOW_HOSTS]   = { "--allow-hosts", apply_hosts,  FIELD(allow_hosts) },
+	[POLICY_FLAG_BLOCK_HOSTS]   = { "--block-hosts", apply_hosts,  FIELD(block_hosts) },
+	[POLICY_FLAG_MAX_RISK]      = { "--max-risk",    apply_float,  FIELD(max_risk), .max = 1 },
+	[POLICY_FLAG_MODE]          = { "--mode",        apply_word,   FIELD(mode), .words = &mode_words },
+	[POLICY_FLAG_NET]           = { "--net",         apply_net,    FIELD(net), .words = &net_words },
+	[POLICY_FLAG_ON_EXIT]       = { "--on-exit",     apply_word,   FIELD(on_exit), .words = &on_exit_words },
+	[POLICY_FLAG_WORKSPACE]     = { "--workspace",   apply_word,   FIELD(workspace), .words = &workspace_words },
+	[POLICY_FLAG_MEM]           = { "--mem",         apply_size,   FIELD(limits.memory_bytes) },
+	[POLICY_FLAG_CPU]           = { "--cpu",         apply_double, FIELD(limits.cpus), .max = 4096 },
+	[POLICY_FLAG_PIDS]          = { "--pids",        apply_count,  FIELD(limits.pids), .max = 4194304 },
+	[POLICY_FLAG_TIMEOUT]       = { "--timeout",     apply_time,   FIELD(limits.wall_seconds) },
+	[POLICY_FLAG_SPAWN_ALLOWED] = { "program",       apply_program },
+	[POLICY_FLAG_HOST_PORT]     = { "--host-port",   apply_host_port },
+	[POLICY_FLAG_PUBLISH]       = { "--publish",     apply_publish },
+	[POLICY_FLAG_ALLOW_UNIX]    = { "--allow-unix",  apply_paths,  FIELD(allow_unix) },
+	[POLICY_FLAG_DIRECT]        = { "--direct",      apply_paths,  FIELD(direct) },
+};
+#undef FIELD
+/* clang-format on */
+_Static_assert(sizeof(flags) / sizeof(flags[0]) == POLICY_FLAG_COUNT, "a row each");
 
 int policy_apply_flag(struct policy *p, enum policy_flag flag, const char *value, struct err *err)
 {
-	struct loader l = { .p = p, .store = p->arena, .file = "command line", .err = err };
 	struct err why = { "" };
-	double n = 0;
-	int rc = 0;
-	l.err = &why;
-	switch (flag) {
-	case POLICY_FLAG_ALLOW:
-		rc = allow(&l, value);
-		break;
-	case POLICY_FLAG_BLOCK:
-		rc = list_append(&l, &p->blocked, LIST_PATHS, value, NULL, NULL);
-		break;
-	case POLICY_FLAG_ALLOW_HOSTS:
-		rc = list_append(&l, &p->allow_hosts, LIST_HOSTS, value, NULL, NULL);
-		break;
-	case POLICY_FLAG_BLOCK_HOSTS:
-		rc = list_append(&l, &p->block_hosts, LIST_HOSTS, value, NULL, NULL);
-		break;
-	case POLICY_FLAG_MAX_RISK:
-		rc = fraction(&l, value, 1, &n);
-		if (rc == 0)
-			p->max_risk = (float)n;
-		break;
-	case POLICY_FLAG_MODE:
-		rc = word(&l, &mode_words, value, &p->mode);
-		break;
-	case POLICY_FLAG_NET:
-		rc = word(&l, &net_words, value, &p->net);
-		if (rc == 0 && p->net == NET_ALLOWLIST)
-			p->allow_hosts.present = true;
-		break;
-	case POLICY_FLAG_ON_EXIT:
-		rc = word(&l, &on_exit_words, value, &p->on_exit);
-		break;
-	case POLICY_FLAG_WORKSPACE:
-		rc = word(&l, &workspace_words, value, &p->workspace);
-		break;
-	case POLICY_FLAG_MEM:
-		if (size_parse(value, &p->limits.memory_bytes))
-			rc = loader_fail(&l, NULL, "\"%s\" is no size, as in 512M or 2G", value);
-		break;
-	case POLICY_FLAG_CPU:
-		rc = fraction(&l, value, 4096, &p->limits.cpus);
-		break;
-	case POLICY_FLAG_PIDS:
-		rc = fraction(&l, value, 4194304, &n);
-		if (rc == 0)
-			p->limits.pids = (uint64_t)n;
-		break;
-	case POLICY_FLAG_TIMEOUT:
-		if (seconds_parse(value, &p->limits.wall_seconds))
-			rc = loader_fail(&l, NULL, "\"%s\" is no time, as in 90s, 30m or 2h",
-					 value);
-		break;
-	case POLICY_FLAG_SPAWN_ALLOWED:
-		rc = program(&l, value);
-		break;
-	case POLICY_FLAG_HOST_PORT:
-		rc = port(&l, value, &p->host_ports, &p->host_port_count);
-		break;
-	case POLICY_FLAG_PUBLISH:
-		rc = publish_append(&l, NULL, value);
-		break;
-	case POLICY_FLAG_ALLOW_UNIX:
-		rc = list_append(&l, &p->allow_unix, LIST_PATHS, value, NULL, NULL);
-		break;
-	case POLICY_FLAG_DIRECT:
-		rc = list_append(&l, &p->direct, LIST_PATHS, value, NULL, NULL);
-		break;
-	case POLICY_FLAG_COUNT:
-		rc = loader_fail(&l, NULL, "no such flag");
-		break;
-	}
+	struct loader l = { .p = p, .store = p->arena, .file = "command line", .err = &why };
+	if ((unsigned)flag >= POLICY_FLAG_COUNT)
+		return err_set(err, EINVAL, "no such flag");
+	const struct flag *f = &flags[flag];
+	int rc = f->apply(&l, f, value, (char *)p + f->offset);
 	if (index_build_all(&l.store->arena, p) && rc == 0)
 		rc = loader_no_memory(&l);
 	if (rc) { /* a person knows the flag, not where its value was put */
 		const char *text =
 			strncmp(why.text, "command line: ", 14) ? why.text : why.text + 14;
-		err_set(err, -rc, "%s: %s", flag < POLICY_FLAG_COUNT ? flag_names[flag] : "?",
-			text);
+		err_set(err, -rc, "%s: %s", f->name, text);
 	}
 	return rc;
 }
