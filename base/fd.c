@@ -1,8 +1,11 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/scope.h"
 
 enum { OPEN_TRIES = 1000 };
 
@@ -22,6 +25,15 @@ ssize_t fd_read_all(int fd, char *bytes, size_t size)
 		len += (size_t)n;
 	}
 	return (ssize_t)len;
+}
+
+DIR *fd_opendir(int dirfd, const char *name, int flags)
+{
+	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (dir)
+		take_fd(&fd);
+	return dir;
 }
 
 int fd_openat2(int dirfd, const char *path, const struct open_how *how)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/eventlog.h"
+#include "base/fd.h"
 #include "base/scope.h"
 #include "launcher/archive.h"
 #include "rootfs/oci.h"
@@ -93,8 +94,7 @@ static int lock_store(int dirfd, struct err *err)
 	if (lock < 0)
 		return err_sys(err, errno, "cannot lock the snapshots");
 	if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
-		int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		cleanup_dir DIR *d = copy < 0 ? NULL : fdopendir(copy);
+		cleanup_dir DIR *d = fd_opendir(dirfd, ".", 0);
 		for (const struct dirent *e; d && (e = readdir(d));)
 			if (e->d_name[0] == '.' && strstr(e->d_name, ".tmp."))
 				remove_tree(dirfd, e->d_name);
@@ -252,8 +252,7 @@ static int newest_first(const void *a, const void *b)
 
 int snapshots_list(int dirfd, struct snapshot_row **ret, struct err *err)
 {
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	cleanup_dir DIR *d = fd_opendir(dirfd, ".", 0);
 	if (!d)
 		return err_sys(err, errno, "cannot list the snapshots");
 	struct snapshot_row *rows = NULL;

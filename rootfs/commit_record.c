@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/commit_private.h"
 #include "rootfs/origin.h"
@@ -72,12 +73,9 @@ static int open_commit(int commits, struct commit *c)
 static unsigned number_below(int commits, unsigned below)
 {
 	unsigned found = 0;
-	int copy = openat(commits, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		scope_close(&copy);
+	cleanup_dir DIR *d = fd_opendir(commits, ".", 0);
+	if (!d)
 		return 0;
-	}
 	for (const struct dirent *e; (e = readdir(d));) {
 		char *end;
 		unsigned long n = strtoul(e->d_name, &end, 10);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/journal_format.h"
 
@@ -40,8 +41,7 @@ static int ascending(const void *a, const void *b)
 
 int journal_segments(int dirfd, uint64_t **ret)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *d = fd_opendir(dirfd, ".", 0);
 	if (!d)
 		return -errno;
 	cleanup_free uint64_t *list = NULL;
@@ -207,8 +207,7 @@ int journal_discard(int session_dirfd, struct err *err)
 				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "journal: cannot be removed");
-	int scan = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = scan < 0 ? NULL : fdopendir(scan);
+	cleanup_dir DIR *d = fd_opendir(fd, ".", 0);
 	for (const struct dirent *e; d && (e = readdir(d));)
 		if (e->d_name[0] != '.' && unlinkat(fd, e->d_name, 0) < 0 && errno != ENOENT)
 			return err_sys(err, errno, "journal: cannot be removed");

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/journal_private.h"
 
@@ -37,8 +38,7 @@ static uint64_t drop_stashes(struct journal *j, uint64_t segment)
 	char prefix[SEGMENT_NAME_SIZE];
 	uint64_t freed = 0;
 	int n = snprintf(prefix, sizeof(prefix), "%llu-", (unsigned long long)segment);
-	int fd = openat(j->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *d = fd_opendir(j->dirfd, ".", 0);
 	for (const struct dirent *e; d && (e = readdir(d));) {
 		struct stat st;
 		if (strncmp(e->d_name, prefix, (size_t)n) != 0 ||
@@ -199,8 +199,7 @@ int journal_segment_resume(struct journal *j)
 
 int journal_measure(struct journal *j)
 {
-	int fd = openat(j->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *d = fd_opendir(j->dirfd, ".", 0);
 	uint64_t newest = j->segment_count ? j->segments[j->segment_count - 1] : 0;
 	j->used = 0;
 	for (const struct dirent *e; d && (e = readdir(d));) {

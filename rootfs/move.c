@@ -17,6 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 static int open_dir(int parent, const char *name)
@@ -81,14 +82,9 @@ static int move_entries(int from, int to)
 	struct stat before;
 	if (fstat(from, &before) < 0)
 		return -errno;
-	int scan = open_dir(from, ".");
-	if (scan < 0)
-		return scan;
-	cleanup_dir DIR *dir = fdopendir(scan);
-	if (!dir) {
-		close(scan);
-		return -ENOMEM;
-	}
+	cleanup_dir DIR *dir = fd_opendir(from, ".", 0);
+	if (!dir)
+		return -errno;
 	for (struct dirent *e; (e = readdir(dir));) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
@@ -107,14 +103,9 @@ static int move_entries(int from, int to)
 
 static int merge_entries(int from, int to)
 {
-	int scan = open_dir(from, ".");
-	if (scan < 0)
-		return scan;
-	cleanup_dir DIR *dir = fdopendir(scan);
-	if (!dir) {
-		close(scan);
-		return -ENOMEM;
-	}
+	cleanup_dir DIR *dir = fd_opendir(from, ".", 0);
+	if (!dir)
+		return -errno;
 	for (struct dirent *e; (e = readdir(dir));) {
 		struct stat st;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)

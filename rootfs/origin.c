@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
@@ -156,19 +157,16 @@ void origins_note(struct origins *s, const char *path, const struct stat *st)
 	origins_note_parents(s, path);
 }
 
-static void note_below(struct origins *s, int dirfd, const char *name, char *path, size_t len,
+static void note_below(struct origins *s, int parent, const char *name, char *path, size_t len,
 		       unsigned depth)
 {
 	struct stat st;
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	origins_note(s, path, &st);
 	if (!S_ISDIR(st.st_mode))
 		return;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d && fd >= 0)
-		close(fd);
+	cleanup_dir DIR *d = fd_opendir(parent, name, O_NOFOLLOW);
 	if (!d || depth == TREE_DEPTH_MAX) {
 		s->failed = true;
 		return;
@@ -183,7 +181,7 @@ static void note_below(struct origins *s, int dirfd, const char *name, char *pat
 		}
 		path[len] = '/';
 		memcpy(path + len + 1, e->d_name, n + 1);
-		note_below(s, fd, e->d_name, path, len + 1 + n, depth + 1);
+		note_below(s, dirfd(d), e->d_name, path, len + 1 + n, depth + 1);
 		path[len] = '\0';
 	}
 }

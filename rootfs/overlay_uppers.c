@@ -9,6 +9,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "rootfs/overlay_plan.h"
 
@@ -96,14 +97,9 @@ static bool is_empty(int session_dirfd, unsigned layer)
 {
 	char path[48];
 	snprintf(path, sizeof(path), "layers/%u/upper", layer);
-	cleanup_fd int fd =
-		openat(session_dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT;
-	cleanup_dir DIR *dir = fdopendir(fd);
+	cleanup_dir DIR *dir = fd_opendir(session_dirfd, path, O_NOFOLLOW);
 	if (!dir)
-		return false;
-	fd = -1; /* the stream owns it */
+		return errno == ENOENT;
 	for (const struct dirent *e; (e = readdir(dir));)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			return false;

@@ -43,15 +43,9 @@ static int compare_names(const void *a, const void *b)
 
 int upper_names_read(int dirfd, struct upper_names *ret)
 {
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy < 0)
+	cleanup_dir DIR *d = fd_opendir(dirfd, ".", 0);
+	if (!d)
 		return -errno;
-	cleanup_dir DIR *d = fdopendir(copy);
-	if (!d) {
-		int rc = -errno;
-		close(copy);
-		return rc;
-	}
 	size_t room = 0;
 	const struct dirent *e;
 	while ((errno = 0, e = readdir(d))) {

@@ -12,22 +12,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 
 enum { GROUPS_MAX = 512, LINE_SIZE = 4352, SPARE_FDS = 1 };
 
-static int open_tasks(pid_t pid)
+static DIR *open_tasks(pid_t pid)
 {
 	char path[32];
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd_opendir(AT_FDCWD, path, 0);
 }
 
 /* A leader that has ended shows no files and no program any more; the threads it left behind do. */
 static void use_live_thread(struct attachable *a)
 {
-	int fd = open_tasks(a->pid);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = open_tasks(a->pid);
 	for (const struct dirent *e; dir && (e = readdir(dir));) {
 		cleanup_fd int task =
 			*e->d_name == '.'
@@ -228,8 +228,7 @@ static int check_namespaces(const struct attachable *a, struct err *say)
 	if (stat("/", &here.root) < 0)
 		return err_sys(say, errno, "our own root directory cannot be seen");
 	int r = check_thread(a, a->dirfd, &here, say);
-	int fd = open_tasks(a->pid);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = open_tasks(a->pid);
 	for (const struct dirent *e; r == 0 && dir && (e = readdir(dir));) {
 		cleanup_fd int task = *e->d_name == '.' ? -1
 							: openat(dirfd(dir), e->d_name,
@@ -295,8 +294,7 @@ static bool file_mentions(int dirfd, const char *name, const char *word)
 /* A kernel thread of the ring works for the process without a call of its own (SQPOLL, workers). */
 static bool ring_thread(const struct attachable *a)
 {
-	int fd = open_tasks(a->pid);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = open_tasks(a->pid);
 	for (const struct dirent *e; dir && (e = readdir(dir));) {
 		char path[300], name[32];
 		snprintf(path, sizeof(path), "%s/comm", e->d_name);
@@ -310,8 +308,8 @@ static bool ring_thread(const struct attachable *a)
 /* Number of descriptors; -1 unreadable. @ret_ring: one of them is an io_uring. */
 static int look_through(const struct attachable *a, bool *ret_ring)
 {
-	int count = 0, fd = openat(a->dirfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int count = 0;
+	cleanup_dir DIR *dir = fd_opendir(a->dirfd, "fd", 0);
 	if (!dir)
 		return -1;
 	for (const struct dirent *e; (e = readdir(dir));) {

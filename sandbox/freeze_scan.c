@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/freeze_private.h"
 #include "sandbox/proc.h"
@@ -172,11 +173,9 @@ static bool scan_threads(struct freeze *f, pid_t tgid, bool *fresh)
 	char name[64];
 	bool moving = false;
 	snprintf(name, sizeof(name), "%d/task", tgid);
-	cleanup_fd int fd = openat(f->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = fd_opendir(f->proc_fd, name, 0);
 	if (!dir)
 		return false;
-	fd = -1; /* the stream owns it */
 	for (struct dirent *e; (e = readdir(dir));) {
 		pid_t tid = atoi(e->d_name);
 		if (tid <= 0)
@@ -193,13 +192,11 @@ bool freeze_scan(struct freeze *f, bool *fresh, int *ret_error)
 	bool moving = false;
 	if (f->tree)
 		tree_refresh(f->tree);
-	cleanup_fd int fd = openat(f->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = fd_opendir(f->proc_fd, ".", 0);
 	if (!dir) {
 		*ret_error = -errno;
 		return true;
 	}
-	fd = -1;
 	for (struct dirent *e; (e = readdir(dir));) {
 		pid_t pid = atoi(e->d_name);
 		if (pid > 0 && pid != f->init_pid && inside(f, pid))

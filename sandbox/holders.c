@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/proc.h"
 
@@ -109,11 +110,9 @@ static int add_children(int proc_fd, pid_t pid, pid_t *pids, unsigned *count)
 {
 	char name[64], text[8192];
 	snprintf(name, sizeof(name), "%d/task", pid);
-	cleanup_fd int fd = openat(proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = fd_opendir(proc_fd, name, 0);
 	if (!dir)
 		return 0;
-	fd = -1;
 	for (struct dirent *e; (e = readdir(dir));) {
 		if (e->d_name[0] == '.')
 			continue;

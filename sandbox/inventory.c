@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -174,8 +175,7 @@ void inventory_take(struct watch *watch, pid_t pid, enum inventory_flags flags,
 	l.program[len > 0 ? len : 0] = '\0';
 	snprintf(name, sizeof(name), "%d/fd", pid);
 	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	int fd = openat(watch->env.proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_dir DIR *dir = fd_opendir(watch->env.proc_fd, name, 0);
 	for (const struct dirent *e; dir && pidfd >= 0 && (e = readdir(dir));)
 		if (*e->d_name != '.')
 			look_at(&l, pidfd, (int)strtol(e->d_name, NULL, 10), flags);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -64,12 +65,8 @@ static void add_process(int proc_fd, const char *pid, struct usage *u)
 
 static void scan(int proc_fd, const struct tree *only, struct usage *u)
 {
-	cleanup_fd int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return;
-	fd = -1; /* the stream owns it */
-	for (struct dirent *e; (e = readdir(dir));)
+	cleanup_dir DIR *dir = fd_opendir(proc_fd, ".", 0);
+	for (const struct dirent *e; dir && (e = readdir(dir));)
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
 		    (!only || tree_has(only, (pid_t)strtol(e->d_name, NULL, 10))))
 			add_process(proc_fd, e->d_name, u);

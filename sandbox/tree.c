@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/proc.h"
 
@@ -67,10 +68,7 @@ static unsigned look(const struct tree *t, struct seen **ret)
 {
 	struct seen *all = NULL;
 	unsigned count = 0, room = 0;
-	cleanup_fd int list = openat(t->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = list < 0 ? NULL : fdopendir(list);
-	if (dir)
-		list = -1; /* the stream owns it */
+	cleanup_dir DIR *dir = fd_opendir(t->proc_fd, ".", 0);
 	for (const struct dirent *e; dir && (e = readdir(dir));) {
 		if (*e->d_name < '1' || *e->d_name > '9')
 			continue;
