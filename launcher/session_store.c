@@ -10,22 +10,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "launcher/digest.h"
 #include "launcher/eventfile.h"
+#include "rootfs/remove.h"
 
 enum { DEPTH_MAX = 512 };
 
 static uint64_t bytes_below(int dirfd, unsigned depth)
 {
 	uint64_t sum = 0;
-	cleanup_fd int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME);
-	if (fd < 0)
-		fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 || depth > DEPTH_MAX ? NULL : fdopendir(fd);
+	if (depth > DEPTH_MAX)
+		return 0;
+	cleanup_dir DIR *dir = fd_opendir(dirfd, ".", O_NOATIME);
+	if (!dir)
+		dir = fd_opendir(dirfd, ".", 0);
 	if (!dir)
 		return 0;
-	fd = -1; /* the stream owns it */
 	for (struct dirent *e; (e = readdir(dir));) {
 		struct stat st;
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
@@ -67,36 +69,6 @@ void session_store_look(const struct session *s, struct session_store *ret)
 	digest_finish(&d);
 }
 
-/* Everything in @dirfd. A directory the agent closed to itself is opened first. */
-static int empty(int dirfd, unsigned depth)
-{
-	int r = 0;
-	cleanup_fd int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd < 0 || depth > DEPTH_MAX ? NULL : fdopendir(fd);
-	if (!dir)
-		return fd < 0 ? -errno : -ELOOP;
-	fd = -1; /* the stream owns it */
-	for (struct dirent *e; r == 0 && (e = readdir(dir));) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (unlinkat(dirfd, e->d_name, 0) == 0)
-			continue;
-		if (errno != EISDIR && errno != EPERM)
-			return -errno;
-		struct stat st;
-		if (fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
-			return -EPERM;
-		if ((st.st_mode & 0700) != 0700 && fchmodat(dirfd, e->d_name, 0700, 0) < 0)
-			return -errno;
-		cleanup_fd int below =
-			openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? -errno : empty(below, depth + 1);
-		if (r == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
-			r = -errno;
-	}
-	return r;
-}
-
 int session_store_remove(int state_fd, const char *id, struct err *err)
 {
 	cleanup_fd int sessions = state_subdir(state_fd, "sessions", err);
@@ -110,7 +82,7 @@ int session_store_remove(int state_fd, const char *id, struct err *err)
 		return err_sys(err, errno, "session %s", id);
 	if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, EBUSY, "session %s is running", id);
-	int r = empty(dir, 0);
+	int r = remove_below(dir);
 	if (r == 0 && unlinkat(sessions, id, AT_REMOVEDIR) < 0)
 		r = -errno;
 	return r < 0 ? err_sys(err, -r, "session %s cannot be removed whole", id) : 0;
