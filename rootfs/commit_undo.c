@@ -72,6 +72,16 @@ static int reach(struct commit *c, size_t i, const char **ret_leaf)
 	return dir == -ELOOP || dir == -EXDEV ? -ESTALE : dir;
 }
 
+/* @dir: what reach said. */
+static int not_reached(struct commit *c, size_t i, int dir, struct commit_undone *u)
+{
+	if (dir == -ENOENT)
+		return drifted(c, i, "its directory is gone", u);
+	if (dir == -ESTALE)
+		return drifted(c, i, "a link stands above it", u);
+	return commit_failed(c, &c->plan.ops[i], dir, "cannot reach the directory of");
+}
+
 static bool same_object(const struct commit_state *s, const struct stat *st)
 {
 	/* the number of a file that undo removed may be that of the directory it made since */
@@ -151,12 +161,10 @@ static int undo_put(struct commit *c, size_t i, struct commit_undone *u)
 	const char *leaf;
 	struct stat st;
 	int dir = reach(c, i, &leaf);
-	if (dir == -ENOENT) /* what was new is gone, with its directory */
-		return op->old.mode ? drifted(c, i, "its directory is gone", u) : 0;
-	if (dir == -ESTALE)
-		return drifted(c, i, "a link stands above it", u);
+	if (dir == -ENOENT && !op->old.mode) /* what was new is gone, with its directory */
+		return 0;
 	if (dir < 0)
-		return commit_failed(c, op, dir, "cannot reach the directory of");
+		return not_reached(c, i, dir, u);
 	bool there = fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (!there && errno != ENOENT)
 		return commit_failed(c, op, -errno, "cannot examine");
@@ -187,10 +195,8 @@ static int undo_mkdir(struct commit *c, size_t i, struct commit_undone *u)
 	int dir = reach(c, i, &leaf);
 	if (dir == -ENOENT)
 		return 0;
-	if (dir == -ESTALE)
-		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
-		return commit_failed(c, op, dir, "cannot reach the directory of");
+		return not_reached(c, i, dir, u);
 	int r = 0;
 	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    same_object(&c->progress[i].staged, &st)) {
@@ -211,12 +217,8 @@ static int undo_rmdir(struct commit *c, size_t i, struct commit_undone *u)
 	const char *leaf;
 	struct stat st;
 	int dir = reach(c, i, &leaf);
-	if (dir == -ENOENT)
-		return drifted(c, i, "its directory is gone", u);
-	if (dir == -ESTALE)
-		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
-		return commit_failed(c, op, dir, "cannot reach the directory of");
+		return not_reached(c, i, dir, u);
 	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : drifted(c, i, "another thing has its name now", u);
 	commit_temp_name(c, i, temp);
@@ -237,12 +239,8 @@ static int undo_delete(struct commit *c, size_t i, struct commit_undone *u)
 	const char *leaf;
 	struct stat st;
 	int dir = reach(c, i, &leaf);
-	if (dir == -ENOENT)
-		return drifted(c, i, "its directory is gone", u);
-	if (dir == -ESTALE)
-		return drifted(c, i, "a link stands above it", u);
 	if (dir < 0)
-		return commit_failed(c, op, dir, "cannot reach the directory of");
+		return not_reached(c, i, dir, u);
 	int r = 0;
 	if (fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		/* a directory that came in its place and is not empty was told already */
