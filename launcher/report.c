@@ -129,7 +129,7 @@ static bool take_token(struct report *r)
 	return true;
 }
 
-void report_flush(struct report *r)
+static void show_suppressed(struct report *r)
 {
 	if (r->suppressed && !r->run->json)
 		log_warn("… %llu more denials; all are in: vsandbox logs --decision block %s",
@@ -172,7 +172,7 @@ static void denial(struct report *r, const struct event *e)
 		r->suppressed++;
 		return;
 	}
-	report_flush(r);
+	show_suppressed(r);
 	buf_init(&b, text, sizeof(text));
 	buf_printf(&b, "denied %s ", action_type_name(e->action.type));
 	term_path(&b, e->action.resource);
@@ -293,7 +293,7 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 	struct digest d = { 0 };
 	uint64_t denied = sum(r->by_verdict, VERDICT_PAUSE, VERDICT_COUNT);
 	bool wants_text = !run->json && log_get_level() > LOG_QUIET;
-	report_flush(r);
+	show_suppressed(r);
 	/* With the file monitor off nothing was counted: only the layers know. */
 	if ((r->changed || !run->policy->monitors.file_system) &&
 	    (wants_text || run->json || run->status_fd >= 0))

@@ -35,8 +35,6 @@ void report_init(struct report *r, const struct run *run, const struct session *
 void report_started(struct report *r, pid_t agent_pid, const char *degraded);
 /* eventlog_drain's callback; @report is a struct report. */
 void report_event(const struct event *e, void *report);
-/* "… N more denials" when lines were held back. */
-void report_flush(struct report *r);
 /* All is over: digest, status line. @reason: "exit", "signal", "timeout" … */
 void report_ended(struct report *r, int exit_code, int wait_status, const char *reason);
 /* end.json. */

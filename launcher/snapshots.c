@@ -21,7 +21,7 @@
 
 enum { NUMBER_MAX = 1000000 };
 
-bool snapshots_name_valid(const char *name)
+static bool valid_name(const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
@@ -67,7 +67,7 @@ static bool is_there(int dirfd, const char *name)
 static int choose_name(int dirfd, const struct session *s, const char *given,
 		       char ret[static SNAPSHOT_NAME_SIZE], struct err *err)
 {
-	if (given && !snapshots_name_valid(given))
+	if (given && !valid_name(given))
 		return err_set(err, EINVAL,
 			       "'%.80s': the name of a snapshot is made of letters, digits and "
 			       "._-, at most %d, and begins with a letter or digit",
@@ -258,7 +258,7 @@ int snapshots_list(int dirfd, struct snapshot_row **ret, struct err *err)
 	struct snapshot_row *rows = NULL;
 	int count = 0, room = 0;
 	for (const struct dirent *e; (e = readdir(d));) {
-		if (!snapshots_name_valid(e->d_name))
+		if (!valid_name(e->d_name))
 			continue;
 		if (count == room) {
 			room = room ? room * 2 : 16;

@@ -44,4 +44,3 @@ int snapshots_list(int dirfd, struct snapshot_row **ret, struct err *err);
 /* One by its name, or by the unique beginning of it. 0, -ENOENT, -EINVAL. */
 int snapshots_find(int dirfd, const char *name, struct snapshot_row *ret, struct err *err);
 int snapshots_remove(int dirfd, const char *name, struct err *err);
-bool snapshots_name_valid(const char *name);

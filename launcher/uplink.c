@@ -11,7 +11,8 @@
 #include "launcher/eventfile.h"
 #include "launcher/sibling.h"
 
-void uplink_state_path(const struct session *s, char path[static STATE_PATH_SIZE])
+/* STATE of STATE/sessions/ID. */
+static void state_path_of(const struct session *s, char path[static STATE_PATH_SIZE])
 {
 	snprintf(path, STATE_PATH_SIZE, "%s", s->path);
 	for (unsigned up = 0; up < 2; up++)
@@ -37,7 +38,7 @@ int uplink_start(const struct session *s, int server_fd, struct err *err)
 {
 	char state[STATE_PATH_SIZE], budget[32];
 	struct config config = load_config();
-	uplink_state_path(s, state);
+	state_path_of(s, state);
 	snprintf(budget, sizeof(budget), "%" PRIu64, config.upload_bytes);
 	const char *args[] = { "session", masking(&config), state, s->id, budget, NULL };
 	int fds[] = { server_fd, -1 };

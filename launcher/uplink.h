@@ -9,8 +9,6 @@
  * terminal, until what there is to say is delivered. @server_fd: server_open. 0, -errno.
  */
 int uplink_start(const struct session *s, int server_fd, struct err *err);
-/* STATE of STATE/sessions/ID. */
-void uplink_state_path(const struct session *s, char path[static STATE_PATH_SIZE]);
 
 /*
  * Asks the server whether it knows the key. 0; -errno with what it said. With @flush what earlier sessions

@@ -142,7 +142,7 @@ static struct rest rest_of(const struct pattern *p, unsigned item)
 	return r;
 }
 
-int index_build(struct arena *a, struct policy_patterns *list)
+static int build(struct arena *a, struct policy_patterns *list)
 {
 	uint32_t size = 16;
 	list->index = NULL;
@@ -181,6 +181,6 @@ int index_build_all(struct arena *a, struct policy *p)
 						  &p->spawn_allowed,  &p->hide };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
-		rc = index_build(a, lists[i]);
+		rc = build(a, lists[i]);
 	return rc;
 }

@@ -22,7 +22,5 @@ void index_name_init(struct index_name *name, const char *text);
 const struct policy_pattern *index_find(const struct policy_patterns *list,
 					const struct index_name *name);
 
-/* To be called whenever a list of paths has changed. 0, -ENOMEM. */
-int index_build(struct arena *a, struct policy_patterns *list);
-/* All lists of paths of @p. */
+/* Of all lists of paths of @p: to be called whenever one has changed. 0, -ENOMEM. */
 int index_build_all(struct arena *a, struct policy *p);

@@ -38,7 +38,8 @@ int unpack_name_clean(const char *path, const struct unpack_limits *limits, char
 	return 0;
 }
 
-enum unpack_name unpack_name_of(const char *leaf, const char **ret)
+/* @ret: the name in an upper of one in a snapshot; of a whiteout, what is gone. */
+static enum unpack_name name_of(const char *leaf, const char **ret)
 {
 	const size_t escape = sizeof(UNPACK_NAME_ESCAPE) - 1;
 	*ret = leaf;
@@ -67,7 +68,7 @@ int unpack_name_real(enum unpack_kind kind, char *path, enum unpack_name *ret, s
 		const char *real;
 		memcpy(name, at, n);
 		name[n] = '\0';
-		enum unpack_name what = unpack_name_of(name, &real);
+		enum unpack_name what = name_of(name, &real);
 		/* foreign names mean what they say, but for the last one's mark */
 		if (what == UNPACK_NAME_PLAIN && kind != UNPACK_UPPER)
 			real = name;

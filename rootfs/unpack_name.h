@@ -24,14 +24,13 @@ struct unpack_limits {
 /* A name as it may be used: no leading "./", no doubled slashes. -EBADMSG when it may not. Pure. */
 int unpack_name_clean(const char *path, const struct unpack_limits *limits, char *ret, size_t size,
 		      struct err *err);
-/* The name in an upper of one in a snapshot: whiteouts and escaped names are told apart. Pure. */
+/* What a name in an archive stands for. */
 enum unpack_name {
 	UNPACK_NAME_PLAIN,
-	UNPACK_NAME_WHITEOUT, /* ret: what is gone */
+	UNPACK_NAME_WHITEOUT, /* of what has the name without its mark */
 	UNPACK_NAME_OPAQUE,
 	UNPACK_NAME_BAD, /* .wh..., .wh..wh.other: no tool writes them */
 };
-enum unpack_name unpack_name_of(const char *leaf, const char **ret);
 /*
  * A clean path as the archive has it made into the one it stands for, in place. What the last
  * name was tells what the entry is; directories on the way are never whiteouts. -EBADMSG. Pure.

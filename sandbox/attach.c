@@ -299,11 +299,3 @@ int attach_tree(pid_t pid, const pid_t *skip, const struct filter *filter, struc
 	}
 	return r;
 }
-
-void attachment_finish(struct attachment *a)
-{
-	for (unsigned i = 0; i < a->count; i++)
-		scope_close(&a->processes[i].listener_fd);
-	free(a->processes);
-	*a = (struct attachment){ 0 };
-}

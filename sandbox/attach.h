@@ -32,4 +32,3 @@ struct attachment {
  */
 int attach_tree(pid_t pid, const pid_t *skip, const struct filter *filter, struct attachment *ret,
 		struct err *err);
-void attachment_finish(struct attachment *a);

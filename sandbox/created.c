@@ -74,9 +74,3 @@ bool created_has(const struct created *c, const struct stat *st)
 {
 	return st->st_ino > TOMBSTONE && find(c, st->st_dev, st->st_ino);
 }
-
-void created_finish(struct created *c)
-{
-	free(c->slots);
-	*c = (struct created){ 0 };
-}

@@ -18,4 +18,3 @@ struct created {
 void created_add(struct created *c, const struct stat *st);
 void created_remove(struct created *c, const struct stat *st);
 bool created_has(const struct created *c, const struct stat *st);
-void created_finish(struct created *c);

@@ -47,6 +47,15 @@ static bool reported(const struct policy *p, const struct action *a)
 	return true;
 }
 
+/* A verdict of rollback: nothing more is begun until everything is frozen. */
+static void ask_undo(struct watch *watch)
+{
+	uint64_t one = 1;
+	__atomic_store_n(&watch->undo_due, true, __ATOMIC_RELEASE);
+	/* a full counter means that it is being asked already */
+	(void)!write(watch->undo_fd, &one, sizeof(one));
+}
+
 int watch_decide(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -69,7 +78,7 @@ int watch_decide(struct worker *w)
 	if (denied && d->deny_errno <= 0)
 		d->deny_errno = EACCES;
 	if (d->verdict == VERDICT_ROLLBACK)
-		watch_ask_undo(watch);
+		ask_undo(watch);
 	if (d->ambient && !denied) {
 		watch->ambient_count++;
 		pthread_mutex_unlock(&watch->log_lock);
@@ -96,14 +105,6 @@ int watch_decide(struct worker *w)
 		return 0;
 	watch_done(w, -d->deny_errno);
 	return -d->deny_errno;
-}
-
-void watch_ask_undo(struct watch *watch)
-{
-	uint64_t one = 1;
-	__atomic_store_n(&watch->undo_due, true, __ATOMIC_RELEASE);
-	/* a full counter means that it is being asked already */
-	(void)!write(watch->undo_fd, &one, sizeof(one));
 }
 
 int watch_decide_also(struct worker *w, const struct action *also)
@@ -287,7 +288,7 @@ void watch_threshold(struct watch *watch, const char *name, const char *text)
 	if (e.decision.verdict == VERDICT_PAUSE)
 		hold_condemn(watch, text);
 	if (e.decision.verdict == VERDICT_ROLLBACK)
-		watch_ask_undo(watch);
+		ask_undo(watch);
 }
 
 void watch_touch(struct worker *w)

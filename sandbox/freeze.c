@@ -54,16 +54,6 @@ int freeze_init_tree(struct freeze *f, int proc_fd, struct tree *tree, freeze_sp
 	return prepare(f);
 }
 
-void freeze_finish(struct freeze *f)
-{
-	if (f->state)
-		munmap(f->state, FREEZE_TIDS);
-	free(f->tids);
-	f->state = NULL;
-	f->tids = NULL;
-	f->count = 0;
-}
-
 void freeze_gate(struct freeze *f)
 {
 	pthread_mutex_lock(&f->gate);

@@ -59,7 +59,6 @@ int freeze_init(struct freeze *f, int proc_fd, pid_t init_pid, pid_t agent_pid,
 /* For an attached tree, which has no pid namespace of its own: looked through anew at each scan. */
 int freeze_init_tree(struct freeze *f, int proc_fd, struct tree *tree, freeze_spare_fn *in_hand,
 		     void *arg);
-void freeze_finish(struct freeze *f);
 
 /*
  * Freezes for @reason: 0 when nothing inside runs any more. -ETIMEDOUT: after @patience_ms some

@@ -27,16 +27,6 @@ int hold_init(struct hold *h)
 	return 0;
 }
 
-void hold_finish(struct hold *h)
-{
-	for (unsigned i = 0; i < HOLD_QUESTIONS; i++)
-		free(h->questions[i].e);
-	if (h->calls)
-		munmap(h->calls, HOLD_CALLS * sizeof(*h->calls));
-	h->calls = NULL;
-	scope_close(&h->wake_fd);
-}
-
 /* The open question of that @key, or a new one, which shows @e. NULL: no room. */
 static struct hold_question *question_for(struct watch *watch, const struct hold_key *key,
 					  const struct event *e)

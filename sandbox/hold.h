@@ -100,7 +100,6 @@ struct hold {
 };
 
 int hold_init(struct hold *h);
-void hold_finish(struct hold *h);
 
 /*
  * For watch_decide, by the leader: may @w's action pass without asking, is it to wait, or is there

@@ -39,7 +39,7 @@ static int start(struct listener *l, int fd)
 	return 0;
 }
 
-int listener_receive(const struct listener *l, union notification *ret)
+static int receive(const struct listener *l, union notification *ret)
 {
 	memset(ret, 0, l->notif_size); /* the kernel insists */
 	if (ioctl(l->fd, SECCOMP_IOCTL_NOTIF_RECV, &ret->notif) < 0)
@@ -177,7 +177,7 @@ int listeners_add_as(struct listeners *l, int fd, const struct listener *how)
 /* With one listener the receive call itself waits: a call less for each notification. */
 static int receive_only(struct listeners *l, union notification *ret)
 {
-	int r = listener_receive(l->all[0], ret);
+	int r = receive(l->all[0], ret);
 	struct pollfd p = { .fd = l->all[0]->fd };
 	/* the caller died before we looked, or nobody is left */
 	return r == -ENOENT && poll(&p, 1, 0) == 1 && p.revents & POLLHUP ? -EPIPE : r;
@@ -198,20 +198,10 @@ int listeners_receive(struct listeners *l, union notification *ret, struct liste
 		*ret_from = one;
 		/* A receive would wait for ever if nothing were there; with one receiver something is. */
 		if (e.events & EPOLLIN)
-			return listener_receive(one, ret);
+			return receive(one, ret);
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, one->fd, NULL);
 		__atomic_store_n(&one->gone_ms, clock_ms(), __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&l->left, 1, __ATOMIC_RELAXED);
 	}
 	return -EPIPE;
-}
-
-void listeners_finish(struct listeners *l)
-{
-	for (unsigned i = 0; i < l->count; i++)
-		free(l->all[i]);
-	free(l->all);
-	if (l->epoll_fd >= 0)
-		close(l->epoll_fd);
-	*l = (struct listeners){ .epoll_fd = -1 };
 }

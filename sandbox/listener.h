@@ -31,9 +31,6 @@ union notification {
 	unsigned char room[LISTENER_BUFFER];
 };
 
-/* Blocks. 0; -ENOENT: the caller died meanwhile; -EINTR; else the listener is of no more use. */
-int listener_receive(const struct listener *l, union notification *ret);
-
 /* Is the call still waiting? Guards everything that was read by pid number. */
 int listener_valid(const struct listener *l, uint64_t id);
 
@@ -82,6 +79,8 @@ int listeners_init(struct listeners *l);
 int listeners_add(struct listeners *l, int fd);
 /* The same, with what else is known of it: @how's runtime, slate and number. */
 int listeners_add_as(struct listeners *l, int fd, const struct listener *how);
-/* As listener_receive; -EPIPE: no task is left behind any of them. */
+/*
+ * Blocks. 0; -ENOENT: the caller died meanwhile; -EINTR; -EPIPE: no task is left behind any of them; else they are of
+ * no more use.
+ */
 int listeners_receive(struct listeners *l, union notification *ret, struct listener **ret_from);
-void listeners_finish(struct listeners *l);

@@ -59,17 +59,6 @@ static void slot_clear(struct tracee *s)
 	*s = (struct tracee){ .dir_fd = -1, .umask = -1 };
 }
 
-void tracees_free(struct tracees *t)
-{
-	if (!t)
-		return;
-	for (unsigned i = 0; i < CACHE_SIZE; i++)
-		slot_clear(&t->slots[i]);
-	for (unsigned i = 0; i < INTERN_SIZE; i++)
-		free(t->programs[i]);
-	free(t);
-}
-
 static const char *intern(struct tracees *t, const char *text)
 {
 	uint32_t hash = 2166136261u;

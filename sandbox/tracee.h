@@ -38,7 +38,6 @@ struct tracees; /* the cache; used by the leader only */
 
 /* @proc_fd: O_PATH of the outer /proc, borrowed. NULL: out of memory. */
 struct tracees *tracees_new(int proc_fd);
-void tracees_free(struct tracees *t);
 /* From now on a task in another mount namespace than @mount_ns counts as gone: its paths mean something else. */
 void tracees_confine(struct tracees *t, ino_t mount_ns);
 

@@ -153,9 +153,6 @@ void monitor_tell(const struct monitor_plan *plan, enum packet_type type, int va
 /* Limits, streams, priority and signals of a monitor, for the rest of its life. */
 void monitor_settle(void);
 
-/* A verdict of rollback: nothing more is begun until everything is frozen. */
-void watch_ask_undo(struct watch *watch);
-
 /* A notice in the log that a person should see. */
 void watch_notice(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,6 +1,4 @@
 /* How sensitive is the target? Classes by the names in its path; the gravest wins. */
-#include "scoring/sensitivity.h"
-
 #include <assert.h>
 #include <string.h>
 
@@ -191,7 +189,8 @@ static uint32_t special(const char *path, uint32_t set)
 	return set;
 }
 
-uint32_t sensitivity_classes(const char *path)
+/* The classes a path belongs to, as a set of bits 1 << enum sensitivity_class. */
+static uint32_t classes_of(const char *path)
 {
 	struct part parent = { 0 }, part = { 0 };
 	uint32_t set = 0;
@@ -234,7 +233,7 @@ static bool ends_with(const char *text, const char *tail)
 
 static void of_path(const char *path, const struct action *a, enum effect effect, struct finding *f)
 {
-	uint32_t set = sensitivity_classes(path);
+	uint32_t set = classes_of(path);
 	bool own = a->provenance == PROVENANCE_CREATED || a->op == OP_CREATE;
 	bool code = set & (CLASS(SOURCE) | CLASS(PACKAGES));
 	/* git makes the directory and its *.sample files in every clone; removing runs nothing either */

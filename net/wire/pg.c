@@ -45,7 +45,8 @@ static void put_be32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
-void pg_put_message(struct wire_bytes *out, char type, const void *body, size_t len)
+/* One message of @type with @len bytes of body. */
+static void put_message(struct wire_bytes *out, char type, const void *body, size_t len)
 {
 	uint8_t head[PG_HEAD] = { (uint8_t)type };
 
@@ -62,7 +63,7 @@ void pg_put_error(struct pg *pg, const char *severity, const char *code, const c
 	wire_why(clean, sizeof(clean), why);
 	int n = snprintf(body, sizeof(body), "S%s%cV%s%cC%s%cM%s%c", severity, 0, severity, 0, code,
 			 0, clean, 0);
-	pg_put_message(pg_out(pg, WIRE_CLIENT), 'E', body, (size_t)n + 1);
+	put_message(pg_out(pg, WIRE_CLIENT), 'E', body, (size_t)n + 1);
 }
 
 void pg_die(struct pg *pg, const char *code, const char *why)
@@ -111,14 +112,14 @@ static void refuse(struct pg *pg, char type, const char *why)
 	wire_why(pg->refusal[pg->refusals].why, WIRE_WHY_SIZE, why);
 	pg->refusals++;
 	if (type == 'Q' || type == 'F') {
-		pg_put_message(pg_out(pg, WIRE_SERVER), 'Q', PG_REFUSED_QUERY,
-			       sizeof(PG_REFUSED_QUERY));
+		put_message(pg_out(pg, WIRE_SERVER), 'Q', PG_REFUSED_QUERY,
+			    sizeof(PG_REFUSED_QUERY));
 		group_end(pg, 'Q');
 		return;
 	}
 	int n = snprintf(body + 1, sizeof(body) - 1, refused_describe,
 			 (unsigned long long)pg->conn.setup.nonce);
-	pg_put_message(pg_out(pg, WIRE_SERVER), 'D', body, (size_t)n + 2);
+	put_message(pg_out(pg, WIRE_SERVER), 'D', body, (size_t)n + 2);
 	group_add(pg);
 	pg->refused = true;
 }
@@ -363,7 +364,7 @@ static bool group_settled(struct pg *pg, uint64_t size)
 	if (!pg_outstanding(pg) && !pg->due)
 		return true;
 	if (!pg->flushed)
-		pg_put_message(pg_out(pg, WIRE_SERVER), 'H', NULL, 0);
+		put_message(pg_out(pg, WIRE_SERVER), 'H', NULL, 0);
 	pg->flushed = true;
 	return false;
 }

@@ -53,8 +53,6 @@ struct pg {
 
 /* What goes to @side. */
 struct wire_bytes *pg_out(struct pg *pg, enum wire_side side);
-/* One message of @type with @len bytes of body. */
-void pg_put_message(struct wire_bytes *out, char type, const void *body, size_t len);
 /* ErrorResponse to the client. */
 void pg_put_error(struct pg *pg, const char *severity, const char *code, const char *why);
 /* Ends the connection as the server would, with a last word to the client. */
