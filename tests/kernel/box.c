@@ -177,6 +177,29 @@ static void supervise(struct run *r, struct box *b)
 	}
 }
 
+/* stdin: a terminal, of a session of its own. */
+static void take_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	setsid();
+	int tty = master < 0 || grantpt(master) < 0 || unlockpt(master) < 0
+			  ? -1
+			  : open(ptsname(master), O_RDWR | O_CLOEXEC);
+	if (tty < 0 || dup2(tty, 0) < 0)
+		_exit(1);
+}
+
+/* stderr: a file of the host. */
+static void take_messages(void)
+{
+	char messages[128];
+	snprintf(messages, sizeof(messages), "%s/stderr", base);
+	int to = open(messages, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (to < 0 || dup2(to, 2) < 0)
+		_exit(1);
+	close(to);
+}
+
 static _Noreturn void monitor(struct run *r, int out)
 {
 	char session[128];
@@ -212,22 +235,9 @@ static _Noreturn void monitor(struct run *r, int out)
 	char id[32];
 	snprintf(id, sizeof(id), "test-%d", getpid());
 	plan.session_id = id;
-	if (r->pty) {
-		int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-		setsid();
-		int tty = master < 0 || grantpt(master) < 0 || unlockpt(master) < 0
-				  ? -1
-				  : open(ptsname(master), O_RDWR | O_CLOEXEC);
-		if (tty < 0 || dup2(tty, 0) < 0)
-			_exit(1);
-	}
-	/* a file of the host that is the agent's stderr */
-	char messages[128];
-	snprintf(messages, sizeof(messages), "%s/stderr", base);
-	int to = open(messages, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (to < 0 || dup2(to, 2) < 0)
-		_exit(1);
-	close(to);
+	if (r->pty)
+		take_terminal();
+	take_messages();
 	/* only the box's own descriptors may stay: one that is not ours must not reach the agent */
 	int stray = open("/etc/passwd", O_RDONLY);
 	dup2(out, 1);

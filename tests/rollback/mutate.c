@@ -148,17 +148,41 @@ static int by_reader(const char *path, const struct timespec times[2])
 	return r;
 }
 
-static const char *mutate(void)
+static const mode_t file_modes[] = { 0644, 0600, 0755, 0444, 0640, 0664, 04755, 02755 };
+
+/* One call of this kind, to an object's attributes. */
+static int change_attribute(unsigned kind, const char *a, const struct timespec times[2])
 {
-	static const mode_t file_modes[] = { 0644, 0600, 0755, 0444, 0640, 0664, 04755, 02755 };
-	static char said[400];
-	char a[100], b[100], value[300];
-	unsigned kind = pick(28);
-	struct timespec times[2] = { { pick(2000000000), pick(1000000000) },
-				     { pick(2000000000), pick(1000000000) } };
+	char value[300];
 	int r = -1;
-	name(a);
-	name(b);
+
+	switch (kind) {
+	case 22: {
+		struct stat st;
+		int dir = stat(a, &st) == 0 && S_ISDIR(st.st_mode);
+		r = chmod(a, dir ? (pick(2) ? 0755 : 0711) | 0400 : file_modes[pick(8)]);
+		break;
+	}
+	case 23:
+		r = lchown(a, getuid() ? getuid() : pick(4), getuid() ? getgid() : pick(4));
+		break;
+	case 24:
+		r = utimensat(AT_FDCWD, a, times, AT_SYMLINK_NOFOLLOW);
+		break;
+	case 25:
+		memset(value, 'a' + (int)pick(26), sizeof(value));
+		r = pick(4) ? lsetxattr(a, pick(2) ? "user.a" : "user.b", value, pick(300), 0)
+			    : lremovexattr(a, pick(2) ? "user.a" : "user.b");
+		break;
+	}
+	return r;
+}
+
+/* One call of this kind. */
+static int change(unsigned kind, const char *a, const char *b, const struct timespec times[2])
+{
+	int r = -1;
+
 	switch (kind) {
 	case 0:
 	case 1:
@@ -210,30 +234,29 @@ static const char *mutate(void)
 	case 21:
 		r = moved(a, b, RENAME_EXCHANGE);
 		break;
-	case 22: {
-		struct stat st;
-		int dir = stat(a, &st) == 0 && S_ISDIR(st.st_mode);
-		r = chmod(a, dir ? (pick(2) ? 0755 : 0711) | 0400 : file_modes[pick(8)]);
-		break;
-	}
-	case 23:
-		r = lchown(a, getuid() ? getuid() : pick(4), getuid() ? getgid() : pick(4));
-		break;
-	case 24:
-		r = utimensat(AT_FDCWD, a, times, AT_SYMLINK_NOFOLLOW);
-		break;
-	case 25:
-		memset(value, 'a' + (int)pick(26), sizeof(value));
-		r = pick(4) ? lsetxattr(a, pick(2) ? "user.a" : "user.b", value, pick(300), 0)
-			    : lremovexattr(a, pick(2) ? "user.a" : "user.b");
-		break;
 	case 26:
 		r = nameless(a);
 		break;
 	case 27:
 		r = by_reader(a, times);
 		break;
+	default:
+		r = change_attribute(kind, a, times);
+		break;
 	}
+	return r;
+}
+
+static const char *mutate(void)
+{
+	static char said[400];
+	char a[100], b[100];
+	unsigned kind = pick(28);
+	struct timespec times[2] = { { pick(2000000000), pick(1000000000) },
+				     { pick(2000000000), pick(1000000000) } };
+	name(a);
+	name(b);
+	int r = change(kind, a, b, times);
 	sprintf(said, "%u %s %s = %d", kind, a, b, r);
 	if (r == 0)
 		actions++;

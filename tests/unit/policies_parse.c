@@ -29,132 +29,125 @@ static struct policy *parsed(const char *text)
 	return p;
 }
 
+/* What is wrong with a text, and what is said of it. */
+static const struct {
+	const char *text, *why;
+} mistakes[] = {
+	{ "", "f.json:1: expected a value, found the end of the file" },
+	{ "{\n\"mode\": \"alert\"\n", "f.json:3: expected ',' or '}', found the end of the file" },
+	{ "[]", "f.json:1: expected an object, found a list" },
+	{ "{} x", "f.json:1: trailing text after the policy: 'x'" },
+	{ "{ \"name\" 1 }", "f.json:1: expected ':' after \"name\", found '1'" },
+	{ "{ name: 1 }", "f.json:1: expected a key in double quotes, found 'n'" },
+	{ "{ \"name\": \"a\", }", "f.json:1: a ',' has nothing after it" },
+	{ "{ \"name\": \"a\n\" }", "f.json:1: a string is not closed on its line" },
+	{ "{\n/* x", "f.json:2: a comment is not closed" },
+	{ "/*/", "f.json:1: a comment is not closed" },
+	{ "{ \"na\\u006de\": \"a\" }", "f.json:1: a key holds a backslash" },
+	{ "{ \"name\": \"a\",\n\n \"name\": \"b\" }",
+	  "f.json:3: /name: duplicate key; it stands on line 1 already" },
+	{ "{ \"max_risk_score\": NaN }", "f.json:1: \"NaN\" is no JSON value" },
+	{ "{ \"max_risk_score\": -Infinity }", "f.json:1: /max_risk_score: -Infinity is not "
+					       "from 0 to 1" },
+	{ "{ \"max_risk_score\": 1e999 }", "f.json:1: /max_risk_score: 1e999 is not from 0 "
+					   "to 1" },
+	{ "{ \"max_risk_score\": 1.5 }", "f.json:1: /max_risk_score: 1.5 is not from 0 to 1" },
+	{ "{ \"max_risk_score\": \"x\" }", "f.json:1: /max_risk_score: expected a number from "
+					   "0 to 1, found a string" },
+	{ "{\n// c\n\"blocked_resource\": [] }", "f.json:3: /blocked_resource: unknown key; did "
+						 "you mean \"blocked_resources\"?" },
+	{ "{ \"zzzzzzzz\": 1 }", "f.json:1: /zzzzzzzz: unknown key" },
+	{ "{ \"network\": {\n\"modes\": 1 } }", "f.json:2: /network/modes: unknown key; did you "
+						"mean \"mode\"?" },
+	{ "{ \"mode\": \"pauze\" }", "f.json:1: /mode: \"pauze\" is no mode (alert, pause, "
+				     "rollback, observe); did you mean \"pause\"?" },
+	{ "{ \"mode\": null }", "f.json:1: /mode: expected a string, found null" },
+	{ "{ \"spawn\": 1 }", "f.json:1: /spawn: expected true or false, found a number" },
+	{ "{ \"name\": \"a\\u0000b\" }", "f.json:1: /name: the text holds a NUL" },
+	{ "{ \"on_exit\": \"drop\" }", "f.json:1: /on_exit: \"drop\" is no on_exit action (keep, "
+				       "commit, discard, ask)" },
+	{ "{ \"network\": { \"mode\": \"hosts\" } }",
+	  "f.json:1: /network/mode: \"hosts\" is no network mode (none, allowlist, host); "
+	  "did "
+	  "you mean \"host\"?" },
+	{ "{ \"allowed_action_types\": [ \"file_reed\" ] }",
+	  "f.json:1: /allowed_action_types/0: \"file_reed\" is no action type; did you "
+	  "mean "
+	  "\"file_read\"?" },
+	{ "{ \"blocked_resources\": [ \"a\",\n \"[b\" ] }",
+	  "f.json:2: /blocked_resources/1: \"[b\": a '[' has no ']'" },
+	{ "{ \"blocked_resources\": \"a\" }", "f.json:1: /blocked_resources: expected a list of "
+					      "patterns, found a string" },
+	{ "{ \"blocked_resources\": [ 1 ] }",
+	  "f.json:1: /blocked_resources/0: expected a pattern, found a number" },
+	{ "{ \"blocked_resources\": [ { \"name\": \"x\" } ] }",
+	  "f.json:1: /blocked_resources/0: a group needs \"name\" and \"patterns\"" },
+	{ "{ \"blocked_resources\": [ { \"nam\": \"x\" } ] }",
+	  "f.json:1: /blocked_resources/0/nam: unknown key; did you mean \"name\"?" },
+	{ "{ \"blocked_resources\": [ \"${WORKSPAC}/x\" ] }",
+	  "f.json:1: /blocked_resources/0: ${WORKSPAC} is not one of ${WORKSPACE}, "
+	  "${TMPDIR}, "
+	  "${HOME}" },
+	{ "{ \"blocked_resources\": [ \"${HOME\" ] }",
+	  "f.json:1: /blocked_resources/0: a ${ has no }" },
+	{ "{ \"blocked_except\": [ \"/etc/shadow\" ] }",
+	  "f.json:1: /blocked_except/0: \"/etc/shadow\" is no place of public CA "
+	  "certificates" },
+	{ "{ \"network\": { \"allow_hosts\": [ \"10.0.0.1/8\" ] } }",
+	  "f.json:1: /network/allow_hosts/0: \"10.0.0.1/8\": 10.0.0.1 has bits beyond its "
+	  "prefix "
+	  "of 8" },
+	{ "{ \"network\": { \"host_ports\": [ 0 ] } }",
+	  "f.json:1: /network/host_ports/0: expected a port from 1 to 65535" },
+	{ "{ \"limits\": { \"memory\": \"2X\" } }",
+	  "f.json:1: /limits/memory: \"2X\" is no size, as in 512M or 2G" },
+	{ "{ \"limits\": { \"pids\": 1.5 } }", "f.json:1: /limits/pids: 1.5 is no whole number" },
+	{ "{ \"max_actions_per_minute\": 0 }",
+	  "f.json:1: /max_actions_per_minute: 0 is not from 1 to 1000000000" },
+	{ "{ \"max_actions_per_minute\": { \"file_rea\": 1 } }",
+	  "f.json:1: /max_actions_per_minute/file_rea: \"file_rea\" is no action type; did "
+	  "you "
+	  "mean \"file_read\"?" },
+	{ "{ \"monitors\": { \"cpu\": 3 } }",
+	  "f.json:1: /monitors/cpu: expected true, false or an object, found a number" },
+	{ "{ \"monitors\": { \"cpu\": { \"percents\": 3 } } }",
+	  "f.json:1: /monitors/cpu/percents: unknown key; did you mean \"percent\"?" },
+	{ "{ \"rules\": [ {} ] }", "f.json:1: /rules/0: a rule needs \"name\"" },
+	{ "{ \"rules\": [\n{ \"name\": \"a\", \"resource_pattern\": \"x\" } ] }",
+	  "f.json:2: /rules/0: a rule needs \"effect\"" },
+	{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\",\n\"effect\": "
+	  "\"deny\" } ] "
+	  "}",
+	  "f.json:2: /rules/0/effect: \"deny\" is no effect (block, pause, allow)" },
+	{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+	  "\"block\", "
+	  "\"time_start\": \"24:00\" } ] }",
+	  "f.json:1: /rules/0/time_start: \"24:00\" is no time of day from 00:00 to "
+	  "23:59" },
+	{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+	  "\"block\", "
+	  "\"time_start\": \"23:00\" } ] }",
+	  "f.json:1: /rules/0: a rule has time_start and time_end, or neither" },
+	{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
+	  "\"block\", "
+	  "\"days_allowed\": [ \"mo\" ] } ] }",
+	  "f.json:1: /rules/0/days_allowed/0: \"mo\" is no day (monday … sunday, or mon … "
+	  "sun)" },
+	{ "{ \"extends\": [ \"nowhere\" ] }", "f.json:1: /extends/0: no policy \"nowhere\"" },
+	{ "[[[[[[[[[[[[[[1]]]]]]]]]]]]]]", "f.json:1: nested deeper than 12 levels" },
+};
+
 static void every_error_names_file_line_and_pointer(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *text, *why;
-	} bad[] = {
-		{ "", "f.json:1: expected a value, found the end of the file" },
-		{ "{\n\"mode\": \"alert\"\n",
-		  "f.json:3: expected ',' or '}', found the end of the file" },
-		{ "[]", "f.json:1: expected an object, found a list" },
-		{ "{} x", "f.json:1: trailing text after the policy: 'x'" },
-		{ "{ \"name\" 1 }", "f.json:1: expected ':' after \"name\", found '1'" },
-		{ "{ name: 1 }", "f.json:1: expected a key in double quotes, found 'n'" },
-		{ "{ \"name\": \"a\", }", "f.json:1: a ',' has nothing after it" },
-		{ "{ \"name\": \"a\n\" }", "f.json:1: a string is not closed on its line" },
-		{ "{\n/* x", "f.json:2: a comment is not closed" },
-		{ "/*/", "f.json:1: a comment is not closed" },
-		{ "{ \"na\\u006de\": \"a\" }", "f.json:1: a key holds a backslash" },
-		{ "{ \"name\": \"a\",\n\n \"name\": \"b\" }",
-		  "f.json:3: /name: duplicate key; it stands on line 1 already" },
-		{ "{ \"max_risk_score\": NaN }", "f.json:1: \"NaN\" is no JSON value" },
-		{ "{ \"max_risk_score\": -Infinity }",
-		  "f.json:1: /max_risk_score: -Infinity is not "
-		  "from 0 to 1" },
-		{ "{ \"max_risk_score\": 1e999 }", "f.json:1: /max_risk_score: 1e999 is not from 0 "
-						   "to 1" },
-		{ "{ \"max_risk_score\": 1.5 }",
-		  "f.json:1: /max_risk_score: 1.5 is not from 0 to 1" },
-		{ "{ \"max_risk_score\": \"x\" }",
-		  "f.json:1: /max_risk_score: expected a number from "
-		  "0 to 1, found a string" },
-		{ "{\n// c\n\"blocked_resource\": [] }",
-		  "f.json:3: /blocked_resource: unknown key; did "
-		  "you mean \"blocked_resources\"?" },
-		{ "{ \"zzzzzzzz\": 1 }", "f.json:1: /zzzzzzzz: unknown key" },
-		{ "{ \"network\": {\n\"modes\": 1 } }",
-		  "f.json:2: /network/modes: unknown key; did you "
-		  "mean \"mode\"?" },
-		{ "{ \"mode\": \"pauze\" }", "f.json:1: /mode: \"pauze\" is no mode (alert, pause, "
-					     "rollback, observe); did you mean \"pause\"?" },
-		{ "{ \"mode\": null }", "f.json:1: /mode: expected a string, found null" },
-		{ "{ \"spawn\": 1 }", "f.json:1: /spawn: expected true or false, found a number" },
-		{ "{ \"name\": \"a\\u0000b\" }", "f.json:1: /name: the text holds a NUL" },
-		{ "{ \"on_exit\": \"drop\" }",
-		  "f.json:1: /on_exit: \"drop\" is no on_exit action (keep, "
-		  "commit, discard, ask)" },
-		{ "{ \"network\": { \"mode\": \"hosts\" } }",
-		  "f.json:1: /network/mode: \"hosts\" is no network mode (none, allowlist, host); "
-		  "did "
-		  "you mean \"host\"?" },
-		{ "{ \"allowed_action_types\": [ \"file_reed\" ] }",
-		  "f.json:1: /allowed_action_types/0: \"file_reed\" is no action type; did you "
-		  "mean "
-		  "\"file_read\"?" },
-		{ "{ \"blocked_resources\": [ \"a\",\n \"[b\" ] }",
-		  "f.json:2: /blocked_resources/1: \"[b\": a '[' has no ']'" },
-		{ "{ \"blocked_resources\": \"a\" }",
-		  "f.json:1: /blocked_resources: expected a list of "
-		  "patterns, found a string" },
-		{ "{ \"blocked_resources\": [ 1 ] }",
-		  "f.json:1: /blocked_resources/0: expected a pattern, found a number" },
-		{ "{ \"blocked_resources\": [ { \"name\": \"x\" } ] }",
-		  "f.json:1: /blocked_resources/0: a group needs \"name\" and \"patterns\"" },
-		{ "{ \"blocked_resources\": [ { \"nam\": \"x\" } ] }",
-		  "f.json:1: /blocked_resources/0/nam: unknown key; did you mean \"name\"?" },
-		{ "{ \"blocked_resources\": [ \"${WORKSPAC}/x\" ] }",
-		  "f.json:1: /blocked_resources/0: ${WORKSPAC} is not one of ${WORKSPACE}, "
-		  "${TMPDIR}, "
-		  "${HOME}" },
-		{ "{ \"blocked_resources\": [ \"${HOME\" ] }",
-		  "f.json:1: /blocked_resources/0: a ${ has no }" },
-		{ "{ \"blocked_except\": [ \"/etc/shadow\" ] }",
-		  "f.json:1: /blocked_except/0: \"/etc/shadow\" is no place of public CA "
-		  "certificates" },
-		{ "{ \"network\": { \"allow_hosts\": [ \"10.0.0.1/8\" ] } }",
-		  "f.json:1: /network/allow_hosts/0: \"10.0.0.1/8\": 10.0.0.1 has bits beyond its "
-		  "prefix "
-		  "of 8" },
-		{ "{ \"network\": { \"host_ports\": [ 0 ] } }",
-		  "f.json:1: /network/host_ports/0: expected a port from 1 to 65535" },
-		{ "{ \"limits\": { \"memory\": \"2X\" } }",
-		  "f.json:1: /limits/memory: \"2X\" is no size, as in 512M or 2G" },
-		{ "{ \"limits\": { \"pids\": 1.5 } }",
-		  "f.json:1: /limits/pids: 1.5 is no whole number" },
-		{ "{ \"max_actions_per_minute\": 0 }",
-		  "f.json:1: /max_actions_per_minute: 0 is not from 1 to 1000000000" },
-		{ "{ \"max_actions_per_minute\": { \"file_rea\": 1 } }",
-		  "f.json:1: /max_actions_per_minute/file_rea: \"file_rea\" is no action type; did "
-		  "you "
-		  "mean \"file_read\"?" },
-		{ "{ \"monitors\": { \"cpu\": 3 } }",
-		  "f.json:1: /monitors/cpu: expected true, false or an object, found a number" },
-		{ "{ \"monitors\": { \"cpu\": { \"percents\": 3 } } }",
-		  "f.json:1: /monitors/cpu/percents: unknown key; did you mean \"percent\"?" },
-		{ "{ \"rules\": [ {} ] }", "f.json:1: /rules/0: a rule needs \"name\"" },
-		{ "{ \"rules\": [\n{ \"name\": \"a\", \"resource_pattern\": \"x\" } ] }",
-		  "f.json:2: /rules/0: a rule needs \"effect\"" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\",\n\"effect\": "
-		  "\"deny\" } ] "
-		  "}",
-		  "f.json:2: /rules/0/effect: \"deny\" is no effect (block, pause, allow)" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
-		  "\"block\", "
-		  "\"time_start\": \"24:00\" } ] }",
-		  "f.json:1: /rules/0/time_start: \"24:00\" is no time of day from 00:00 to "
-		  "23:59" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
-		  "\"block\", "
-		  "\"time_start\": \"23:00\" } ] }",
-		  "f.json:1: /rules/0: a rule has time_start and time_end, or neither" },
-		{ "{ \"rules\": [ { \"name\": \"a\", \"resource_pattern\": \"x\", \"effect\": "
-		  "\"block\", "
-		  "\"days_allowed\": [ \"mo\" ] } ] }",
-		  "f.json:1: /rules/0/days_allowed/0: \"mo\" is no day (monday … sunday, or mon … "
-		  "sun)" },
-		{ "{ \"extends\": [ \"nowhere\" ] }",
-		  "f.json:1: /extends/0: no policy \"nowhere\"" },
-		{ "[[[[[[[[[[[[[[1]]]]]]]]]]]]]]", "f.json:1: nested deeper than 12 levels" },
-	};
-	for (size_t i = 0; i < COUNT(bad); i++) {
+	for (size_t i = 0; i < COUNT(mistakes); i++) {
 		struct policy *p = NULL;
 		struct err err = { "" };
-		int rc = policy_parse(bad[i].text, strlen(bad[i].text), "f.json", &env, &p, &err);
+		int rc = policy_parse(mistakes[i].text, strlen(mistakes[i].text), "f.json", &env,
+				      &p, &err);
 		if (rc >= 0)
-			fail_msg("accepted: %s", bad[i].text);
-		assert_string_equal(err.text, bad[i].why);
+			fail_msg("accepted: %s", mistakes[i].text);
+		assert_string_equal(err.text, mistakes[i].why);
 		assert_null(p);
 	}
 }
