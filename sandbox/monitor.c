@@ -252,6 +252,7 @@ struct built {
 	struct box box;
 	struct capture *capture;
 	struct eventlog_writer log;
+	int terminal_fd; /* of terminal_keep */
 };
 
 static int build_once(const struct monitor_plan *plan, struct built *ret, struct err *err)
@@ -284,6 +285,38 @@ static int build_box(const struct monitor_plan *plan, struct built *ret, struct 
 	return r;
 }
 
+/* The monitor's way into the box, and all that it decides and answers with. The agent is still held. */
+static int start_watch(const struct monitor_plan *plan, struct built *b, struct watch *watch,
+		       struct err *err)
+{
+	int r = box_enter(plan->box, &b->box, err);
+	if (r == 0)
+		r = capture_enter(b->capture, err);
+	if (r == 0)
+		r = watch_prepare(plan, b->box.proc_fd, watch, err);
+	if (r < 0)
+		return r;
+	watch->capture = b->capture;
+	watch->log = b->log;
+	watch->terminal_fd = b->terminal_fd;
+	dirs_init(&watch->dirs, &b->capture->layers);
+	/* first of what needs the watch: the broker gets ready meanwhile */
+	if (plan->network)
+		r = network_start(watch, plan->network, &watch->network, err);
+	if (r == 0 && freeze_init(&watch->freeze, b->box.proc_fd, b->box.init_pid, b->box.agent_pid,
+				  worker_in_hand, watch) < 0)
+		r = err_set(err, ENOMEM, "monitor: cannot see the sandbox's processes");
+	if (r == 0)
+		r = listeners_add(&watch->listeners, b->box.listener_fd);
+	if (r == 0)
+		r = origins_open(&b->box.overlay, plan->box->session_dirfd, &watch->origins, err);
+	if (r == 0)
+		r = worker_start(watch);
+	if (r == 0 && plan->network)
+		r = network_serve(watch->network, err);
+	return r;
+}
+
 int monitor_main(const struct monitor_plan *plan)
 {
 	if (plan->attach)
@@ -300,39 +333,13 @@ int monitor_main(const struct monitor_plan *plan)
 		monitor_tell(plan, MONITOR_FAILED, -r, err.text);
 		return 1;
 	}
-	int terminal_fd = terminal_keep();
-	if (terminal_fd < 0 && terminal_fd != -ENXIO)
-		r = err_sys(&err, -terminal_fd, "monitor: cannot keep the terminal");
+	built.terminal_fd = terminal_keep();
+	if (built.terminal_fd < 0 && built.terminal_fd != -ENXIO)
+		r = err_sys(&err, -built.terminal_fd, "monitor: cannot keep the terminal");
 	setsid(); /* init and the agent stay in the terminal's foreground group and in its share of the processor */
 	monitor_settle(); /* after init was forked: the agent's limits are the user's */
 	if (r == 0)
-		r = box_enter(plan->box, &built.box, &err);
-	if (r == 0)
-		r = capture_enter(built.capture, &err);
-	if (r == 0)
-		r = watch_prepare(plan, built.box.proc_fd, watch, &err);
-	watch->capture = built.capture;
-	watch->log = built.log;
-	watch->terminal_fd = terminal_fd;
-	if (r == 0)
-		dirs_init(&watch->dirs, &built.capture->layers);
-	/* first of what needs the watch: the broker gets ready meanwhile */
-	if (r == 0 && plan->network)
-		r = network_start(watch, plan->network, &watch->network, &err);
-	if (r == 0)
-		r = freeze_init(&watch->freeze, built.box.proc_fd, built.box.init_pid,
-				built.box.agent_pid, worker_in_hand, watch) < 0
-			    ? err_set(&err, ENOMEM, "monitor: cannot see the sandbox's processes")
-			    : 0;
-	if (r == 0)
-		r = listeners_add(&watch->listeners, built.box.listener_fd);
-	if (r == 0)
-		r = origins_open(&built.box.overlay, plan->box->session_dirfd, &watch->origins,
-				 &err);
-	if (r == 0)
-		r = worker_start(watch);
-	if (r == 0 && plan->network)
-		r = network_serve(watch->network, &err);
+		r = start_watch(plan, &built, watch, &err);
 	if (r < 0) {
 		monitor_tell(plan, MONITOR_FAILED, -r, *err.text ? err.text : "monitor: no thread");
 		box_kill(&built.box);
