@@ -10,9 +10,9 @@ enum ci_format { CI_TEXT, CI_JUNIT, CI_SARIF, CI_FORMAT_COUNT };
 /* -EINVAL for a name that is none of text, junit, sarif. */
 int ci_format_parse(const char *name, enum ci_format *ret, struct err *err);
 
-/* ci_report_junit.c: as Jenkins and GitLab read it. */
+/* report_junit.c: as Jenkins and GitLab read it. */
 void ci_report_junit(FILE *f, const struct ci_findings *all);
-/* ci_report_sarif.c: SARIF 2.1.0. */
+/* report_sarif.c: SARIF 2.1.0. */
 void ci_report_sarif(FILE *f, const struct ci_findings *all);
 void ci_report_text(FILE *f, const struct ci_findings *all);
 

@@ -5,7 +5,7 @@
  * one more listener for the one that is there.
  *
  * Whatever cannot be served loses its listener: what that container asks for then fails with ENOSYS. The
- * same is true of all when this process ends, unless the service manager keeps the listeners (oci_guest.h).
+ * same is true of all when this process ends, unless the service manager keeps the listeners (guest.h).
  */
 #include "launcher/oci/agent.h"
 
