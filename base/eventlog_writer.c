@@ -1,5 +1,4 @@
 /* The monitor's side of the log: an event into the segment, and its publication. */
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>

@@ -1,6 +1,5 @@
 #include "launcher/diff_patch.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,8 @@
 #include "launcher/digest.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "launcher/term.h"

@@ -1,7 +1,5 @@
 #include "launcher/on_exit.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 

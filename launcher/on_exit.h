@@ -1,8 +1,6 @@
 /* What becomes of a run's changes at its end: policy on_exit. */
 #pragma once
 
-#include <stdbool.h>
-
 #include "launcher/session.h"
 #include "policies/policy.h"
 

@@ -1,6 +1,5 @@
 #include "launcher/program.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>

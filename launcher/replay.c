@@ -1,6 +1,5 @@
 #include "launcher/replay.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* Sessions as things that take up room: how much, and how one is taken away for good. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "launcher/session.h"

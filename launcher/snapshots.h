@@ -1,7 +1,6 @@
 /* The snapshots of this user: STATE/snapshots/NAME, each an OCI image layout. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <json-c/json.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/scope.h"

@@ -1,6 +1,5 @@
 /* The uppers as a list of steps. */
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>

@@ -1,7 +1,6 @@
 /* One object made again elsewhere: content with its holes, then everything else there is to know of it. */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/stat.h>
 
 enum copy_flags {

@@ -1,7 +1,6 @@
 /* Files beside the segments, for pre-images that no record holds. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rootfs/journal_private.h"

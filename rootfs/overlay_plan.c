@@ -1,8 +1,6 @@
 #include "rootfs/overlay_plan.h"
 
-#include <ctype.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>

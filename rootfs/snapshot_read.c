@@ -1,9 +1,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <json-c/json.h>
-#include <limits.h>
 #include <sha2.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,9 +1,7 @@
 #include "rootfs/undo.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "rootfs/undo_private.h"

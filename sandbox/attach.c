@@ -19,8 +19,6 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

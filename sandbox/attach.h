@@ -6,7 +6,6 @@
 #pragma once
 
 #include "sandbox/filter.h"
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

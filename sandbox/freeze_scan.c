@@ -1,7 +1,6 @@
 /* Finds every task inside, and asks it to stop. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>

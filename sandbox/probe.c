@@ -1,6 +1,5 @@
 #include "sandbox/probe.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

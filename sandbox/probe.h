@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include <stddef.h>
 #include <sys/types.h>
 
 enum probe_level { PROBE_OK, PROBE_WARN, PROBE_FAIL, PROBE_LEVEL_COUNT };

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 
 #include "base/buf.h"

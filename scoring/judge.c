@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <string.h>
 
 #include "scoring/score.h"
 

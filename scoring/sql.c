@@ -1,6 +1,5 @@
 #include "scoring/sql.h"
 
-#include <assert.h>
 #include <string.h>
 #include <strings.h>
 

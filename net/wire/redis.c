@@ -7,7 +7,6 @@
  * marked as failed, CLIENT REPLY OFF keeps silent, all as of the server's own.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "net/wire/redis_commands.h"

@@ -1,7 +1,6 @@
 #include "net/wire/wire.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct wire_conn *wire_new(const struct wire_protocol *protocol, const struct wire_setup *setup)
 {

@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 
 #ifndef RENAME_EXCHANGE

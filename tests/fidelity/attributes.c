@@ -1,6 +1,4 @@
 /* Times, modes, owners, sizes, extended attributes; and what belongs to somebody else. */
-#include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>

@@ -1,7 +1,6 @@
 /* Files opened, made, and what their descriptors say. */
 #include <pthread.h>
 #include <sched.h>
-#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 

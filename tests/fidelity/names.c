@@ -3,8 +3,6 @@
 #include <ftw.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "transcript.h"

@@ -5,7 +5,6 @@
 #include "tests/unit/scoring_actions.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/verdict.h"
 

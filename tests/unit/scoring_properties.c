@@ -1,7 +1,6 @@
 /* What holds for any input: monotone, bounded, explained, and safe on any bytes. */
 #include "tests/unit/scoring_actions.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #include "scoring/judge.h"
