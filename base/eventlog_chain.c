@@ -114,13 +114,13 @@ int eventlog_holds(int dirfd, const char *hash, struct err *err)
 {
 	cleanup_fd int fd = open_log(dirfd);
 	cleanup_file FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
+	if (!f)
+		return err_sys(err, fd < 0 ? -fd : ENOMEM, "cannot open %s", EVENTLOG_FILE);
+	take_fd(&fd);
 	cleanup_free char *line = NULL;
 	size_t size = 0;
 	ssize_t n;
 	char found[EVENT_HASH_HEX];
-	if (!f)
-		return err_sys(err, fd < 0 ? -fd : ENOMEM, "cannot open %s", EVENTLOG_FILE);
-	take_fd(&fd);
 	while ((n = getline(&line, &size, f)) > 0)
 		if (line[n - 1] == '\n' && eventlog_line_hash(line, (size_t)n - 1, found) &&
 		    strcmp(found, hash) == 0)

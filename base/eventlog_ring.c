@@ -74,18 +74,3 @@ void eventlog_ring_unmap(struct eventlog_ring *ring)
 	if (ring)
 		munmap(ring, RING_FILE_SIZE);
 }
-
-int eventlog_number_after(int dirfd, int before_dirfd, struct err *err)
-{
-	struct eventlog_ring *ring, *before;
-	int r = eventlog_ring_map(before_dirfd, &before, err);
-	if (r < 0)
-		return r;
-	r = eventlog_ring_map(dirfd, &ring, err);
-	if (r == 0) {
-		atomic_store(&ring->seq, atomic_load(&before->seq));
-		eventlog_ring_unmap(ring);
-	}
-	eventlog_ring_unmap(before);
-	return r;
-}

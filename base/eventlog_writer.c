@@ -9,6 +9,21 @@
 
 enum { WAIT_MS = 5000 /* a reader that is alive and starved makes room long before */ };
 
+int eventlog_number_after(int dirfd, int before_dirfd, struct err *err)
+{
+	struct eventlog_ring *ring, *before;
+	int r = eventlog_ring_map(before_dirfd, &before, err);
+	if (r < 0)
+		return r;
+	r = eventlog_ring_map(dirfd, &ring, err);
+	if (r == 0) {
+		atomic_store(&ring->seq, atomic_load(&before->seq));
+		eventlog_ring_unmap(ring);
+	}
+	eventlog_ring_unmap(before);
+	return r;
+}
+
 int eventlog_writer_open(int dirfd, int wake_fd, struct eventlog_writer *ret, struct err *err)
 {
 	struct eventlog_ring *ring;

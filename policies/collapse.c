@@ -259,7 +259,9 @@ static char *pattern_text(const char *path, size_t len, bool versions, bool *ret
 	static const char replacement[] = "\xef\xbf\xbd"; /* bytes the log could not say */
 	char *out = malloc(2 * len + 8);
 	size_t used = 0;
-	for (size_t i = 0; out && i < len;) {
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len;) {
 		size_t version = versions && (i == 0 || !isdigit((unsigned char)path[i - 1]))
 					 ? version_length(path + i, len - i)
 					 : 0;
@@ -279,8 +281,7 @@ static char *pattern_text(const char *path, size_t len, bool versions, bool *ret
 			out[used++] = path[i++];
 		}
 	}
-	if (out)
-		out[used] = '\0';
+	out[used] = '\0';
 	return out;
 }
 
