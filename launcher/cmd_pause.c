@@ -17,9 +17,7 @@ static int ask(const struct options *o, const char *request, struct json_object 
 {
 	struct err err;
 	priority_urgent();
-	int r = options_want_args(o, 0, 1, &err);
-	if (r == 0)
-		r = session_find(o->args[0], ret, &err);
+	int r = verb_session(o, ret, &err);
 	if (r == 0 && ret->state != SESSION_RUNNING)
 		r = err_set(&err, ESRCH, "session %s is not running", ret->id);
 	if (r == 0)

@@ -112,9 +112,7 @@ int cmd_show(const struct options *o)
 	struct live live;
 	unsigned budget_ms = LIVE_BUDGET_MS;
 	struct err err;
-	int r = options_want_args(o, 0, 1, &err);
-	if (r == 0)
-		r = session_find(o->args[0], &s, &err);
+	int r = verb_session(o, &s, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return EXIT_USAGE;

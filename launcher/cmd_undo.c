@@ -32,9 +32,7 @@ int cmd_undo(const struct options *o)
 {
 	struct session s;
 	struct err err;
-	int r = options_want_args(o, 0, 1, &err);
-	if (r == 0)
-		r = session_find(o->args[0], &s, &err);
+	int r = verb_session(o, &s, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return EXIT_USAGE;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "launcher/options.h"
+#include "launcher/session.h"
 
 struct verb {
 	const char *name;
@@ -17,6 +18,9 @@ struct verb {
 /* The table, ended by a NULL name. */
 extern const struct verb verb_table[];
 const struct verb *verb_find(const char *name);
+
+/* The session that a verb with [S] is about, for the caller to close. 0, or -errno and a text: the usage is wrong. */
+int verb_session(const struct options *o, struct session *ret, struct err *err);
 
 /* One function for each cmd_NAME.c, with its option list. */
 int cmd_approve(const struct options *o);
