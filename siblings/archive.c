@@ -19,10 +19,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "rootfs/image.h"
 #include "rootfs/snapshot.h"
 #include "siblings/archive_confine.h"
@@ -32,9 +32,7 @@ enum { FD_FIRST = 3, FD_SECOND = 4, ANNOTATIONS_MAX = 32, PROGRESS_MS = 100 };
 static void on_progress(uint64_t entries, uint64_t bytes, void *arg)
 {
 	uint64_t *last_ms = arg;
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	uint64_t now = clock_ms();
 	if (now - *last_ms < PROGRESS_MS)
 		return;
 	*last_ms = now;
