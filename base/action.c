@@ -69,3 +69,17 @@ enum action_type action_type_of_statement(uint32_t flags)
 
 	return flags & ~harmless ? ACTION_DATABASE_WRITE : ACTION_DATABASE_QUERY;
 }
+
+const char *action_authority(const char *resource, size_t *ret_len)
+{
+	const char *scheme = strstr(resource, "://"), *host = scheme ? scheme + 3 : resource;
+	size_t len = strcspn(host, "/?#");
+	const char *at = scheme ? memrchr(host, '@', len) : NULL;
+
+	if (at) {
+		len -= (size_t)(at + 1 - host);
+		host = at + 1;
+	}
+	*ret_len = len;
+	return host;
+}

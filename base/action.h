@@ -124,4 +124,6 @@ const char *action_op_name(enum action_op op);                       /* "rename"
 
 /* database_query where all that is flagged reads or sets up the session; else database_write. */
 enum action_type action_type_of_statement(uint32_t flags);
+/* Where the host of a resource "scheme://user@host:port/path" or "host:port" begins; length with its port. Pure. */
+const char *action_authority(const char *resource, size_t *ret_len);
 const char *provenance_name(enum provenance provenance); /* "created" … */

@@ -75,13 +75,8 @@ static int add_text(char ***list, size_t *count, const char *text)
 static int add_host(struct observed *o, const char *resource)
 {
 	char text[300];
-	const char *scheme = strstr(resource, "://"), *host = scheme ? scheme + 3 : resource;
-	size_t len = strcspn(host, "/?#");
-	const char *at = scheme ? memrchr(host, '@', len) : NULL;
-	if (at) {
-		len -= (size_t)(at + 1 - host);
-		host = at + 1;
-	}
+	size_t len;
+	const char *host = action_authority(resource, &len);
 	if (len == 0 || len >= sizeof(text))
 		return 0; /* no pattern can be made of it: the proof will say so */
 	memcpy(text, host, len);

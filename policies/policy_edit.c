@@ -34,13 +34,8 @@ static bool has_host(const struct action *a)
 /* host:port of "scheme://user@host:port/path", or the resource as it is. */
 static void host_of(const char *resource, char out[static EDIT_TEXT_SIZE])
 {
-	const char *scheme = strstr(resource, "://"), *host = scheme ? scheme + 3 : resource;
-	size_t len = strcspn(host, "/?#");
-	const char *at = scheme ? memrchr(host, '@', len) : NULL;
-	if (at) {
-		len -= (size_t)(at + 1 - host);
-		host = at + 1;
-	}
+	size_t len;
+	const char *host = action_authority(resource, &len);
 	snprintf(out, EDIT_TEXT_SIZE, "%.*s", (int)len, host);
 }
 

@@ -100,13 +100,7 @@ static bool resource_host(const struct action *a, struct pattern_host *ret)
 	if (scheme) {
 		uint16_t usual = scheme_port(host, (size_t)(scheme - host));
 		port = port ? port : usual;
-		host = scheme + 3;
-		len = strcspn(host, "/?#");
-		const char *at = memrchr(host, '@', len);
-		if (at) {
-			len -= (size_t)(at + 1 - host);
-			host = at + 1;
-		}
+		host = action_authority(host, &len);
 	} else {
 		len = strlen(host);
 		if (host[0] == '/' || host[0] == '@' || memchr(host, '/', len))
