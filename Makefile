@@ -361,17 +361,20 @@ check-ci-runners: all ## real pipelines in the sandbox: gitlab-ci-local (from np
 	packaging/install-packages build test runners
 	$(CHECK) tests/ci/runners.sh
 
+# As one word of a shell: the inner quotes stay for the compiler, the outer ones would end that word.
+UNQUOTED_CPPFLAGS = $(subst ',,$(CPPFLAGS))
+
 .PHONY: lint lint-tap format analyze
 lint: ## formatting, shellcheck, include staircase, headers, man pages
 	packaging/install-packages build lint
 	$(MAKE) -s lint-tap
 lint-tap:
-	VSANDBOX=$(CURDIR)/$(B)/vsandbox CC="$(CC)" CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' \
+	VSANDBOX=$(CURDIR)/$(B)/vsandbox CC="$(CC)" CPPFLAGS='$(UNQUOTED_CPPFLAGS)' CFLAGS='$(CFLAGS)' \
 		tests/lint/run.sh $(FLOORS)
 format: ## let clang-format write every C file
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 analyze: ## gcc -fanalyzer, proved first on a seeded defect
-	CC=gcc CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' \
+	CC=gcc CPPFLAGS='$(UNQUOTED_CPPFLAGS)' CFLAGS='$(CFLAGS)' \
 		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
 		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
 
