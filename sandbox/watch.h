@@ -27,6 +27,7 @@
 #include "sandbox/monitor.h"
 #include "sandbox/orders.h"
 #include "sandbox/place.h"
+#include "sandbox/placement.h"
 #include "sandbox/tracee.h"
 #include "scoring/judge.h"
 
@@ -39,6 +40,7 @@ struct watch {
 	const struct policy *policy;
 	struct orders orders; /* under log_lock */
 	struct listeners listeners;
+	struct placement placement;
 	struct slate *slate; /* a container's; NULL none */
 	struct place_env env;
 	uint64_t mount_inside; /* found to be the sandbox's own last; 0 none */

@@ -7,8 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const rlim_t memory_bytes = (rlim_t)2 << 30;
-
 /* All that reading, unpacking and writing take. Everything else fails with EPERM. */
 static const int allowed[] = {
 	SCMP_SYS(read),          SCMP_SYS(write),        SCMP_SYS(readv),
@@ -56,7 +54,8 @@ int archive_confine(const struct confine_place *places, unsigned count, bool ove
 	if (rc < 0)
 		return err_sys(err, -rc, "cannot set no_new_privs");
 #ifndef __SANITIZE_ADDRESS__ /* which maps terabytes */
-	const struct rlimit memory = { memory_bytes, memory_bytes };
+	const rlim_t bytes = (rlim_t)2 << 30;
+	const struct rlimit memory = { bytes, bytes };
 	if (setrlimit(RLIMIT_AS, &memory) < 0)
 		return err_sys(err, errno, "cannot bound its memory");
 #endif
