@@ -1,7 +1,7 @@
 /*
- * What the parts of the monitor's end of the broker share: network.c has its life, network_connection.c
- * what is open and who waits, network_names.c the names, network_statement.c what only shows on the
- * wire. Private to network*.c; everything here wants the lock to be held.
+ * What the parts of the monitor's end of the broker share: network_start.c has its beginning, network.c its
+ * life, network_connection.c what is open and who waits, network_names.c the names, network_statement.c what
+ * only shows on the wire. Private to network*.c; everything here wants the lock to be held.
  */
 #pragma once
 
@@ -83,6 +83,10 @@ int network_tell(struct network *n, struct broker_message *m, const char *text, 
 		 unsigned fd_count);
 /* A socket of the sandbox's network at exactly this address; the agent cannot have it as well. -errno. */
 int network_bound_socket(const struct net_address *a, int type);
+/* Which network namespace a socket is of; 0 not known. */
+uint64_t network_cookie(int fd);
+/* The thread that hears the broker; @network: struct network. */
+void *network_main(void *network);
 /* What is to be looked into, bits of enum broker_inspect: follows from what the policy says. */
 uint32_t network_inspection(const struct watch *watch);
 
