@@ -60,7 +60,7 @@ struct control {
 	char path[STATE_PATH_SIZE]; /* for session.json; "" none */
 	uint64_t arrivals;
 	uint32_t tickets;               /* given out so far */
-	struct control_client *clients; /* CONTROL_CLIENTS; owned */
+	struct control_client *clients; /* CONTROL_CLIENTS; owned, NULL until one comes */
 };
 
 /*
