@@ -2,7 +2,8 @@
  * Theory of operation. The gateway stays in the host's namespaces and on the
  * user's terminal, in the agent's process group. It forks the monitor, then waits
  * in poll for: packets of the monitor, its death (pidfd), events published in
- * the ring (eventfd), signals (signalfd). Idle, nothing wakes it.
+ * the ring (eventfd), signals (signalfd), a first word to the broker, which it then starts. Idle, nothing
+ * wakes it.
  *
  * Signals. The agent shares our process group, so what the terminal generates
  * (SI_KERNEL) has reached it already; what somebody sent to us alone is
@@ -175,14 +176,15 @@ static void on_time(struct gateway *g, uint64_t now)
 static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
-		struct pollfd fds[5 + CONTROL_POLLS] = {
+		struct pollfd fds[6 + CONTROL_POLLS] = {
 			{ .fd = g->monitor_fd, .events = POLLIN },
 			{ .fd = g->signal_fd, .events = POLLIN },
 			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
 			{ .fd = g->pidfd, .events = POLLIN },
+			approvals_poll(&g->approvals),
+			{ .fd = g->broker.channel_fd, .events = POLLIN },
 		};
-		control_polls(&g->control, fds + 5);
-		fds[4] = approvals_poll(&g->approvals);
+		control_polls(&g->control, fds + 6);
 		uint64_t now = gateway_now_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
@@ -195,6 +197,8 @@ static void supervise(struct gateway *g)
 		notify_tend(&g->notify, &g->approvals, gateway_now_ms());
 		if (n <= 0)
 			continue;
+		if (fds[5].revents & POLLIN) /* a connection waits for it */
+			netplan_wake(&g->broker);
 		uint64_t woken;
 		if (fds[2].revents && read(g->ring_fd, &woken, sizeof(woken)) > 0) {
 			g->busy = true;
@@ -209,7 +213,7 @@ static void supervise(struct gateway *g)
 				on_signal(g, &info);
 		if (fds[4].revents && fds[4].fd == approvals_poll(&g->approvals).fd)
 			approvals_key(&g->approvals);
-		control_serve(&g->control, fds + 5);
+		control_serve(&g->control, fds + 6);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -247,6 +251,7 @@ int gateway_run(struct run *run)
 			     .signal_fd = -1,
 			     .ring_fd = -1,
 			     .pidfd = -1,
+			     .broker = { -1, -1 },
 			     .server_fd = -1,
 			     .control = { .fd = -1, .dir_fd = -1 },
 			     .approvals = { .tty_fd = -1 },
@@ -309,6 +314,7 @@ out:
 	gateway_drop_fd(&g.ring_fd);
 	gateway_drop_fd(&g.pidfd);
 	gateway_drop_fd(&g.server_fd);
+	netplan_broker_finish(&g.broker);
 	control_close(&g.control);
 	fence_finish(&g.fence);
 	session_close(&g.session);

@@ -194,6 +194,9 @@ void gateway_messages(struct gateway *g)
 	}
 	/* A continue that came since was for the agent as well: it runs, and so do we. */
 	sigset_t pending;
-	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
+	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT)) {
+		/* who is stopped starts nothing, and others in there go on */
+		netplan_wake(&g->broker);
 		raise(SIGSTOP);
+	}
 }

@@ -447,7 +447,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 				      { .fd = box->control_fd, .events = POLLIN },
 				      { .fd = watch->undo_fd, .events = POLLIN },
 				      { .fd = watch->hold.wake_fd, .events = POLLIN },
-				      { .fd = watch->nudge_fd, .events = POLLIN } };
+				      { .fd = watch->nudge_fd, .events = POLLIN },
+				      { .fd = network_bell_fd(watch->network), .events = POLLIN } };
 		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
@@ -464,6 +465,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			break;
 		if (p[2].revents)
 			rollback_on_verdict(watch);
+		if (p[5].revents)
+			network_rung(watch->network);
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -663,7 +666,7 @@ int monitor_main(const struct monitor_plan *plan)
 	watch->terminal_fd = terminal_fd;
 	if (r == 0)
 		dirs_init(&watch->dirs, &built.capture->layers);
-	/* first of what needs the watch: the broker gets ready meanwhile */
+	/* first of what needs the watch: a broker that is wanted at once gets ready meanwhile */
 	if (r == 0 && plan->network)
 		r = network_start(watch, plan->network, &watch->network, &err);
 	if (r == 0)

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -47,12 +48,13 @@ bool network_resolves(const struct network *n)
 	return n->resolver;
 }
 
-/* Tells the broker. -ENETDOWN when there is none. */
 int network_tell(struct network *n, struct broker_message *m, const char *text, const int *fds,
 		 unsigned fd_count)
 {
-	int r = n->fd < 0 ? -EPIPE
-			  : broker_send(n->fd, m, text, text ? strlen(text) : 0, fds, fd_count);
+	int r = n->broker == NETWORK_ASLEEP ? network_wake(n) : 0;
+	if (r == 0)
+		r = n->fd < 0 ? -EPIPE
+			      : broker_send(n->fd, m, text, text ? strlen(text) : 0, fds, fd_count);
 	return r < 0 ? -ENETDOWN : 0;
 }
 
@@ -119,6 +121,12 @@ uint32_t network_inspection(const struct watch *watch)
 	return inspection(watch->policy);
 }
 
+bool network_at_once(const struct policy *p)
+{
+	return p->publish_count || inspection(p) != BROKER_INSPECT_NONE ||
+	       p->workspace == WORKSPACE_DIRECT || p->direct.count;
+}
+
 bool network_shows(const struct network *n, const struct policy *p)
 {
 	return !(inspection(p) & ~inspection(n->watch->policy));
@@ -131,6 +139,26 @@ static void on_need_socket(struct network *n, const struct broker_packet *p)
 				   SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	m.error = fd < 0 ? errno : 0;
 	network_tell(n, &m, NULL, &fd, fd >= 0);
+}
+
+void network_lost(struct network *n, const char *what)
+{
+	scope_close(&n->fd);
+	n->fd = -1;
+	network_connection_refuse_held(n);
+	pthread_cond_broadcast(&n->lent);
+	if (!n->watch->closing)
+		watch_notice(n->watch, "%s: every destination is refused from now on", what);
+}
+
+static void on_unable(struct network *n, const struct broker_packet *p)
+{
+	char why[256];
+	if (n->broker != NETWORK_WAKING)
+		return;
+	snprintf(why, sizeof(why), "the network broker cannot be started (%.160s: %s)", p->text,
+		 strerrordesc_np(p->m.error));
+	network_lost(n, why);
 }
 
 static void on_packet(struct network *n, struct broker_packet *p)
@@ -163,7 +191,11 @@ static void on_packet(struct network *n, struct broker_packet *p)
 		network_lend_told(n, p);
 		break;
 	case BROKER_READY:
+		network_ready(n);
+		break;
 	case BROKER_UNABLE:
+		on_unable(n, p);
+		break;
 	case BROKER_SETUP:
 	case BROKER_PUBLISH:
 	case BROKER_OPEN:
@@ -178,18 +210,6 @@ static void on_packet(struct network *n, struct broker_packet *p)
 	case BROKER_TYPE_COUNT:
 		break;
 	}
-}
-
-/* The broker is gone: whoever waits for it fails, and everybody after. */
-static void lost(struct network *n)
-{
-	scope_close(&n->fd);
-	n->fd = -1;
-	network_connection_refuse_held(n);
-	pthread_cond_broadcast(&n->lent);
-	if (!n->watch->closing)
-		watch_notice(n->watch, "the network broker died: every destination is refused "
-				       "from now on");
 }
 
 void *network_main(void *arg)
@@ -207,18 +227,20 @@ void *network_main(void *arg)
 		if (ready > 0 && p[1].revents)
 			(void)!read(n->wake_fd[0], woken, sizeof(woken));
 		pthread_mutex_lock(&n->lock);
-		while (ready > 0 && p[0].revents) {
+		while (n->fd >= 0 && ready > 0 && p[0].revents) {
 			int r = broker_receive(n->fd, MSG_DONTWAIT, &n->packet);
 			if (r == -EAGAIN)
 				break;
 			if (r <= 0) {
-				lost(n);
+				network_lost(n, "the network broker died");
 				break;
 			}
 			on_packet(n, &n->packet);
 			broker_packet_finish(&n->packet);
 		}
 		uint64_t now = network_now_ms();
+		if (n->broker == NETWORK_WAKING && n->fd >= 0 && now >= n->ready_by_ms)
+			network_lost(n, "the network broker does not get ready");
 		network_connection_look(n, now);
 		if (now >= sweep_ms) {
 			network_connection_sweep(n, now);
@@ -236,7 +258,8 @@ void network_finish(struct network *n)
 		return;
 	pthread_mutex_lock(&n->lock);
 	struct broker_message m = { .type = BROKER_FINISH };
-	network_tell(n, &m, NULL, NULL, 0);
+	if (n->broker != NETWORK_ASLEEP)
+		network_tell(n, &m, NULL, NULL, 0);
 	uint64_t until = network_now_ms() + FINISH_MS;
 	while (n->connection_count && n->fd >= 0 && network_now_ms() < until) {
 		pthread_mutex_unlock(&n->lock);

@@ -1,4 +1,4 @@
-/* The network's start: its sockets inside, what the broker is told first, and the thread that hears it. */
+/* The network's start: its sockets inside; when it is needed, what the broker is told first, and who hears it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,36 +44,109 @@ static void send_publish(struct network *n, uint8_t family, const struct policy_
 	network_tell(n, &m, NULL, NULL, 0);
 }
 
-/* Whether the broker took it all is told by its answer: one that gave up has said why. */
-static int set_up_broker(struct network *n, const struct network_plan *plan, struct err *err)
+/* Before anything runs inside: the agent could have the port, and a question would be lost. */
+static int open_resolver(struct network *n, struct err *err)
 {
-	const struct policy *policy = n->watch->policy;
-	struct broker_message m = { .type = BROKER_SETUP,
-				    .address_count = plan->resolver_count,
-				    .inspect = network_inspection(n->watch) };
-	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
-	int fds[BROKER_DNS_COUNT] = { -1, -1, -1, -1 }, r = 0;
-	unsigned fd_count = 0;
-	for (unsigned i = 0; i < policy->publish_count; i++) {
-		send_publish(n, AF_INET, &policy->publish[i]);
-		send_publish(n, AF_INET6, &policy->publish[i]);
-	}
-	for (unsigned i = 0; n->resolver && r == 0 && i < BROKER_DNS_COUNT; i++) {
+	for (unsigned i = 0; i < BROKER_DNS_COUNT; i++) {
 		int fd = dns_socket(i < BROKER_DNS_UDP6 ? AF_INET : AF_INET6,
 				    i % 2 ? SOCK_STREAM : SOCK_DGRAM, err);
 		if (fd == -EAFNOSUPPORT && i == BROKER_DNS_UDP6)
 			break; /* a kernel without IPv6 */
 		if (fd < 0)
-			r = fd;
-		else
-			fds[fd_count++] = fd;
+			return fd;
+		n->dns_fds[n->dns_count++] = fd;
 	}
-	memcpy(m.addresses, plan->resolvers, plan->resolver_count * sizeof(m.addresses[0]));
-	if (r == 0)
-		network_tell(n, &m, tls, fds, fd_count);
-	for (unsigned i = 0; i < BROKER_DNS_COUNT; i++)
-		scope_close(&fds[i]);
+	return 0;
+}
+
+/* The bell is rung by a question to the resolver. */
+static int hang_bell(struct network *n, struct err *err)
+{
+	n->bell_fd = epoll_create1(EPOLL_CLOEXEC);
+	int r = n->bell_fd < 0 ? -errno : 0;
+	for (unsigned i = 0; r == 0 && i < n->dns_count; i++) {
+		struct epoll_event e = { .events = EPOLLIN };
+		if (epoll_ctl(n->bell_fd, EPOLL_CTL_ADD, n->dns_fds[i], &e) < 0)
+			r = -errno;
+	}
+	return r < 0 ? err_sys(err, -r, "network: cannot wait for questions") : 0;
+}
+
+/* They live on in the broker: who listens for the bell must not hear of them any more. */
+static void give_resolver_away(struct network *n)
+{
+	while (n->dns_count) {
+		int *fd = &n->dns_fds[--n->dns_count];
+		if (n->bell_fd >= 0)
+			epoll_ctl(n->bell_fd, EPOLL_CTL_DEL, *fd, NULL);
+		scope_close(fd);
+		*fd = -1;
+	}
+}
+
+/* Whether the broker took it all is told by its answer: one that gave up has said why. */
+static int set_up_broker(struct network *n)
+{
+	const struct policy *policy = n->watch->policy;
+	struct broker_message m = { .type = BROKER_SETUP,
+				    .address_count = n->plan->resolver_count,
+				    .inspect = network_inspection(n->watch) };
+	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
+	n->broker = NETWORK_WAKING;
+	n->ready_by_ms = network_now_ms() + READY_MS;
+	for (unsigned i = 0; i < policy->publish_count; i++) {
+		send_publish(n, AF_INET, &policy->publish[i]);
+		send_publish(n, AF_INET6, &policy->publish[i]);
+	}
+	memcpy(m.addresses, n->plan->resolvers, n->plan->resolver_count * sizeof(m.addresses[0]));
+	int r = network_tell(n, &m, tls, n->dns_fds, n->dns_count);
+	give_resolver_away(n);
 	return r;
+}
+
+static int start_thread(struct network *n)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 * 1024);
+	int r = pthread_create(&thread, &attr, network_main, n);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+int network_wake(struct network *n)
+{
+	int r = set_up_broker(n);
+	if (r == 0)
+		r = start_thread(n);
+	if (r < 0)
+		network_lost(n, "the network broker cannot be started");
+	return r;
+}
+
+int network_bell_fd(const struct network *n)
+{
+	return n ? n->bell_fd : -1;
+}
+
+void network_rung(struct network *n)
+{
+	pthread_mutex_lock(&n->lock);
+	if (n->broker == NETWORK_ASLEEP)
+		network_wake(n);
+	pthread_mutex_unlock(&n->lock);
+}
+
+void network_ready(struct network *n)
+{
+	if (n->broker != NETWORK_WAKING)
+		return;
+	n->broker = NETWORK_AWAKE;
+	network_connection_dialling(n);
+	if (box_hands_over(n->watch->plan->box))
+		network_lend_start(n);
 }
 
 static int await_ready(struct network *n, struct err *err)
@@ -98,7 +172,9 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 	if (!n || probe < 0)
 		return err_sys(err, ENOMEM, "network");
 	n->watch = watch;
+	n->plan = plan;
 	n->fd = plan->channel_fd;
+	n->bell_fd = -1;
 	n->resolver = watch->plan->box->net == NET_ALLOWLIST;
 	n->cookie = network_cookie(probe);
 	n->names = names_new();
@@ -110,7 +186,11 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 		names_load_hosts(n->names, plan->hosts);
 	/* Mustn't wait for ever for a broker that hangs: then there is none. */
 	setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	int r = set_up_broker(n, plan, err);
+	int r = n->resolver ? open_resolver(n, err) : 0;
+	if (r == 0 && network_at_once(watch->policy))
+		(void)set_up_broker(n); /* network_serve hears how it went */
+	else if (r == 0 && n->resolver)
+		r = hang_bell(n, err);
 	if (r == 0)
 		*ret = n;
 	return r;
@@ -118,19 +198,12 @@ int network_start(struct watch *watch, const struct network_plan *plan, struct n
 
 int network_serve(struct network *n, struct err *err)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
+	if (n->broker == NETWORK_ASLEEP)
+		return 0;
 	int r = await_ready(n, err);
 	if (r < 0)
 		return r;
-	if (box_hands_over(n->watch->plan->box))
-		network_lend_start(n);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 * 1024);
-	r = pthread_create(&thread, &attr, network_main, n);
-	pthread_attr_destroy(&attr);
-	if (r)
-		return err_sys(err, r, "network: no thread");
-	return 0;
+	network_ready(n);
+	r = start_thread(n);
+	return r < 0 ? err_sys(err, -r, "network: no thread") : 0;
 }
