@@ -134,9 +134,9 @@ static void on_denied(struct gateway *g, const struct packet *m)
 
 void gateway_messages(struct gateway *g)
 {
+	static struct packet m; /* large for a stack */
 	int stopped = 0;
 	for (;;) {
-		struct packet m;
 		int r = packet_receive(g->monitor_fd, &m);
 		if (r == -EPROTO)
 			continue;

@@ -114,7 +114,7 @@ static int shed(const struct box_setup *s, bool rootful, struct err *err)
  */
 static void shed_memory(void)
 {
-	enum { PAGE = 4096, LEFT_BELOW = 4 * PAGE, STACK_USED = 64 * PAGE };
+	enum { PAGE = 4096, LEFT_BELOW = PAGE, STACK_USED = 64 * PAGE };
 	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	uintptr_t heap =
 		self < 0 ? 0
