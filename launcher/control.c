@@ -64,7 +64,7 @@ static void address_in(int dirfd, const char *name, struct sockaddr_un *ret)
 int control_open(struct control *c, const struct session *s, const struct control_host *host,
 		 struct err *err)
 {
-	*c = (struct control){ .host = *host, .fd = -1, .dir_fd = -1 };
+	c->host = *host;
 	int r = choose_place(c, s, err);
 	if (r < 0)
 		return r;

@@ -65,7 +65,7 @@ struct control {
 
 /*
  * $XDG_RUNTIME_DIR/vsandbox/ID.sock, or control.sock in the session's own directory where that is
- * not set or not this user's.
+ * not set or not this user's. @c is zeroed by who allocated it, its descriptors -1.
  */
 int control_open(struct control *c, const struct session *s, const struct control_host *host,
 		 struct err *err);

@@ -24,7 +24,9 @@ static uint64_t now_ns(clockid_t clock)
 
 void report_init(struct report *r, const struct run *run, const struct session *session)
 {
-	*r = (struct report){ .run = run, .session = session, .tokens = REPORT_BURST };
+	r->run = run;
+	r->session = session;
+	r->tokens = REPORT_BURST;
 	r->refilled_ns = now_ns(CLOCK_MONOTONIC);
 }
 
