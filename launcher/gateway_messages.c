@@ -6,6 +6,7 @@
 
 #include "base/priority.h"
 #include "base/scope.h"
+#include "base/stack.h"
 #include "launcher/exit.h"
 #include "launcher/external.h"
 #include "launcher/gateway.h"
@@ -73,6 +74,7 @@ static void on_started(struct gateway *g, const struct packet *m)
 		leave_terminal(g);
 	if (g->run->policy->limits.wall_seconds)
 		g->deadline_ms = gateway_now_ms() + g->run->policy->limits.wall_seconds * 1000;
+	stack_shed();
 }
 
 void gateway_keep_snapshot(struct gateway *g, const char *reason)

@@ -22,6 +22,7 @@
 
 #include "base/priority.h"
 #include "base/scope.h"
+#include "base/stack.h"
 #include "sandbox/filter_rows.h"
 #include "sandbox/network.h"
 #include "sandbox/nudge.h"
@@ -695,6 +696,7 @@ int monitor_main(const struct monitor_plan *plan)
 	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&built.box, &err);
 	malloc_trim(0); /* what the start has needed and the run does not */
+	stack_shed();
 	int status = r < 0 ? -1 : supervise(plan, watch, &built.box, &sampler);
 	/*
 	 * The exit is told as soon as no task inside can act any more, which the listener's
