@@ -349,7 +349,7 @@ go_on
 # The programs in a directory of their own, to be changed while a sandbox runs.
 mkdir "$work/bin"
 cp "$VSANDBOX" "$(dirname "$VSANDBOX")/vsandbox-net" "$work/bin"
-cp "$(command -v false)" "$work/bin/other"
+cp "$VSANDBOX" "$work/bin/other" # which is no broker
 installed=$VSANDBOX VSANDBOX=$work/bin/vsandbox
 until_told -q -- sh -c 'echo up; read -r line; dig +short four.good.example'
 within 60 grep -q up "$work/standing"
