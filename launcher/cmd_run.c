@@ -403,34 +403,38 @@ static int prepare(struct run *run, const struct options *o, char *const *argv, 
 static int run_in(const struct options *o, char *const *argv, struct session *again,
 		  char session[static SESSION_ID_SIZE])
 {
-	struct run run = { .again = again,
-			   .agents_dirfd = -1,
-			   .status_fd = -1,
-			   .ready_fd = -1,
-			   .clean_env = options_has(o, RUN_CLEAN_ENV) };
+	/* most of its room for paths is never used, and so takes no memory */
+	cleanup_free struct run *run = calloc(1, sizeof(*run));
 	struct err err = { "" };
 	int code = EXIT_USAGE;
 	session[0] = '\0';
+	if (!run) {
+		log_error("out of memory");
+		return code;
+	}
+	run->again = again;
+	run->agents_dirfd = run->status_fd = run->ready_fd = -1;
+	run->clean_env = options_has(o, RUN_CLEAN_ENV);
 	if (options_has(o, RUN_QUIET))
 		log_set_level(LOG_QUIET);
 	else if (options_has(o, RUN_VERBOSE))
 		log_set_level(LOG_VERBOSE);
-	if (prepare(&run, o, argv, &err) < 0) {
+	if (prepare(run, o, argv, &err) < 0) {
 		log_error("%s", err.text);
-	} else if (run.dry_run) {
-		print_plan(&run);
+	} else if (run->dry_run) {
+		print_plan(run);
 		code = out_finish();
 	} else {
-		code = gateway_run(&run);
-		memcpy(session, run.session, sizeof(run.session));
+		code = gateway_run(run);
+		memcpy(session, run->session, sizeof(run->session));
 	}
-	history_free(run.history);
-	policy_free(run.policy);
-	json_object_put(run.policy_flags);
-	image_environment_free(run.env_set);
-	free(run.argv);
-	image_close(&run.image);
-	scope_close(&run.agents_dirfd);
+	history_free(run->history);
+	policy_free(run->policy);
+	json_object_put(run->policy_flags);
+	image_environment_free(run->env_set);
+	free(run->argv);
+	image_close(&run->image);
+	scope_close(&run->agents_dirfd);
 	return code;
 }
 

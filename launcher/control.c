@@ -64,15 +64,10 @@ static void address_in(int dirfd, const char *name, struct sockaddr_un *ret)
 int control_open(struct control *c, const struct session *s, const struct control_host *host,
 		 struct err *err)
 {
-	*c = (struct control){ .host = *host, .fd = -1, .dir_fd = -1 };
+	c->host = *host;
 	int r = choose_place(c, s, err);
 	if (r < 0)
 		return r;
-	c->clients = calloc(CONTROL_CLIENTS, sizeof(*c->clients));
-	if (!c->clients)
-		return err_set(err, ENOMEM, "out of memory");
-	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
-		c->clients[i].fd = -1;
 	struct sockaddr_un address;
 	address_in(c->dir_fd, c->name, &address);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -127,10 +122,21 @@ static bool welcome(int fd)
 	       stat(name, &other) == 0 && own.st_ino == other.st_ino;
 }
 
+/* With the first client: most sessions have none. */
+static bool have_places(struct control *c)
+{
+	if (c->clients)
+		return true;
+	c->clients = calloc(CONTROL_CLIENTS, sizeof(*c->clients));
+	for (unsigned i = 0; c->clients && i < CONTROL_CLIENTS; i++)
+		c->clients[i].fd = -1;
+	return c->clients != NULL;
+}
+
 static void admit(struct control *c)
 {
 	cleanup_fd int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0 || !welcome(fd))
+	if (fd < 0 || !welcome(fd) || !have_places(c))
 		return;
 	/* A free place, else that of whoever has sat idle the longest. */
 	struct control_client *place = NULL;

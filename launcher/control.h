@@ -60,12 +60,12 @@ struct control {
 	char path[STATE_PATH_SIZE]; /* for session.json; "" none */
 	uint64_t arrivals;
 	uint32_t tickets;               /* given out so far */
-	struct control_client *clients; /* CONTROL_CLIENTS; owned */
+	struct control_client *clients; /* CONTROL_CLIENTS; owned, NULL until one comes */
 };
 
 /*
  * $XDG_RUNTIME_DIR/vsandbox/ID.sock, or control.sock in the session's own directory where that is
- * not set or not this user's.
+ * not set or not this user's. @c is zeroed by who allocated it, its descriptors -1.
  */
 int control_open(struct control *c, const struct session *s, const struct control_host *host,
 		 struct err *err);

@@ -2,7 +2,8 @@
  * Theory of operation. The gateway stays in the host's namespaces and on the
  * user's terminal, in the agent's process group. It forks the monitor, then waits
  * in poll for: packets of the monitor, its death (pidfd), events published in
- * the ring (eventfd), signals (signalfd). Idle, nothing wakes it.
+ * the ring (eventfd), signals (signalfd), a first word to the broker, which it then starts. Idle, nothing
+ * wakes it.
  *
  * Signals. The agent shares our process group, so what the terminal generates
  * (SI_KERNEL) has reached it already; what somebody sent to us alone is
@@ -160,14 +161,15 @@ static void on_time(struct gateway *g, uint64_t now)
 static void supervise(struct gateway *g)
 {
 	while (!g->monitor_gone && !g->exited) {
-		struct pollfd fds[5 + CONTROL_POLLS] = {
+		struct pollfd fds[6 + CONTROL_POLLS] = {
 			{ .fd = g->monitor_fd, .events = POLLIN },
 			{ .fd = g->signal_fd, .events = POLLIN },
 			{ .fd = g->busy ? -1 : g->ring_fd, .events = POLLIN },
 			{ .fd = g->pidfd, .events = POLLIN },
+			approvals_poll(&g->approvals),
+			{ .fd = g->broker.channel_fd, .events = POLLIN },
 		};
-		control_polls(&g->control, fds + 5);
-		fds[4] = approvals_poll(&g->approvals);
+		control_polls(&g->control, fds + 6);
 		uint64_t now = clock_ms();
 		int timeout = timeout_of(now, g->drain_ms, -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
@@ -180,6 +182,8 @@ static void supervise(struct gateway *g)
 		notify_tend(&g->notify, &g->approvals, clock_ms());
 		if (n <= 0)
 			continue;
+		if (fds[5].revents & POLLIN) /* a connection waits for it */
+			netplan_wake(&g->broker);
 		uint64_t woken;
 		if (fds[2].revents && read(g->ring_fd, &woken, sizeof(woken)) > 0) {
 			g->busy = true;
@@ -194,7 +198,7 @@ static void supervise(struct gateway *g)
 				on_signal(g, &info);
 		if (fds[4].revents && fds[4].fd == approvals_poll(&g->approvals).fd)
 			approvals_key(&g->approvals);
-		control_serve(&g->control, fds + 5);
+		control_serve(&g->control, fds + 6);
 		if (fds[3].revents)
 			g->monitor_gone = true;
 	}
@@ -215,40 +219,48 @@ static int take_session(struct gateway *g, int state, const char *state_path, st
 	return 0;
 }
 
+/* NULL: out of memory. Most of its room, for paths, is never used: not written to, it takes no memory. */
+static struct gateway *new_gateway(struct run *run)
+{
+	struct gateway *g = calloc(1, sizeof(*g));
+	if (!g)
+		return NULL;
+	g->run = run;
+	g->notify.program = run->notify;
+	g->session.dirfd = g->control.fd = g->control.dir_fd = g->approvals.tty_fd = -1;
+	g->lock_fd = g->monitor_fd = g->signal_fd = g->ring_fd = g->pidfd = g->server_fd = -1;
+	g->broker = (struct netplan_broker){ -1, -1 };
+	g->exit_code = -1;
+	return g;
+}
+
 int gateway_run(struct run *run)
 {
-	struct gateway g = { .run = run,
-			     .notify = { .program = run->notify },
-			     .session = { .dirfd = -1 },
-			     .lock_fd = -1,
-			     .monitor_fd = -1,
-			     .signal_fd = -1,
-			     .ring_fd = -1,
-			     .pidfd = -1,
-			     .server_fd = -1,
-			     .control = { .fd = -1, .dir_fd = -1 },
-			     .approvals = { .tty_fd = -1 },
-			     .exit_code = -1 };
+	cleanup_free struct gateway *g = new_gateway(run);
 	char state_path[STATE_PATH_SIZE];
 	struct err err;
 	sigset_t mask;
 	char **envp = NULL;
 	int code = EXIT_USAGE;
+	if (!g) {
+		log_error("out of memory");
+		return code;
+	}
 	cleanup_fd int state = state_open(state_path, &err);
 	if (state < 0)
 		goto out;
-	gateway_open_server(&g, state);
+	gateway_open_server(g, state);
 	run->agents_dirfd = state_subdir(state, "agents", &err);
 	if (run->agents_dirfd < 0)
 		goto out;
 	if (history_load(run->history, run->agents_dirfd, run->agent, &err) < 0)
 		log_warn("%s; starting from an empty baseline", err.text);
-	if (take_session(&g, state, state_path, &err) < 0)
+	if (take_session(g, state, state_path, &err) < 0)
 		goto out;
-	memcpy(run->session, g.session.id, sizeof(run->session));
-	if (run_environment(environ, run->clean_env, run->env_set, g.session.id, &envp, &err) < 0)
+	memcpy(run->session, g->session.id, sizeof(run->session));
+	if (run_environment(environ, run->clean_env, run->env_set, g->session.id, &envp, &err) < 0)
 		goto out;
-	g.start = (struct session_start){
+	g->start = (struct session_start){
 		.agent = run->agent,
 		.policy = run->policy->name,
 		.policy_file = run->policy->origin.file,
@@ -265,31 +277,32 @@ int gateway_run(struct run *run)
 		.attached_pid = run->attach ? run->attach->pid : 0,
 		.container = run->container,
 	};
-	report_init(&g.report, run, &g.session);
-	if (gateway_start(&g, envp, &mask, &err) == 0) {
-		supervise(&g);
-		code = gateway_settle(&g, &mask, gateway_finish(&g));
+	report_init(&g->report, run, &g->session);
+	if (gateway_start(g, envp, &mask, &err) == 0) {
+		supervise(g);
+		code = gateway_settle(g, &mask, gateway_finish(g));
 	} else {
 		log_error("%s", err.text);
-		if (g.monitor_pid > 0) {
-			kill(g.monitor_pid, SIGKILL);
-			waitpid(g.monitor_pid, NULL, 0);
+		if (g->monitor_pid > 0) {
+			kill(g->monitor_pid, SIGKILL);
+			waitpid(g->monitor_pid, NULL, 0);
 		}
 	}
 	err.text[0] = 0;
 out:
 	if (err.text[0])
 		log_error("%s", err.text);
-	eventlog_reader_close(g.log);
+	eventlog_reader_close(g->log);
 	run_environment_free(envp);
-	gateway_drop_fd(&g.monitor_fd);
-	gateway_drop_fd(&g.signal_fd);
-	gateway_drop_fd(&g.ring_fd);
-	gateway_drop_fd(&g.pidfd);
-	gateway_drop_fd(&g.server_fd);
-	control_close(&g.control);
-	fence_finish(&g.fence);
-	session_close(&g.session);
-	gateway_drop_fd(&g.lock_fd); /* last: from now on the session is over */
+	gateway_drop_fd(&g->monitor_fd);
+	gateway_drop_fd(&g->signal_fd);
+	gateway_drop_fd(&g->ring_fd);
+	gateway_drop_fd(&g->pidfd);
+	gateway_drop_fd(&g->server_fd);
+	netplan_broker_finish(&g->broker);
+	control_close(&g->control);
+	fence_finish(&g->fence);
+	session_close(&g->session);
+	gateway_drop_fd(&g->lock_fd); /* last: from now on the session is over */
 	return code;
 }

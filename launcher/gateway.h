@@ -11,6 +11,7 @@
 #include "base/eventlog.h"
 #include "launcher/approvals.h"
 #include "launcher/control.h"
+#include "launcher/netplan.h"
 #include "launcher/notify.h"
 #include "launcher/report.h"
 #include "launcher/run.h"
@@ -32,6 +33,7 @@ struct gateway {
 	struct notify notify;
 	struct fence fence;                                 /* owned */
 	int lock_fd, monitor_fd, signal_fd, ring_fd, pidfd; /* owned */
+	struct netplan_broker broker;
 	int server_fd; /* owned; who is reported to, for the uplink; -1 nobody */
 	pid_t monitor_pid;
 	uint64_t drain_ms, deadline_ms, kill_ms, interrupt_ms; /* monotonic; 0 none */

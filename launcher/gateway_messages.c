@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/priority.h"
 #include "base/scope.h"
+#include "base/stack.h"
 #include "launcher/exit.h"
 #include "launcher/external.h"
 #include "launcher/gateway.h"
@@ -74,6 +75,7 @@ static void on_started(struct gateway *g, const struct packet *m)
 		leave_terminal(g);
 	if (g->run->policy->limits.wall_seconds)
 		g->deadline_ms = clock_ms() + g->run->policy->limits.wall_seconds * 1000;
+	stack_shed();
 }
 
 void gateway_keep_snapshot(struct gateway *g, const char *reason)
@@ -135,9 +137,9 @@ static void on_denied(struct gateway *g, const struct packet *m)
 
 void gateway_messages(struct gateway *g)
 {
+	static struct packet m; /* large for a stack */
 	int stopped = 0;
 	for (;;) {
-		struct packet m;
 		int r = packet_receive(g->monitor_fd, &m);
 		if (r == -EPROTO)
 			continue;
@@ -195,6 +197,9 @@ void gateway_messages(struct gateway *g)
 	}
 	/* A continue that came since was for the agent as well: it runs, and so do we. */
 	sigset_t pending;
-	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
+	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT)) {
+		/* who is stopped starts nothing, and others in there go on */
+		netplan_wake(&g->broker);
 		raise(SIGSTOP);
+	}
 }

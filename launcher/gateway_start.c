@@ -11,7 +11,6 @@
 #include "base/priority.h"
 #include "launcher/gateway.h"
 #include "launcher/log.h"
-#include "launcher/netplan.h"
 #include "launcher/ours.h"
 #include "launcher/server.h"
 #include "launcher/succession.h"
@@ -61,6 +60,7 @@ static int monitor_child(struct gateway *g, const sigset_t *mask, const struct m
 	gateway_drop_fd(&g->control.fd);
 	gateway_drop_fd(&g->control.dir_fd);
 	gateway_drop_fd(&g->server_fd); /* the key is there to be read */
+	netplan_broker_finish(&g->broker);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	/* No PDEATHSIG: when the pair closes the monitor ends the tree in order, cgroups included. */
 	return monitor_main(plan);
@@ -163,7 +163,7 @@ int gateway_start(struct gateway *g, char *const *envp, sigset_t *mask, struct e
 		.read_events = run->read_events,
 	};
 	struct netplan net;
-	r = netplan_start(run, &net, err);
+	r = netplan_start(run, &net, &g->broker, err);
 	if (r < 0)
 		return r;
 	box.resolv_conf = net.resolv_conf;

@@ -92,33 +92,33 @@ static int read_resolvers(struct netplan *n, const struct run *run)
 	return 0;
 }
 
-/* Beside this program, as in a build tree, else where install puts it. */
-static int find_broker(char path[static PATH_MAX], struct err *err)
-{
-	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - sizeof(program) - 1);
-	if (len > 0) {
-		path[len] = '\0';
-		strcpy(strrchr(path, '/') + 1, program);
-		if (access(path, X_OK) == 0)
-			return 0;
-	}
-	snprintf(path, PATH_MAX, "%s/%s", VSANDBOX_LIBEXEC, program);
-	if (access(path, X_OK) == 0)
-		return 0;
-	return err_sys(err, errno, "network: %s is needed for this policy's network", path);
-}
-
-static int start_broker(int channel_fd, struct err *err)
+/* Beside this program, as in a build tree, else where install puts it. A descriptor that no redirection can meet. */
+static int open_broker(struct err *err)
 {
 	char path[PATH_MAX];
-	int r = find_broker(path, err);
-	if (r < 0)
-		return r;
-	char *const argv[] = { path, NULL }, *const envp[] = { NULL };
+	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - sizeof(program) - 1);
+	path[len > 0 ? len : 0] = '\0';
+	if (len > 0)
+		strcpy(strrchr(path, '/') + 1, program);
+	if (len <= 0 || access(path, X_OK) < 0)
+		snprintf(path, sizeof(path), "%s/%s", VSANDBOX_LIBEXEC, program);
+	cleanup_fd int found = access(path, X_OK) < 0 ? -1 : open(path, O_PATH | O_CLOEXEC);
+	int fd = found < 0 ? -1 : fcntl(found, F_DUPFD_CLOEXEC, BROKER_CHANNEL_FD + 1);
+	return fd < 0 ? err_sys(err, errno, "network: %s is needed for this policy's network", path)
+		      : fd;
+}
+
+/* 0, -errno. */
+static int start_broker(const struct netplan_broker *b)
+{
+	static char name[] = "vsandbox-net";
+	char path[64];
+	char *const argv[] = { name, NULL }, *const envp[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none;
 	pid_t pid;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", b->program_fd);
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
@@ -126,14 +126,36 @@ static int start_broker(int channel_fd, struct err *err)
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
 	posix_spawn_file_actions_adddup2(&actions, 0, 1);
 	posix_spawn_file_actions_adddup2(&actions, 0, 2);
-	posix_spawn_file_actions_adddup2(&actions, channel_fd, BROKER_CHANNEL_FD);
-	posix_spawn_file_actions_addclosefrom_np(&actions, BROKER_CHANNEL_FD + 1);
+	posix_spawn_file_actions_adddup2(&actions, b->channel_fd, BROKER_CHANNEL_FD);
+	/* all others but its program, which goes with the exec */
+	for (int fd = BROKER_CHANNEL_FD + 1; fd < b->program_fd; fd++)
+		posix_spawn_file_actions_addclose(&actions, fd);
+	posix_spawn_file_actions_addclosefrom_np(&actions, b->program_fd + 1);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
 	int error = posix_spawn(&pid, path, &actions, &attr, argv, envp);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
-	return error ? err_sys(err, error, "network: cannot start %s", path) : 0;
+	return -error;
+}
+
+void netplan_wake(struct netplan_broker *b)
+{
+	static const char text[] = "cannot start vsandbox-net";
+	int r = b->channel_fd < 0 ? 0 : start_broker(b);
+	if (r < 0) {
+		struct broker_message m = { .type = BROKER_UNABLE, .error = -r };
+		/* else the end of the channel says that there is none */
+		(void)broker_send(b->channel_fd, &m, text, strlen(text), NULL, 0);
+	}
+	netplan_broker_finish(b);
+}
+
+void netplan_broker_finish(struct netplan_broker *b)
+{
+	scope_close(&b->channel_fd);
+	scope_close(&b->program_fd);
+	b->channel_fd = b->program_fd = -1;
 }
 
 /* A socket that gives away more than itself. */
@@ -154,11 +176,13 @@ static void warn_of_sockets(const struct policy *p)
 	}
 }
 
-int netplan_start(const struct run *run, struct netplan *ret, struct err *err)
+int netplan_start(const struct run *run, struct netplan *ret, struct netplan_broker *ret_broker,
+		  struct err *err)
 {
 	const struct policy *p = run->policy;
 	int pair[2], r = 0;
 	*ret = (struct netplan){ .plan.channel_fd = -1 };
+	*ret_broker = (struct netplan_broker){ -1, -1 };
 	warn_of_sockets(p);
 	if (run->net == NET_HOST ||
 	    (run->net == NET_NONE && !p->host_port_count && !p->publish_count))
@@ -171,12 +195,17 @@ int netplan_start(const struct run *run, struct netplan *ret, struct err *err)
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(err, errno, "network: cannot make the broker's socket");
-	r = start_broker(pair[1], err);
-	close(pair[1]);
 	ret->plan.channel_fd = pair[0];
-	if (r < 0)
+	ret_broker->channel_fd = pair[1];
+	r = ret_broker->program_fd = open_broker(err);
+	if (r < 0) {
+		netplan_broker_finish(ret_broker);
 		netplan_finish(ret);
-	return r;
+		return r;
+	}
+	if (network_at_once(p))
+		netplan_wake(ret_broker);
+	return 0;
 }
 
 void netplan_finish(struct netplan *n)

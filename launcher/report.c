@@ -18,7 +18,9 @@
 
 void report_init(struct report *r, const struct run *run, const struct session *session)
 {
-	*r = (struct report){ .run = run, .session = session, .tokens = REPORT_BURST };
+	r->run = run;
+	r->session = session;
+	r->tokens = REPORT_BURST;
 	r->refilled_ns = clock_ns(CLOCK_MONOTONIC);
 }
 

@@ -30,6 +30,7 @@ struct report {
 	uint64_t suppressed; /* denials not shown since the last line */
 };
 
+/* @r is zeroed by who allocated it. */
 void report_init(struct report *r, const struct run *run, const struct session *session);
 /* The agent runs: banner, status line. @degraded: comma separated layer names. */
 void report_started(struct report *r, pid_t agent_pid, const char *degraded);

@@ -64,8 +64,8 @@ enum broker_type {
 	BROKER_CUT,       /* id: end the connection now, with a reset */
 	BROKER_LEND,      /* address.family, op: so many stream sockets of the host */
 	/* broker -> monitor */
-	BROKER_READY,      /* set up; nothing is refused for want of a port */
-	BROKER_UNABLE,     /* error, text: set-up failed; the broker exits */
+	BROKER_READY,  /* set up; nothing is refused for want of a port */
+	BROKER_UNABLE, /* error, text: set-up failed; the broker exits, or who starts it could not */
 	BROKER_DIALLED,    /* id: the destination has answered */
 	BROKER_FAILED,     /* id, error: it has not */
 	BROKER_ACCEPTED,   /* id: the agent's end has met its connection */

@@ -28,7 +28,7 @@ static uint64_t hash_of(const char *path)
 
 int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret, struct err *err)
 {
-	*ret = (struct origins){ .overlay = o };
+	ret->overlay = o;
 	return origin_ledger_open(session_dirfd, &ret->ledger, err);
 }
 

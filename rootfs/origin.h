@@ -51,6 +51,7 @@ struct origins {
 	bool failed;             /* a record could not be written */
 };
 
+/* @ret is zeroed by who allocated it: its tables take no memory until something is noted. 0, -errno. */
 int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret, struct err *err);
 /*
  * @path (absolute, canonical, as inside) is about to be changed; @st is what it is now, NULL when

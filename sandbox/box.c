@@ -299,9 +299,6 @@ int box_await(struct box *b, struct err *err)
 		return err_sys(err, errno, "notify: cannot take the listener over");
 	if (fcntl(b->listener_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return err_sys(err, errno, "notify");
-	char permit = PERMIT_TAKEN;
-	if (write(b->gate_fd, &permit, 1) != 1)
-		return err_sys(err, errno, "notify: the agent's task is gone");
 	return 0;
 }
 

@@ -168,12 +168,10 @@ _Noreturn void box_agent_main(struct box_setup *s)
 	/* From here on every call but read, write, close and exit_group may be notified. */
 	report.value = listener;
 	if (write(s->gate, &report, sizeof(report)) != sizeof(report) ||
-	    wait_permit(s) != PERMIT_TAKEN)
+	    wait_permit(s) != PERMIT_RELEASE)
 		_exit(125);
-	/* Mustn't keep a copy: were the monitor to die, calls would hang instead of failing. */
+	/* Mustn't keep a copy: were the monitor to die from here on, calls would hang instead of failing. */
 	close(listener);
-	if (wait_permit(s) != PERMIT_RELEASE)
-		_exit(125);
 	if (lookup == 0) {
 		execve(command, s->plan->argv, s->plan->envp);
 		lookup = -errno;

@@ -34,7 +34,7 @@ struct gate_report {
 	char text[ERR_TEXT_SIZE];
 };
 /* Permits that go down, one byte each. */
-enum { PERMIT_MAPPED = 'M', PERMIT_TAKEN = 'T', PERMIT_RELEASE = 'R' };
+enum { PERMIT_MAPPED = 'M', PERMIT_RELEASE = 'R' };
 
 /* Notes that @layer is missing: 0 if the plan lets it be, else -errnum with the text in @err. */
 int box_degrade(const struct box_plan *plan, enum box_layer layer, uint32_t *degraded, int errnum,

@@ -180,31 +180,38 @@ static int follow_chain(struct worker *w, const char *path, struct expected *x)
 	}
 }
 
+/* Whether the next @len bytes of @fd are those at @want. A piece at a time: an argv is large for a stack. */
+static bool goes_on_with(int fd, const char *want, size_t len)
+{
+	char have[1024];
+	while (len) {
+		size_t step = len < sizeof(have) ? len : sizeof(have);
+		if (fd_read_all(fd, have, step) != (ssize_t)step || memcmp(want, have, step) != 0)
+			return false;
+		want += step;
+		len -= step;
+	}
+	return true;
+}
+
 /* The new image's argv against what was judged. */
 static bool argv_matches(const struct worker *w, int proc_dir, const struct expected *x)
 {
 	const struct action *a = &w->action;
-	char want[sizeof(x->head) + ACTION_ARGV_SIZE], have[sizeof(want)];
-	size_t len = 0;
 	const char *rest = w->argv;
 	size_t rest_len = a->argv_len;
+	char more;
 	if (x->script) { /* head replaces argv[0] */
-		memcpy(want, x->head, x->head_len);
-		len = x->head_len;
 		size_t first = a->argc ? strlen(w->argv) + 1 : 0;
 		rest += first;
 		rest_len -= first;
 	}
-	memcpy(want + len, rest, rest_len);
-	len += rest_len;
-	if (a->argc == 0 && !x->script && !a->argv_truncated)
-		want[len++] = '\0'; /* the kernel adds an empty argv[0] */
-
+	/* the kernel adds an empty argv[0] */
+	bool added = a->argc == 0 && !x->script && !a->argv_truncated;
 	cleanup_fd int fd = openat(proc_dir, "cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : fd_read_all(fd, have, sizeof(have));
-	if (got < (ssize_t)len || (!a->argv_truncated && got != (ssize_t)len))
-		return false;
-	return memcmp(want, have, len) == 0;
+	return fd >= 0 && goes_on_with(fd, x->head, x->script ? x->head_len : 0) &&
+	       goes_on_with(fd, rest, rest_len) && goes_on_with(fd, "", added ? 1 : 0) &&
+	       (a->argv_truncated || fd_read_all(fd, &more, 1) == 0);
 }
 
 static int open_proc(const struct watch *watch, pid_t pid)

@@ -14,7 +14,7 @@
 
 int hold_init(struct hold *h)
 {
-	*h = (struct hold){ .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_mutex_init(&h->lock, NULL);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->wake_fd < 0)
 		return -errno;

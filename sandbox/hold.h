@@ -99,6 +99,7 @@ struct hold {
 	int wake_fd;          /* eventfd: a question is new; owned */
 };
 
+/* @h is zeroed by who allocated it: most of it a run never touches, and so it takes no memory. 0, -errno. */
 int hold_init(struct hold *h);
 
 /*

@@ -13,6 +13,7 @@
 
 #include "base/priority.h"
 #include "base/scope.h"
+#include "base/stack.h"
 #include "sandbox/box_private.h"
 #include "sandbox/proc.h"
 
@@ -114,7 +115,7 @@ static int shed(const struct box_setup *s, bool rootful, struct err *err)
  */
 static void shed_memory(void)
 {
-	enum { PAGE = 4096, LEFT_BELOW = 4 * PAGE, STACK_USED = 64 * PAGE };
+	enum { PAGE = 4096 };
 	cleanup_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	uintptr_t heap =
 		self < 0 ? 0
@@ -124,9 +125,7 @@ static void shed_memory(void)
 	/* only to be rid of it: what stays is no less true */
 	if (heap && heap < end)
 		(void)madvise((void *)heap, end - heap, MADV_DONTNEED);
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(PAGE - 1);
-	/* ENOMEM says that the stack never reached that far down; what there is of it goes all the same */
-	(void)madvise((void *)(here - STACK_USED), STACK_USED - LEFT_BELOW, MADV_DONTNEED);
+	stack_shed();
 }
 
 static _Noreturn void supervise(const struct box_setup *s, pid_t agent, int signal_fd)

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/priority.h"
 #include "base/scope.h"
+#include "base/stack.h"
 #include "sandbox/network.h"
 #include "sandbox/nudge.h"
 #include "sandbox/requests.h"
@@ -108,7 +109,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 				      { .fd = box->control_fd, .events = POLLIN },
 				      { .fd = watch->undo_fd, .events = POLLIN },
 				      { .fd = watch->hold.wake_fd, .events = POLLIN },
-				      { .fd = watch->nudge_fd, .events = POLLIN } };
+				      { .fd = watch->nudge_fd, .events = POLLIN },
+				      { .fd = network_bell_fd(watch->network), .events = POLLIN } };
 		int timeout = shorter(sampler_interval_ms(sampler), hold_interval_ms(&watch->hold));
 		if (freeze_tend(&watch->freeze))
 			timeout = shorter(timeout, 1);
@@ -125,6 +127,8 @@ static int supervise(const struct monitor_plan *plan, struct watch *watch, struc
 			break;
 		if (p[2].revents)
 			rollback_on_verdict(watch);
+		if (p[5].revents)
+			network_rung(watch->network);
 		if (p[1].revents) {
 			struct box_message m;
 			int r = box_receive(box, &m);
@@ -299,7 +303,7 @@ static int start_watch(const struct monitor_plan *plan, struct built *b, struct 
 	watch->log = b->log;
 	watch->terminal_fd = b->terminal_fd;
 	dirs_init(&watch->dirs, &b->capture->layers);
-	/* first of what needs the watch: the broker gets ready meanwhile */
+	/* first of what needs the watch: a broker that is wanted at once gets ready meanwhile */
 	if (plan->network)
 		r = network_start(watch, plan->network, &watch->network, err);
 	if (r == 0 && freeze_init(&watch->freeze, b->box.proc_fd, b->box.init_pid, b->box.agent_pid,
@@ -351,6 +355,7 @@ int monitor_main(const struct monitor_plan *plan)
 	sampler_init(&sampler, plan->box->policy, NULL);
 	r = box_release(&built.box, &err);
 	malloc_trim(0); /* what the start has needed and the run does not */
+	stack_shed();
 	int status = r < 0 ? -1 : supervise(plan, watch, &built.box, &sampler);
 	/*
 	 * The exit is told as soon as no task inside can act any more, which the listener's

@@ -1,11 +1,10 @@
 #include "sandbox/network.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -17,14 +16,11 @@
 
 enum {
 	LISTENER_BACKLOG = 4096,
-	READY_MS = 10000,
-	SEND_SECONDS = 5,
-	SWEEP_MS = 1000, /* between looks for listeners nobody uses */
-	DNS_PORT = 53,
+	SWEEP_MS = 1000,  /* between looks for listeners nobody uses */
 	FINISH_MS = 5000, /* for what ended programs have written to be sent */
 };
 
-static uint64_t cookie_of(int fd)
+uint64_t network_cookie(int fd)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
@@ -33,7 +29,7 @@ static uint64_t cookie_of(int fd)
 
 bool network_owns(const struct network *n, int socket_fd)
 {
-	return n->cookie && cookie_of(socket_fd) == n->cookie;
+	return n->cookie && network_cookie(socket_fd) == n->cookie;
 }
 
 bool network_resolves(const struct network *n)
@@ -41,12 +37,13 @@ bool network_resolves(const struct network *n)
 	return n->resolver;
 }
 
-/* Tells the broker. -ENETDOWN when there is none. */
 int network_tell(struct network *n, struct broker_message *m, const char *text, const int *fds,
 		 unsigned fd_count)
 {
-	int r = n->fd < 0 ? -EPIPE
-			  : broker_send(n->fd, m, text, text ? strlen(text) : 0, fds, fd_count);
+	int r = n->broker == NETWORK_ASLEEP ? network_wake(n) : 0;
+	if (r == 0)
+		r = n->fd < 0 ? -EPIPE
+			      : broker_send(n->fd, m, text, text ? strlen(text) : 0, fds, fd_count);
 	return r < 0 ? -ENETDOWN : 0;
 }
 
@@ -113,6 +110,12 @@ uint32_t network_inspection(const struct watch *watch)
 	return inspection(watch->policy);
 }
 
+bool network_at_once(const struct policy *p)
+{
+	return p->publish_count || inspection(p) != BROKER_INSPECT_NONE ||
+	       p->workspace == WORKSPACE_DIRECT || p->direct.count;
+}
+
 bool network_shows(const struct network *n, const struct policy *p)
 {
 	return !(inspection(p) & ~inspection(n->watch->policy));
@@ -125,6 +128,26 @@ static void on_need_socket(struct network *n, const struct broker_packet *p)
 				   SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	m.error = fd < 0 ? errno : 0;
 	network_tell(n, &m, NULL, &fd, fd >= 0);
+}
+
+void network_lost(struct network *n, const char *what)
+{
+	scope_close(&n->fd);
+	n->fd = -1;
+	network_connection_refuse_held(n);
+	pthread_cond_broadcast(&n->lent);
+	if (!n->watch->closing)
+		watch_notice(n->watch, "%s: every destination is refused from now on", what);
+}
+
+static void on_unable(struct network *n, const struct broker_packet *p)
+{
+	char why[256];
+	if (n->broker != NETWORK_WAKING)
+		return;
+	snprintf(why, sizeof(why), "the network broker cannot be started (%.160s: %s)", p->text,
+		 strerrordesc_np(p->m.error));
+	network_lost(n, why);
 }
 
 static void on_packet(struct network *n, struct broker_packet *p)
@@ -157,7 +180,11 @@ static void on_packet(struct network *n, struct broker_packet *p)
 		network_lend_told(n, p);
 		break;
 	case BROKER_READY:
+		network_ready(n);
+		break;
 	case BROKER_UNABLE:
+		on_unable(n, p);
+		break;
 	case BROKER_SETUP:
 	case BROKER_PUBLISH:
 	case BROKER_OPEN:
@@ -174,19 +201,7 @@ static void on_packet(struct network *n, struct broker_packet *p)
 	}
 }
 
-/* The broker is gone: whoever waits for it fails, and everybody after. */
-static void lost(struct network *n)
-{
-	scope_close(&n->fd);
-	n->fd = -1;
-	network_connection_refuse_held(n);
-	pthread_cond_broadcast(&n->lent);
-	if (!n->watch->closing)
-		watch_notice(n->watch, "the network broker died: every destination is refused "
-				       "from now on");
-}
-
-static void *network_main(void *arg)
+void *network_main(void *arg)
 {
 	struct network *n = arg;
 	uint64_t sweep_ms = clock_ms() + SWEEP_MS;
@@ -201,18 +216,20 @@ static void *network_main(void *arg)
 		if (ready > 0 && p[1].revents)
 			(void)!read(n->wake_fd[0], woken, sizeof(woken));
 		pthread_mutex_lock(&n->lock);
-		while (ready > 0 && p[0].revents) {
+		while (n->fd >= 0 && ready > 0 && p[0].revents) {
 			int r = broker_receive(n->fd, MSG_DONTWAIT, &n->packet);
 			if (r == -EAGAIN)
 				break;
 			if (r <= 0) {
-				lost(n);
+				network_lost(n, "the network broker died");
 				break;
 			}
 			on_packet(n, &n->packet);
 			broker_packet_finish(&n->packet);
 		}
 		uint64_t now = clock_ms();
+		if (n->broker == NETWORK_WAKING && n->fd >= 0 && now >= n->ready_by_ms)
+			network_lost(n, "the network broker does not get ready");
 		network_connection_look(n, now);
 		if (now >= sweep_ms) {
 			network_connection_sweep(n, now);
@@ -223,127 +240,6 @@ static void *network_main(void *arg)
 	return NULL;
 }
 
-/* A wildcard socket on the port of DNS: whatever server a program asks is ours. */
-static int dns_socket(uint8_t family, int type, struct err *err)
-{
-	const struct net_address any = { .family = family, .port = DNS_PORT };
-	const int on = 1;
-	int fd = network_bound_socket(&any, type);
-	if (fd >= 0 && type == SOCK_DGRAM) {
-		if (family == AF_INET)
-			setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
-		else
-			setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
-	}
-	return fd < 0 ? err_sys(err, -fd, "network: cannot listen for DNS inside") : fd;
-}
-
-static void send_publish(struct network *n, uint8_t family, const struct policy_publish *p)
-{
-	struct broker_message m = { .type = BROKER_PUBLISH,
-				    .op = p->inside,
-				    .address = { .family = family, .port = p->host } };
-	if (family == AF_INET) {
-		m.address.bytes[0] = 127;
-		m.address.bytes[3] = 1;
-	} else {
-		m.address.bytes[15] = 1;
-	}
-	network_tell(n, &m, NULL, NULL, 0);
-}
-
-/* Whether the broker took it all is told by its answer: one that gave up has said why. */
-static int set_up_broker(struct network *n, const struct network_plan *plan, struct err *err)
-{
-	const struct policy *policy = n->watch->policy;
-	struct broker_message m = { .type = BROKER_SETUP,
-				    .address_count = plan->resolver_count,
-				    .inspect = network_inspection(n->watch) };
-	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
-	int fds[BROKER_DNS_COUNT] = { -1, -1, -1, -1 }, r = 0;
-	unsigned fd_count = 0;
-	for (unsigned i = 0; i < policy->publish_count; i++) {
-		send_publish(n, AF_INET, &policy->publish[i]);
-		send_publish(n, AF_INET6, &policy->publish[i]);
-	}
-	for (unsigned i = 0; n->resolver && r == 0 && i < BROKER_DNS_COUNT; i++) {
-		int fd = dns_socket(i < BROKER_DNS_UDP6 ? AF_INET : AF_INET6,
-				    i % 2 ? SOCK_STREAM : SOCK_DGRAM, err);
-		if (fd == -EAFNOSUPPORT && i == BROKER_DNS_UDP6)
-			break; /* a kernel without IPv6 */
-		if (fd < 0)
-			r = fd;
-		else
-			fds[fd_count++] = fd;
-	}
-	memcpy(m.addresses, plan->resolvers, plan->resolver_count * sizeof(m.addresses[0]));
-	if (r == 0)
-		network_tell(n, &m, tls, fds, fd_count);
-	for (unsigned i = 0; i < BROKER_DNS_COUNT; i++)
-		scope_close(&fds[i]);
-	return r;
-}
-
-static int await_ready(struct network *n, struct err *err)
-{
-	struct pollfd p = { .fd = n->fd, .events = POLLIN };
-	int r = poll(&p, 1, READY_MS) == 1 ? broker_receive(n->fd, 0, &n->packet) : 0;
-	if (r <= 0)
-		return err_set(err, EPIPE,
-			       "network: the broker does not answer (is vsandbox-net "
-			       "installed?)");
-	broker_packet_finish(&n->packet);
-	if (n->packet.m.type == BROKER_UNABLE)
-		return err_sys(err, n->packet.m.error, "network: %s", n->packet.text);
-	return n->packet.m.type == BROKER_READY ? 0 : err_set(err, EPROTO, "network: broker");
-}
-
-int network_start(struct watch *watch, const struct network_plan *plan, struct network **ret,
-		  struct err *err)
-{
-	const struct timeval patience = { .tv_sec = SEND_SECONDS };
-	struct network *n = calloc(1, sizeof(*n));
-	cleanup_fd int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (!n || probe < 0)
-		return err_sys(err, ENOMEM, "network");
-	n->watch = watch;
-	n->fd = plan->channel_fd;
-	n->resolver = watch->plan->box->net == NET_ALLOWLIST;
-	n->cookie = cookie_of(probe);
-	n->names = names_new();
-	pthread_mutex_init(&n->lock, NULL);
-	pthread_cond_init(&n->lent, NULL);
-	if (!n->names || !n->cookie || pipe2(n->wake_fd, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_sys(err, ENOMEM, "network");
-	if (plan->hosts)
-		names_load_hosts(n->names, plan->hosts);
-	/* Mustn't wait for ever for a broker that hangs: then there is none. */
-	setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	int r = set_up_broker(n, plan, err);
-	if (r == 0)
-		*ret = n;
-	return r;
-}
-
-int network_serve(struct network *n, struct err *err)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r = await_ready(n, err);
-	if (r < 0)
-		return r;
-	if (box_hands_over(n->watch->plan->box))
-		network_lend_start(n);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 * 1024);
-	r = pthread_create(&thread, &attr, network_main, n);
-	pthread_attr_destroy(&attr);
-	if (r)
-		return err_sys(err, r, "network: no thread");
-	return 0;
-}
-
 void network_finish(struct network *n)
 {
 	const struct timespec pause = { .tv_nsec = 2000000 };
@@ -351,7 +247,8 @@ void network_finish(struct network *n)
 		return;
 	pthread_mutex_lock(&n->lock);
 	struct broker_message m = { .type = BROKER_FINISH };
-	network_tell(n, &m, NULL, NULL, 0);
+	if (n->broker != NETWORK_ASLEEP)
+		network_tell(n, &m, NULL, NULL, 0);
 	uint64_t until = clock_ms() + FINISH_MS;
 	while (n->connection_count && n->fd >= 0 && clock_ms() < until) {
 		pthread_mutex_unlock(&n->lock);

@@ -10,7 +10,13 @@
  * broker tells how the dialling went. One thread reads the broker, answers, and judges what
  * only the network shows: names and statements.
  *
- * When the broker is gone everything is refused with ENETDOWN, and the log says so.
+ * Most runs open no connection: the broker is started with the first that is decided, or with the first question to
+ * the resolver. It is the gateway's to start, for it alone is in the host's namespaces, and it does so when its
+ * end of the channel becomes readable; until the broker is there what it is told lies in the channel. So
+ * nothing here waits for it but what needs it.
+ *
+ * When the broker is gone, cannot be started or is not ready in time, everything is refused with ENETDOWN, and the
+ * log says so.
  */
 #pragma once
 
@@ -29,7 +35,7 @@ enum {
 
 /* Made by the gateway before the fork; borrowed. */
 struct network_plan {
-	int channel_fd; /* to the broker */
+	int channel_fd; /* to the broker, or to who starts it */
 	struct net_address resolvers[NETWORK_RESOLVERS_MAX];
 	unsigned resolver_count;
 	char *hosts; /* text of the host's /etc/hosts; NULL none */
@@ -38,12 +44,24 @@ struct network_plan {
 struct network;
 
 /*
- * After box_enter: tells the broker what it is for, and does not wait. The agent must not run before
- * network_serve says that the broker is ready; it starts the thread too. @watch must outlive both.
+ * Does a run under @p want its broker from the start? Where its ports are the host's, and where connections are looked
+ * into: a port that is taken and a program that is missing are to stop the run, not its first connection. And where
+ * the agent's writes are real: it could put another program in the broker's place.
+ */
+bool network_at_once(const struct policy *p);
+
+/*
+ * After box_enter: what must be there before the agent runs is made inside. A broker that is wanted at once is told
+ * what it is for, without waiting; the agent must not run before network_serve says that it is
+ * ready. @watch must outlive both.
  */
 int network_start(struct watch *watch, const struct network_plan *plan, struct network **ret,
 		  struct err *err);
 int network_serve(struct network *n, struct err *err);
+
+/* Readable when somebody inside asks the resolver and nobody answers yet: then network_rung. -1 never. */
+int network_bell_fd(const struct network *n);
+void network_rung(struct network *n);
 
 /* Everything inside has ended: waits shortly for the last connections' ends to be in the log. */
 void network_finish(struct network *n);

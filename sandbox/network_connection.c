@@ -218,7 +218,10 @@ static void hold(struct network *n, struct connection *c, struct worker *w, bool
 
 	c->notif_id = w->n.notif.id;
 	c->listener = w->listener;
-	c->deadline_ms = blocking ? UINT64_MAX : clock_ms() + NETWORK_HOLD_MS;
+	/* who waits for the first connection waits for the broker as well: it alone says what a quick refusal is */
+	c->deadline_ms = blocking ? UINT64_MAX
+				  : (n->broker == NETWORK_WAKING ? n->ready_by_ms : clock_ms()) +
+					    NETWORK_HOLD_MS;
 	if (blocking) {
 		c->task = *w->task;
 		c->task.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
@@ -395,6 +398,13 @@ void network_connection_told(struct network *n, const struct broker_packet *p)
 	default:
 		break;
 	}
+}
+
+void network_connection_dialling(struct network *n)
+{
+	for (struct connection *c = n->held; c; c = c->next_held)
+		if (c->deadline_ms != UINT64_MAX)
+			c->deadline_ms = clock_ms() + NETWORK_HOLD_MS;
 }
 
 void network_connection_refuse_held(struct network *n)

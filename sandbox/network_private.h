@@ -1,7 +1,7 @@
 /*
- * What the parts of the monitor's end of the broker share: network.c has its life, network_connection.c
- * what is open and who waits, network_names.c the names, network_statement.c what only shows on the
- * wire. Private to network*.c; everything here wants the lock to be held.
+ * What the parts of the monitor's end of the broker share: network_start.c has its beginning, network.c its
+ * life, network_connection.c what is open and who waits, network_names.c the names, network_statement.c what
+ * only shows on the wire. Private to network*.c; everything here wants the lock to be held.
  */
 #pragma once
 
@@ -16,6 +16,13 @@
 enum { NETWORK_BUCKETS = 1024, NETWORK_VERDICTS = 16, NETWORK_SPARES = 16 };
 
 struct opening;
+
+/* How far the broker is. */
+enum network_broker {
+	NETWORK_ASLEEP, /* not started: nothing was sent to it */
+	NETWORK_WAKING, /* told what it is for; READY or UNABLE will follow */
+	NETWORK_AWAKE,
+};
 
 /* From its decision to its end. */
 struct connection {
@@ -50,9 +57,16 @@ struct network {
 	struct watch *watch;
 	int fd;         /* owned; -1: the broker is gone */
 	int wake_fd[2]; /* a held call was added that the thread would look at too late */
+	int bell_fd;    /* epoll set: dns_fds, while the broker is asleep; owned, -1 none */
+	const struct network_plan *plan;
 	bool resolver;
 	uint64_t cookie;      /* of the network namespace */
 	pthread_mutex_t lock; /* everything below */
+	enum network_broker broker;
+	uint64_t ready_by_ms; /* while it is waking */
+	int dns_fds
+		[BROKER_DNS_COUNT]; /* the resolver's sockets, until the broker has them; owned */
+	unsigned dns_count;
 	struct names *names;
 	struct opening *openings[NETWORK_BUCKETS];
 	struct connection *connections[NETWORK_BUCKETS];
@@ -74,11 +88,23 @@ struct network {
 	struct broker_packet packet; /* of the thread */
 };
 
-/* Tells the broker; @text NULL none. -ENETDOWN when there is none. */
+/* Tells the broker, which is woken by the first word; @text NULL none. -ENETDOWN when there is none. */
 int network_tell(struct network *n, struct broker_message *m, const char *text, const int *fds,
 		 unsigned fd_count);
 /* A socket of the sandbox's network at exactly this address; the agent cannot have it as well. -errno. */
 int network_bound_socket(const struct net_address *a, int type);
+/* Which network namespace a socket is of; 0 not known. */
+uint64_t network_cookie(int fd);
+/* The thread that hears the broker; @network: struct network. */
+void *network_main(void *network);
+/* There is no broker any more, as @what says to a person: whoever waits for it fails, and everybody after. */
+void network_lost(struct network *n, const char *what);
+
+/* network_start.c: tells the broker what it is for, by which it is started, and waits for nothing. -errno: lost. */
+int network_wake(struct network *n);
+/* It is set up. */
+void network_ready(struct network *n);
+
 /* What is to be looked into, bits of enum broker_inspect: follows from what the policy says. */
 uint32_t network_inspection(const struct watch *watch);
 
@@ -86,6 +112,8 @@ uint32_t network_inspection(const struct watch *watch);
 struct connection *network_connection_find(struct network *n, uint64_t id);
 /* What the broker says of a connection. */
 void network_connection_told(struct network *n, const struct broker_packet *p);
+/* The broker is there: from now on calls are held as long as it may take to dial. */
+void network_connection_dialling(struct network *n);
 /* The broker is gone: whoever waits for it fails. */
 void network_connection_refuse_held(struct network *n);
 /* Held calls whose time is over, or whose caller has a signal to see to. */

@@ -1,5 +1,6 @@
 #include "sandbox/packet.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -12,13 +13,19 @@ int packet_send(int fd, enum packet_type type, int value, uint32_t ticket, const
 		enum packet_flags flags)
 {
 	static const char nul = '\0';
-	struct packet head = { .type = (int32_t)type, .value = value, .ticket = ticket };
+	struct {
+		int32_t type, value;
+		uint32_t ticket;
+	} head = { (int32_t)type, value, ticket };
+	static_assert(sizeof(head) == HEAD, "a packet begins with its head");
 	size_t len = text ? strnlen(text, PACKET_TEXT - 1) : 0;
 	union {
 		const void *in;
 		void *out;
 	} parts[] = { { .in = text }, { .in = &nul } }; /* sendmsg only reads them */
-	struct iovec iov[] = { { &head, HEAD }, { parts[0].out, len }, { parts[1].out, 1 } };
+	struct iovec iov[] = { { &head, sizeof(head) },
+			       { parts[0].out, len },
+			       { parts[1].out, 1 } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 3 };
 	int how = MSG_NOSIGNAL | (flags & PACKET_NOWAIT ? MSG_DONTWAIT : 0);
 	ssize_t n;

@@ -29,8 +29,8 @@ static const uint64_t FRESH_NS = 10 * 1000 * 1000;
 
 struct tracees {
 	int proc_fd;
-	ino_t mount_ns; /* the only one; 0 any */
-	struct tracee slots[CACHE_SIZE];
+	ino_t mount_ns;                  /* the only one; 0 any */
+	struct tracee slots[CACHE_SIZE]; /* of tid 0: free, and never written to */
 	char *programs[INTERN_SIZE];
 	pid_t changing[CHANGING_MAX]; /* 0: free */
 	bool changing_overflow;       /* more at once than we can follow: never cache again */
@@ -42,8 +42,6 @@ struct tracees *tracees_new(int proc_fd)
 	if (!t)
 		return NULL;
 	t->proc_fd = proc_fd;
-	for (unsigned i = 0; i < CACHE_SIZE; i++)
-		t->slots[i].dir_fd = -1;
 	return t;
 }
 
@@ -54,8 +52,9 @@ void tracees_confine(struct tracees *t, ino_t mount_ns)
 
 static void slot_clear(struct tracee *s)
 {
-	if (s->dir_fd >= 0)
-		close(s->dir_fd);
+	if (!s->tid)
+		return;
+	close(s->dir_fd);
 	*s = (struct tracee){ .dir_fd = -1, .umask = -1 };
 }
 
@@ -152,7 +151,7 @@ struct tracee *tracee_get(struct tracees *t, pid_t tid)
 {
 	struct tracee *slot = slot_of(t, tid);
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	if (slot->dir_fd >= 0 && slot->tid == tid) {
+	if (slot->tid && slot->tid == tid) {
 		bool alive = now - slot->checked_ns < FRESH_NS;
 		if (!alive && faccessat(slot->dir_fd, "status", F_OK, 0) == 0) {
 			slot->checked_ns = now;
@@ -176,7 +175,7 @@ struct tracee *tracee_get(struct tracees *t, pid_t tid)
 void tracee_execing(struct tracees *t, pid_t tgid)
 {
 	for (unsigned i = 0; i < CACHE_SIZE; i++)
-		if (t->slots[i].dir_fd >= 0 && t->slots[i].tgid == tgid)
+		if (t->slots[i].tid && t->slots[i].tgid == tgid)
 			t->slots[i].program = NULL;
 }
 
@@ -184,7 +183,7 @@ void tracee_execed(struct tracees *t, pid_t tgid)
 {
 	for (unsigned i = 0; i < CACHE_SIZE; i++) {
 		struct tracee *s = &t->slots[i];
-		if (s->dir_fd < 0 || s->tgid != tgid)
+		if (!s->tid || s->tgid != tgid)
 			continue;
 		if (s->tid != tgid)
 			slot_clear(s);
@@ -195,7 +194,8 @@ void tracee_execed(struct tracees *t, pid_t tgid)
 void tracee_changing(struct tracees *t, pid_t tid)
 {
 	for (unsigned i = 0; i < CACHE_SIZE; i++)
-		t->slots[i].umask = -1;
+		if (t->slots[i].tid)
+			t->slots[i].umask = -1;
 	for (unsigned i = 0; i < CHANGING_MAX; i++) {
 		if (t->changing[i] == 0 || t->changing[i] == tid) {
 			t->changing[i] = tid;

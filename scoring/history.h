@@ -17,8 +17,8 @@ struct history *history_new(void);
 void history_free(struct history *h);
 
 /*
- * Baseline file (JSON, versioned, 0600) in @dirfd as NAME.json. Load: a missing
- * file is an empty baseline; a damaged one is -EBADMSG and leaves @h empty.
+ * Baseline file (JSON, versioned, 0600) in @dirfd as NAME.json. Load, into a new one, of which it
+ * writes only what the file has: a missing file is an empty baseline; a damaged one is -EBADMSG and leaves @h empty.
  * Save: written aside and renamed, so that a crash leaves the old or the new one.
  * It is not flushed: a power failure may cost what was learned since.
  */

@@ -287,7 +287,6 @@ int history_load(struct history *h, int dirfd, const char *agent, struct err *er
 	size_t len = 0;
 	int r;
 
-	memset(h, 0, sizeof(*h));
 	r = file_name(agent, "", name, err);
 	if (r < 0)
 		return r;

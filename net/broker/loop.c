@@ -236,7 +236,7 @@ static int set_up(struct broker *b)
 	static struct broker_packet p;
 	bool ready = false;
 	struct confine_rules *rules;
-	/* while the box is built; the run waits for what comes after SETUP */
+	/* while the box is built, if it was started at once; the run waits for what comes after SETUP */
 	int r = confine_prepare(&rules);
 	if (r == 0)
 		r = resolver_prepare(b);
@@ -349,6 +349,8 @@ int main(int argc, char **argv)
 		static const char text[] = "vsandbox-net is started by vsandbox run\n";
 		return write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 125 : 2;
 	}
+	/* started by a descriptor it would be called a number */
+	prctl(PR_SET_NAME, "vsandbox-net", 0, 0, 0);
 	/*
 	 * Tables of which a run touches a few pages get mappings of their own, which nobody clears. Only where
 	 * the heap's last block has no room for them: so that is kept small.

@@ -97,6 +97,22 @@ brokers() {
 one_broker() {
 	[ "$(brokers | wc -l)" -eq 1 ]
 }
+no_broker() {
+	[ -z "$(brokers)" ]
+}
+
+# The gateway of the sandbox that runs; the same in state @1 (proc_pid_stat(5)).
+gateway() {
+	for p in $(pgrep -x vsandbox); do
+		[ "$(ip netns identify "$p" 2>/dev/null)" != "$HOST" ] || echo "$p"
+	done
+}
+one_gateway() {
+	[ "$(gateway | wc -l)" -eq 1 ]
+}
+gateway_in() {
+	[ "$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$(gateway)/status")" = "$1" ]
+}
 
 # until_told OPTIONS -- COMMAND...: a box in the background, with its pid in $standing and its output in the file
 # "standing", whose standard input ends with go_on.
@@ -302,9 +318,13 @@ tap_is 'the digest lists what was reached' \
 tap_is 'so does show' "$(cd "$work/home" && as_user "$VSANDBOX" show | grep -c 'reached .*7007: 1 connection, 20.0 MB')" 1
 tap_is 'the chain of the log is whole' "$(cd "$work/home" && as_user "$VSANDBOX" audit verify >/dev/null 2>&1; echo $?)" 0
 
-# The broker.
-until_told -q -- sh -c 'echo up; read -r line'
+# The broker: there when it is needed.
+until_told -q -- sh -c 'echo up; read -r line; dig +short four.good.example; read -r line'
 within 60 grep -q up "$work/standing"
+within 60 no_broker
+tap_is 'where nobody has asked for anything there is no broker' "$(brokers)" ''
+echo >&9
+within 60 grep -q 203.0.113.10 "$work/standing"
 broker=$(broker_of)
 tap_is 'the broker holds no power' \
 	"$(sed -nE 's/^(CapEff|Seccomp|NoNewPrivs):\t/\1 /p' "/proc/$broker/status" | tr '\n' ' ')" \
@@ -320,4 +340,53 @@ kill -9 "$(broker_of)"
 go_on
 tap_is 'when it dies connections fail, and so does every later connect' "$(tail -n 1 "$work/standing")" 'lost ENETDOWN'
 tap_is 'and the user is told' "$(grep -c 'the network broker died' "$work/err")" 1
+mkdir -m 777 "$work/home/real"
+until_told -q --direct "$work/home/real" -- sh -c 'echo up; read -r line'
+within 60 grep -q up "$work/standing"
+tap_is 'where writes are real it is there before the agent' "$(within 60 one_broker && echo yes)" yes
+go_on
+
+# The programs in a directory of their own, to be changed while a sandbox runs.
+mkdir "$work/bin"
+cp "$VSANDBOX" "$(dirname "$VSANDBOX")/vsandbox-net" "$work/bin"
+cp "$VSANDBOX" "$work/bin/other" # which is no broker
+installed=$VSANDBOX VSANDBOX=$work/bin/vsandbox
+until_told -q -- sh -c 'echo up; read -r line; dig +short four.good.example'
+within 60 grep -q up "$work/standing"
+mv "$work/bin/other" "$work/bin/vsandbox-net"
+go_on
+tap_is 'its program is the one of the start' "$(tail -n 1 "$work/standing")" 203.0.113.10
+cp "$(dirname "$installed")/vsandbox-net" "$work/bin"
+# shellcheck disable=SC2016
+until_told -- sh -c 'echo up; read -r line; exec python3 "$1" unreachable' sh "$work/client.py"
+within 60 grep -q up "$work/standing"
+chmod 0 "$work/bin/vsandbox-net"
+go_on
+tap_is 'when it cannot be started connections fail' "$(tail -n 1 "$work/standing")" ENETDOWN
+tap_is 'and the user is told why' \
+	"$(grep -c 'the network broker cannot be started (cannot start vsandbox-net: Permission denied): every' "$work/err")" 1
+VSANDBOX=$installed
+
+# Who starts it is stopped: by somebody, then with the agent.
+# shellcheck disable=SC2016
+until_told -- sh -c 'echo up; read -r line; exec python3 "$1" unreachable' sh "$work/client.py"
+within 60 grep -q up "$work/standing"
+within 60 one_gateway
+gateway=$(gateway)
+kill -STOP "$gateway"
+echo >&9
+within 60 grep -q ENETDOWN "$work/standing"
+kill -CONT "$gateway"
+go_on
+tap_is 'when it does not get ready connections fail' "$(tail -n 1 "$work/standing")" ENETDOWN
+tap_is 'and the user is told so' "$(grep -c 'the network broker does not get ready' "$work/err")" 1
+# shellcheck disable=SC2016
+until_told -q -- sh -c 'exec 3<&0; (read -r line <&3; dig +short four.good.example) & kill -STOP $$; wait'
+within 60 gateway_in T
+gateway=$(gateway)
+echo >&9
+tap_is 'what goes on while the agent is stopped has its network' \
+	"$(within 60 grep -x 203.0.113.10 "$work/standing" && cat "$work/standing")" 203.0.113.10
+kill -CONT "$gateway"
+go_on
 tap_done

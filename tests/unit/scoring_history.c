@@ -267,7 +267,7 @@ static void test_baseline_round_trip(void **state)
 
 static void test_missing_is_empty(void **state)
 {
-	struct history *h = taught();
+	struct history *h = history_new();
 
 	(void)state;
 	assert_int_equal(history_load(h, dirfd_, "nobody", NULL), 0);
@@ -284,25 +284,31 @@ static void test_damage_is_told_and_teaches_nothing(void **state)
 	(void)state;
 	assert_int_equal(history_save(h, dirfd_, "agent", NULL), 0);
 	len = get_file(good, sizeof(good));
+	history_free(h);
 	/* cut anywhere */
 	for (size_t cut = 0; cut < len; cut += 1 + cut / 40) {
 		struct err err = { "" };
 
 		put_file(good, cut);
+		h = history_new();
 		assert_int_equal(history_load(h, dirfd_, "agent", &err), -EBADMSG);
 		assert_true(strlen(err.text) > 10);
 		assert_int_equal(h->baseline.actions, 0);
 		assert_int_equal(h->baseline.sets[BASELINE_DIRS].count, 0);
+		history_free(h);
 	}
 	/* a byte changed anywhere: read or refused, never worse */
 	for (size_t i = 0; i < len; i += 3) {
 		memcpy(bad, good, len);
 		bad[i] = (char)(bad[i] ^ 0x11);
 		put_file(bad, len);
+		h = history_new();
 		int r = history_load(h, dirfd_, "agent", NULL);
 		assert_true(r == 0 || r == -EBADMSG);
+		history_free(h);
 	}
 	put_file("{\"version\":2}", 13);
+	h = history_new();
 	assert_int_equal(history_load(h, dirfd_, "agent", NULL), -EBADMSG);
 	history_free(h);
 }
