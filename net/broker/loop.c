@@ -49,6 +49,11 @@ void source_close(struct source *s)
 	s->fd = -1;
 }
 
+void source_forget(struct broker *b, const struct source *s)
+{
+	epoll_ctl(b->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+}
+
 void broker_bury(struct broker *b, struct corpse *c)
 {
 	c->next = b->corpses;

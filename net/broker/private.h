@@ -53,8 +53,10 @@ struct broker {
 /* loop.c; @events as epoll_ctl(2) takes them, EPOLLET included */
 int source_add(struct broker *b, struct source *s, uint32_t events);
 int source_change(struct broker *b, struct source *s, uint32_t events);
-/* Closes the descriptor; the set forgets it. */
+/* Closes the descriptor; the set forgets it, unless another process holds the same file. */
 void source_close(struct source *s);
+/* The set forgets it: before the file is given to another process. The descriptor stays open. */
+void source_forget(struct broker *b, const struct source *s);
 /* Frees @c's memory when no event can name it any more. @c stands first in what was allocated. */
 void broker_bury(struct broker *b, struct corpse *c);
 /* To the monitor; what the channel cannot take now waits. */

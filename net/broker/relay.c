@@ -191,8 +191,11 @@ static void hand_over(struct relay *r)
 		return;
 	}
 	r->inspected = true;
-	source_close(&r->ends[AGENT].source);
-	source_close(&r->ends[SERVER].source);
+	for (unsigned i = 0; i < 2; i++) {
+		/* The inspector holds the file: the set would go on telling of it, for a relay that may be gone. */
+		source_forget(r->broker, &r->ends[i].source);
+		source_close(&r->ends[i].source);
+	}
 }
 
 bool relays_inspected(struct broker *b, struct broker_packet *p)
