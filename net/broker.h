@@ -88,8 +88,7 @@ enum { BROKER_DNS_UDP4, BROKER_DNS_TCP4, BROKER_DNS_UDP6, BROKER_DNS_TCP6, BROKE
 /* What the relay is to look into; bits, chosen by the policy. */
 enum broker_inspect {
 	BROKER_INSPECT_NONE = 0,     /* bytes pass unseen, by splice(2) */
-	BROKER_INSPECT_CLASSIFY = 1, /* first bytes only: protocol, SNI, request line */
-	BROKER_INSPECT_API = 4,      /* every HTTP request, and the name that TLS asks for */
+	BROKER_INSPECT_API = 1,      /* every HTTP request, and the name that TLS asks for */
 	BROKER_INSPECT_DATABASE = 2, /* every statement is put to the monitor before the server */
 };
 

@@ -112,9 +112,9 @@ static uint32_t inspection(const struct policy *p)
 	uint32_t inspect = BROKER_INSPECT_NONE;
 	for (; p; p = p->also) {
 		if (looks_into(p, database))
-			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
+			inspect |= BROKER_INSPECT_DATABASE;
 		if (looks_into(p, UINT32_C(1) << ACTION_API_CALL) || names_url(p))
-			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_API;
+			inspect |= BROKER_INSPECT_API;
 	}
 	return inspect;
 }

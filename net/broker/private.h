@@ -16,7 +16,6 @@
 #include "base/confine.h"
 #include "net/broker.h"
 #include "net/broker_queue.h"
-#include "net/relay.h"
 
 struct broker;
 

@@ -61,7 +61,7 @@ static struct relay *find(struct relays *rs, uint64_t id)
 	return r;
 }
 
-void relay_queue(struct relay *r)
+static void relay_queue(struct relay *r)
 {
 	struct relays *rs = r->broker->relays;
 	if (r->queued || r->over)
@@ -119,7 +119,6 @@ static void end_relay(struct relay *r, int error)
 		return;
 	r->over = true;
 	stop_waiting(r);
-	inspect_finish(r);
 	for (unsigned i = 0; i < 2; i++) {
 		if (error && r->ends[i].source.fd >= 0)
 			reset_socket(r->ends[i].source.fd);
@@ -134,8 +133,8 @@ static void end_relay(struct relay *r, int error)
 	struct broker_message m = { .type = r->dialled ? BROKER_CLOSED : BROKER_FAILED,
 				    .id = r->id,
 				    .error = error,
-				    .bytes_out = r->ways[RELAY_TO_SERVER].bytes,
-				    .bytes_in = r->ways[RELAY_TO_CLIENT].bytes };
+				    .bytes_out = r->ways[TO_SERVER].bytes,
+				    .bytes_in = r->ways[TO_CLIENT].bytes };
 	stream_finish(r, &rs->pool);
 	free(r->name);
 	r->name = NULL;
@@ -151,7 +150,7 @@ static void move_on(struct relay *r)
 {
 	if (r->over || r->inspected || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
 		return;
-	int state = r->failed ? -r->failed : stream_pump(r, &r->broker->relays->pool);
+	int state = stream_pump(r, &r->broker->relays->pool);
 	if (state < 0)
 		end_relay(r, -state);
 	else if (state == STREAM_DONE || (r->broker->relays->finishing && r->ends[SERVER].shut))
@@ -205,8 +204,8 @@ bool relays_inspected(struct broker *b, struct broker_packet *p)
 		return r != NULL || p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		       p->m.type == BROKER_CLOSED;
 	if (p->m.type == BROKER_CLOSED) {
-		r->ways[RELAY_TO_SERVER].bytes = p->m.bytes_out;
-		r->ways[RELAY_TO_CLIENT].bytes = p->m.bytes_in;
+		r->ways[TO_SERVER].bytes = p->m.bytes_out;
+		r->ways[TO_CLIENT].bytes = p->m.bytes_in;
 		end_relay(r, p->m.error);
 	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		   p->m.type == BROKER_CLASSIFIED) {
@@ -238,11 +237,7 @@ static void begin(struct relay *r)
 		hand_over(r);
 		return;
 	}
-	int rc = inspect_begin(r);
-	if (rc < 0)
-		end_relay(r, -rc);
-	else
-		move_on(r);
+	move_on(r);
 }
 
 static void on_end(struct broker *b, struct source *s, uint32_t events)
@@ -488,20 +483,8 @@ void relays_cut(struct broker *b, uint64_t id)
 void relays_verdict(struct broker *b, const struct broker_packet *p)
 {
 	struct relay *r = find(b->relays, p->m.id);
-	if (r && r->inspected) {
+	if (r && r->inspected)
 		inspector_verdict(b, p);
-		return;
-	}
-	for (unsigned i = 0; r && r->inspector && i < r->ask_count; i++) {
-		if (r->asks[i] != p->m.ask)
-			continue;
-		r->ask_count--;
-		memmove(&r->asks[i], &r->asks[i + 1], (r->ask_count - i) * sizeof(r->asks[0]));
-		r->inspector->verdict(r->state, r, p->m.ask, p->m.error, p->text);
-		r->ways[RELAY_TO_SERVER].again = r->ways[RELAY_TO_CLIENT].again = true;
-		relay_queue(r);
-		return;
-	}
 }
 
 void relays_finish(struct broker *b)
@@ -536,7 +519,7 @@ static void tell_accepted(struct relay *r)
 
 static void tell_bytes(struct relay *r)
 {
-	uint64_t out = r->ways[RELAY_TO_SERVER].bytes, in = r->ways[RELAY_TO_CLIENT].bytes;
+	uint64_t out = r->ways[TO_SERVER].bytes, in = r->ways[TO_CLIENT].bytes;
 	struct broker_message m = {
 		.type = BROKER_BYTES, .id = r->id, .bytes_out = out, .bytes_in = in
 	};

@@ -92,7 +92,7 @@ static int drain(struct stream_end *dst, struct stream_way *w)
 /* The end of one way: what was read has been written, so the other side is told. */
 static int pass_eof(struct stream_end *src, struct stream_end *dst, const struct stream_way *w)
 {
-	if (!src->eof || dst->shut || w->in_pipe || w->ready.len || w->held.len)
+	if (!src->eof || dst->shut || w->in_pipe)
 		return 0;
 	dst->shut = true;
 	if (shutdown(dst->source.fd, SHUT_WR) < 0 && errno != ENOTCONN)
@@ -100,7 +100,7 @@ static int pass_eof(struct stream_end *src, struct stream_end *dst, const struct
 	return 0;
 }
 
-static int splice_way(struct relay *r, enum relay_direction d, struct pipe_pool *pool, bool *more)
+static int splice_way(struct relay *r, enum way d, struct pipe_pool *pool, bool *more)
 {
 	struct stream_end *src = &r->ends[d], *dst = &r->ends[!d];
 	struct stream_way *w = &r->ways[d];
@@ -131,18 +131,12 @@ static int splice_way(struct relay *r, enum relay_direction d, struct pipe_pool 
 int stream_pump(struct relay *r, struct pipe_pool *pool)
 {
 	bool more = false;
-	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
-		struct stream_way *w = &r->ways[d];
-		int rc;
-		if (r->inspector && (!r->passing || w->held.len || w->ready.len))
-			rc = inspect_pump(r, (enum relay_direction)d);
-		else
-			rc = splice_way(r, (enum relay_direction)d, pool, &more);
+	for (enum way d = TO_SERVER; d < WAYS; d++) {
+		int rc = splice_way(r, d, pool, &more);
 		if (rc == 0)
-			rc = pass_eof(&r->ends[d], &r->ends[!d], w);
+			rc = pass_eof(&r->ends[d], &r->ends[!d], &r->ways[d]);
 		if (rc < 0)
 			return rc;
-		more |= rc > 0;
 	}
 	if (r->ends[AGENT].shut && r->ends[SERVER].shut)
 		return STREAM_DONE;
@@ -165,9 +159,6 @@ int stream_event(struct stream_end *e, uint32_t events)
 
 void stream_finish(struct relay *r, struct pipe_pool *pool)
 {
-	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
+	for (enum way d = TO_SERVER; d < WAYS; d++)
 		pipe_give(pool, &r->ways[d]);
-		free(r->ways[d].held.bytes);
-		free(r->ways[d].ready.bytes);
-	}
 }

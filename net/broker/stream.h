@@ -1,11 +1,12 @@
-/* The bytes of a relayed connection: two ends, two ways. Private to relay.c, stream.c and inspect.c. */
+/* The bytes of a relayed connection: two ends, two ways. Private to relay.c and stream.c. */
 #pragma once
 
 #include "net/broker/private.h"
 
 struct listener;
 
-enum { AGENT, SERVER }; /* ends; the way RELAY_TO_SERVER leads from the first to the second */
+enum { AGENT, SERVER }; /* ends; the way TO_SERVER leads from the first to the second */
+enum way { TO_SERVER, TO_CLIENT, WAYS };
 
 struct stream_end {
 	struct source source;
@@ -16,19 +17,10 @@ struct stream_end {
 	bool shut;               /* nothing more will be written */
 };
 
-struct stream_buffer {
-	uint8_t *bytes; /* owned; NULL until needed */
-	size_t start, len, size;
-};
-
 struct stream_way {
 	int pipe[2]; /* lent by the pool while it holds bytes; -1 none */
 	size_t in_pipe;
-	uint64_t bytes;             /* that went on */
-	struct stream_buffer held;  /* read, not yet seen through by the inspector */
-	struct stream_buffer ready; /* to be written */
-	bool again;                 /* the inspector wants to look again */
-	bool told_eof;
+	uint64_t bytes; /* that went on */
 };
 
 struct relay {
@@ -37,17 +29,12 @@ struct relay {
 	struct relay *next_same;    /* in its bucket */
 	struct relay *next_waiting; /* for an agent's end, at its listener */
 	struct relay *next_run;
-	bool queued, over, dialled, passing;
+	bool queued, over, dialled;
 	bool untold;               /* the agent's end is there, the monitor does not know yet */
 	bool inspected;            /* both ends are the inspector's */
 	struct listener *listener; /* NULL: published */
 	struct stream_end ends[2];
-	struct stream_way ways[RELAY_DIRECTIONS];
-	const struct relay_inspector *inspector; /* NULL none */
-	void *state;                             /* owned */
-	uint64_t asks[RELAY_ASKS_MAX];
-	unsigned ask_count;
-	int failed; /* errno with which the inspector ended it; 0 none */
+	struct stream_way ways[WAYS];
 	struct broker *broker;
 	struct net_address address;
 	uint32_t inspect;
@@ -71,10 +58,3 @@ int stream_pump(struct relay *r, struct pipe_pool *pool);
 /* What epoll said of an end. 0, -errno of the socket. */
 int stream_event(struct stream_end *e, uint32_t events);
 void stream_finish(struct relay *r, struct pipe_pool *pool);
-
-/* inspect.c: one way through the inspector. true: something moved. -errno broken. */
-int inspect_begin(struct relay *r);
-int inspect_pump(struct relay *r, enum relay_direction d);
-void inspect_finish(struct relay *r);
-/* Puts the relay into the run queue. relay.c */
-void relay_queue(struct relay *r);
