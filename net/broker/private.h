@@ -112,7 +112,7 @@ void relays_uninspected(struct broker *b);
  * confined. @tls: "whole" lets encrypted connections through. 0, -errno.
  */
 int inspector_start(struct broker *b, const char *tls);
-/* Hands both ends of a connection over; they are the inspector's afterwards. 0, -errno. */
+/* Lets it have both ends of a connection, which stay the caller's too. 0, -errno. */
 int inspector_open(struct broker *b, struct broker_message *m, const char *name, int agent_fd,
 		   int server_fd);
 void inspector_verdict(struct broker *b, const struct broker_packet *p);

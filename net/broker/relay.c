@@ -105,10 +105,17 @@ static void stop_waiting(struct relay *r)
 	r->listener = NULL;
 }
 
+/* At once, whoever else holds the file: the peer is told, and what was not sent yet is not sent. */
 static void reset_socket(int fd)
 {
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	(void)connect(fd, &nobody, sizeof(nobody));
+}
+
+static void close_ends(struct relay *r)
+{
+	for (unsigned i = 0; i < 2; i++)
+		source_close(&r->ends[i].source);
 }
 
 static void end_relay(struct relay *r, int error)
@@ -119,11 +126,10 @@ static void end_relay(struct relay *r, int error)
 		return;
 	r->over = true;
 	stop_waiting(r);
-	for (unsigned i = 0; i < 2; i++) {
-		if (error && r->ends[i].source.fd >= 0)
+	for (unsigned i = 0; error && i < 2; i++)
+		if (r->ends[i].source.fd >= 0)
 			reset_socket(r->ends[i].source.fd);
-		source_close(&r->ends[i].source);
-	}
+	close_ends(r);
 	struct relay **at = &rs->by_id[r->id % BUCKETS];
 	while (*at != r)
 		at = &(*at)->next_same;
@@ -177,7 +183,10 @@ bool relays_run(struct broker *b)
 	return rs->run != NULL;
 }
 
-/* The inspector gets the ends; what is left here is the id, until it tells their end. */
+/*
+ * The inspector gets the ends. They are held here as well, so that they can be ended whatever becomes of it: it can
+ * only read, write and close.
+ */
 static void hand_over(struct relay *r)
 {
 	struct broker_message m = {
@@ -190,11 +199,8 @@ static void hand_over(struct relay *r)
 		return;
 	}
 	r->inspected = true;
-	for (unsigned i = 0; i < 2; i++) {
-		/* The inspector holds the file: the set would go on telling of it, for a relay that may be gone. */
+	for (unsigned i = 0; i < 2; i++)
 		source_forget(r->broker, &r->ends[i].source);
-		source_close(&r->ends[i].source);
-	}
 }
 
 bool relays_inspected(struct broker *b, struct broker_packet *p)
@@ -206,6 +212,8 @@ bool relays_inspected(struct broker *b, struct broker_packet *p)
 	if (p->m.type == BROKER_CLOSED) {
 		r->ways[TO_SERVER].bytes = p->m.bytes_out;
 		r->ways[TO_CLIENT].bytes = p->m.bytes_in;
+		if (p->m.text_len) /* its last words say why: they must arrive */
+			close_ends(r);
 		end_relay(r, p->m.error);
 	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		   p->m.type == BROKER_CLASSIFIED) {
@@ -245,6 +253,8 @@ static void on_end(struct broker *b, struct source *s, uint32_t events)
 	struct stream_end *e = (struct stream_end *)s;
 	struct relay *r = e->relay;
 	(void)b;
+	if (r->inspected) /* told in the batch in which it was handed over */
+		return;
 	int rc = stream_event(e, events);
 	if (rc < 0) {
 		end_relay(r, -rc);

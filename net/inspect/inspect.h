@@ -13,6 +13,9 @@
  *                                       <-- REPEATED {repeats, …as STATEMENT}
  *   CUT {id} -->
  *                                       <-- CLOSED {id, bytes; why}
+ *
+ * The broker holds both ends too: a connection that has ended with an error, but without words for the client, it
+ * resets on both sides, and one that is to be cut at once.
  */
 #pragma once
 
