@@ -152,13 +152,24 @@ static void end_relay(struct relay *r, int error)
 		broker_bury(b, &r->corpse);
 }
 
+/*
+ * The first error on either end is a reset on both; but what was said before it has arrived, as in a kernel that
+ * keeps what it received.
+ */
+static void break_off(struct relay *r, int error)
+{
+	if (r->ends[AGENT].connected && r->ends[SERVER].connected)
+		stream_last_words(r, &r->broker->relays->pool);
+	end_relay(r, error);
+}
+
 static void move_on(struct relay *r)
 {
 	if (r->over || r->inspected || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
 		return;
 	int state = stream_pump(r, &r->broker->relays->pool);
 	if (state < 0)
-		end_relay(r, -state);
+		break_off(r, -state);
 	else if (state == STREAM_DONE || (r->broker->relays->finishing && r->ends[SERVER].shut))
 		end_relay(r, 0);
 	else if (state == STREAM_MORE)
@@ -257,7 +268,7 @@ static void on_end(struct broker *b, struct source *s, uint32_t events)
 		return;
 	int rc = stream_event(e, events);
 	if (rc < 0) {
-		end_relay(r, -rc);
+		break_off(r, -rc);
 		return;
 	}
 	move_on(r);

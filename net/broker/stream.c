@@ -143,6 +143,15 @@ int stream_pump(struct relay *r, struct pipe_pool *pool)
 	return more ? STREAM_MORE : STREAM_WAITS;
 }
 
+void stream_last_words(struct relay *r, struct pipe_pool *pool)
+{
+	bool more;
+	for (enum way d = TO_SERVER; d < WAYS; d++) {
+		r->ends[d].readable = true;
+		(void)splice_way(r, d, pool, &more); /* one of them is broken */
+	}
+}
+
 int stream_event(struct stream_end *e, uint32_t events)
 {
 	int error = 0;

@@ -57,4 +57,6 @@ enum stream_state {
 int stream_pump(struct relay *r, struct pipe_pool *pool);
 /* What epoll said of an end. 0, -errno of the socket. */
 int stream_event(struct stream_end *e, uint32_t events);
+/* An end is broken: passes on what either had said before, as far as the other takes it now. */
+void stream_last_words(struct relay *r, struct pipe_pool *pool);
 void stream_finish(struct relay *r, struct pipe_pool *pool);

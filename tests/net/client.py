@@ -140,9 +140,9 @@ def slam():
         print(name_of(e.errno))
 
 
-def met():
+def met(port=7010):
     """A connection that has reached the server's program: it sends back what it read."""
-    s = connected(7010)
+    s = connected(port)
     s.send(b"x")
     s.recv(1)
     return s
@@ -163,6 +163,20 @@ def reset():
 def eof():
     met().close()
     told()
+
+
+def parted():
+    """What is heard of a server that leaves when the suite tells it to."""
+    s = met(7014)
+    print("met", flush=True)
+    sys.stdin.read()
+    heard = b""
+    try:
+        while part := s.recv(100):
+            heard += part
+        print(heard.decode(), "eof")
+    except OSError as e:
+        print(heard.decode(), name_of(e.errno))
 
 
 def killed():

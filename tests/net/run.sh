@@ -194,6 +194,22 @@ inside 'a reset of the server is a reset here' 'ECONNRESET' slam
 inside 'a reset here is a reset at the server' 'reset' reset
 inside 'an end here is an end at the server' 'eof' eof
 inside 'six hundred connections at once' '600' many
+
+# parted WHO OPTIONS: what is heard of a server that says its last words while WHO (a function) is stopped, and
+# resets at once.
+parted() {
+	who=$1
+	shift
+	until_told -q "$@" -- python3 "$work/client.py" parted
+	within 60 grep -q met "$work/standing"
+	stopped=$($who)
+	kill -STOP "$stopped"
+	out nc 203.0.113.10 7015 </dev/null
+	kill -CONT "$stopped"
+	go_on
+	tail -n 1 "$work/standing"
+}
+tap_is 'the last words of a server that resets are heard' "$(parted broker_of)" 'last words ECONNRESET'
 until_told -q -- python3 "$work/client.py" crowd "$crowd"
 within 200 test -s "$work/standing"
 tap_is "$crowd connections stand at once, and all are served" "$(head -n 1 "$work/standing")" $((3 * crowd))
@@ -259,6 +275,24 @@ tap_is 'handed over: the digest says so' \
 tap_is 'what has to be looked into is relayed' "$(sed 's|"name": "suite",|&"rules": [ { "name": "w", "action_type": "database_write", "effect": "block", "resource_pattern": "*" } ],|' \
 	"$work/handover.json" >"$work/both.json"; box -q -p "$work/both.json" -- python3 "$work/client.py" names)" \
 	'203.0.113.10 7007 10.255.255.254'
+
+# Where statements are looked for, bytes go another way; this protocol is none that is known.
+sed 's|"name": "suite",|&"rules": [ { "name": "w", "action_type": "database_write", "effect": "block", "resource_pattern": "*" } ],|' \
+	"$work/policy.json" >"$work/inspected.json"
+inspected() {
+	tap_is "looked into: $1" "$(box -q -p "$work/inspected.json" -- python3 "$work/client.py" "$3" 2>&1)" "$2"
+}
+inspector_of() {
+	pgrep -P "$(broker_of)"
+}
+inspected 'half-close goes both ways' 'same' halfclose
+inspected 'twenty megabytes come back unchanged' 'same' echo
+inspected 'a reset of the server is a reset here' 'ECONNRESET' slam
+inspected 'a reset here is a reset at the server' 'reset' reset
+inspected 'an end here is an end at the server' 'eof' eof
+inspected 'six hundred connections at once' '600' many
+tap_is 'looked into: the last words of a server that resets are heard' \
+	"$(parted inspector_of -p "$work/inspected.json")" 'last words ECONNRESET'
 
 # Ports.
 serve_host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099
