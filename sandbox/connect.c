@@ -346,13 +346,12 @@ static void close_passed(struct passed *p)
  */
 static int translate_control(struct worker *w, struct message *m, struct passed *passed)
 {
-	struct msghdr h = { .msg_control = m->control, .msg_controllen = m->control_len };
-	size_t kept = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c;) {
-		struct cmsghdr *next = CMSG_NXTHDR(&h, c);
-		if (c->cmsg_len < sizeof(*c))
+	size_t kept = 0, space;
+	for (size_t at = 0; at + sizeof(struct cmsghdr) <= m->control_len; at += space) {
+		struct cmsghdr *c = (void *)(m->control + at);
+		if (c->cmsg_len < sizeof(*c) || c->cmsg_len > m->control_len - at)
 			return -EINVAL;
-		size_t space = CMSG_SPACE(c->cmsg_len - CMSG_LEN(0));
+		space = CMSG_ALIGN(c->cmsg_len);
 		bool credentials = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS;
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
 			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -371,7 +370,6 @@ static int translate_control(struct worker *w, struct message *m, struct passed 
 			memmove(m->control + kept, c, space);
 			kept += space;
 		}
-		c = next;
 	}
 	m->control_len = kept;
 	return 0;

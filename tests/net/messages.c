@@ -84,6 +84,15 @@ static void headers(void)
 	h.msg_control = &small;
 	h.msg_controllen = sizeof(small);
 	say("control message shorter than its head", send_header(&h));
+	small.cmsg_len = (size_t)1 << 33;
+	say("control message longer than all of them", send_header(&h));
+	struct cmsghdr two[] = {
+		{ .cmsg_len = sizeof(small), .cmsg_level = SOL_SOCKET, .cmsg_type = 99 },
+		{ .cmsg_len = 64, .cmsg_level = SOL_SOCKET, .cmsg_type = 1 }
+	};
+	h.msg_control = two;
+	h.msg_controllen = sizeof(two);
+	say("the second of two longer than what is left", send_header(&h));
 	h.msg_controllen = (size_t)1 << 40;
 	say("control messages longer than any", send_header(&h));
 	h = plain();
