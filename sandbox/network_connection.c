@@ -356,6 +356,23 @@ bool network_is_open(struct network *n, const struct net_address *to)
 	return open;
 }
 
+void network_narrowed(struct network *n)
+{
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; i < NETWORK_BUCKETS; i++) {
+		for (struct connection *c = n->connections[i]; c; c = c->next) {
+			if (!c->opening || c->opening->transport != BROKER_UDP ||
+			    watch_allows_still(n->watch, &c->action))
+				continue;
+			struct broker_message m = { .type = BROKER_CUT, .id = c->id };
+			network_tell(n, &m, NULL, NULL, 0);
+			drop_opening(n, c->opening); /* who sends there from now on is decided on */
+			c->opening = NULL;
+		}
+	}
+	pthread_mutex_unlock(&n->lock);
+}
+
 /* The log knows what a connection carried when it ends. */
 static void ended(struct network *n, const struct connection *c, const struct broker_message *m)
 {
