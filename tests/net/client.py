@@ -331,6 +331,33 @@ def udp6():
     print(s.recv(10).decode())
 
 
+def udp_narrowed():
+    """A destination that is in use while the suite has it forbidden."""
+    s, c = datagrams(), datagrams()
+    at = (socket.gethostbyname("four.good.example"), 7007)
+    s.sendto(b"before", at)
+    c.connect(at)
+    print(s.recv(10).decode(), flush=True)
+    sys.stdin.readline()
+    print(call(s.sendto, b"after", at), call(c.connect, at), call(socket.create_connection, at))
+    c.send(b"after")
+    c.settimeout(LONG)
+    print(call(c.recv, 10))
+
+
+def talk():
+    """Two thousand words and their answers, then whatever the suite wants to look at."""
+    s = connected(host="four.good.example")
+    for i in range(2001):
+        word = b"word %d" % i
+        s.sendall(word)
+        while word:
+            word = word[len(s.recv(len(word))) :]
+        if i in (0, 2000):
+            print(i, flush=True)
+            sys.stdin.readline()
+
+
 def udp_denied():
     s, results = datagrams(), []
     for do in (lambda: s.sendto(b"x", (EVIL, 7007)), lambda: s.connect((EVIL, 7007))):

@@ -293,6 +293,38 @@ inspected 'an end here is an end at the server' 'eof' eof
 inspected 'six hundred connections at once' '600' many
 tap_is 'looked into: the last words of a server that resets are heard' \
 	"$(parted inspector_of -p "$work/inspected.json")" 'last words ECONNRESET'
+# How often a process has gone to sleep.
+sleeps() {
+	awk '/^voluntary/ { print $2 }' "/proc/$1/status"
+}
+until_told -q -p "$work/inspected.json" -- python3 "$work/client.py" talk
+within 60 grep -qx 0 "$work/standing"
+broker=$(broker_of)
+before=$(sleeps "$broker")
+echo >&9
+within 120 grep -qx 2000 "$work/standing"
+woken=$(($(sleeps "$broker") - before))
+tap_is 'looked into: what goes on wakes the inspector, not the broker' "$([ "$woken" -lt 1000 ] && echo yes || echo "$woken")" yes
+echo >&9
+go_on
+
+# Orders of a control plane, given to the session that runs as the uplink gives them.
+until_told -q -- python3 "$work/client.py" udp_narrowed
+within 60 grep -q before "$work/standing"
+# shellcheck disable=SC2012
+session=$(ls -td "$work"/home/state/vsandbox/sessions/*/ | head -n 1)
+echo '{ "name": "orders", "rules": [ { "name": "no echo", "action_type": "network_request", "resource_pattern": "*:7007", "effect": "block" } ] }' \
+	>"$session/orders.json"
+tap_is 'orders are taken' "$(python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"{\"schema_version\":1,\"request\":\"orders\"}\n")
+print("\"ok\":true" in s.recv(1000).decode())' "$session/control.sock")" True
+echo >&9
+go_on
+tap_is 'a destination of datagrams that they forbid is closed, also for who is connected to it' \
+	"$(tail -n +2 "$work/standing")" 'EPERM EPERM EPERM
+ECONNREFUSED'
 
 # Ports.
 serve_host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099
