@@ -43,7 +43,7 @@ struct relays {
 	unsigned published;
 };
 
-static const uint32_t both_ways = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+static const uint32_t both_ways = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 struct relays *relays_new(void)
 {

@@ -13,14 +13,16 @@ struct stream_end {
 	struct relay *relay;
 	bool connected;
 	bool readable, writable; /* as the last call or event told */
-	bool eof;                /* nothing more will be read */
-	bool shut;               /* nothing more will be written */
+	bool run_dry; /* an end or an urgent byte makes reads short: to be read until nothing is there */
+	bool eof;  /* nothing more will be read */
+	bool shut; /* nothing more will be written */
 };
 
 struct stream_way {
 	int pipe[2]; /* lent by the pool while it holds bytes; -1 none */
 	size_t in_pipe;
-	uint64_t bytes; /* that went on */
+	uint64_t bytes;  /* that went on */
+	bool long_words; /* more came at once the last time than is copied */
 };
 
 struct relay {
@@ -43,7 +45,10 @@ struct relay {
 	char *name; /* owned */
 };
 
+/* What the ways share: pipes, and the room for a word that is copied. */
 struct pipe_pool {
+	/* Fits into any pipe: the kernel gives a page or more to whoever has used up the user's share. */
+	uint8_t word[4096];
 	int spare[64][2];
 	unsigned count;
 };
