@@ -347,7 +347,6 @@ static int agent_connected(struct relay *r, int fd)
 	struct stream_end *e = &r->ends[AGENT];
 	e->source = (struct source){ .ready = on_end, .fd = fd };
 	e->connected = e->readable = e->writable = true;
-	set_options(fd);
 	return source_add(r->broker, &e->source, both_ways);
 }
 
@@ -414,6 +413,7 @@ static struct listener *listener_new(struct broker *b, uint32_t id, int fd)
 	l->source = (struct source){ .ready = on_listener, .fd = fd };
 	l->id = id;
 	l->last = &l->first;
+	set_options(fd); /* which each accepted socket inherits */
 	if (source_add(b, &l->source, EPOLLIN | EPOLLET) < 0) {
 		free(l);
 		return NULL;
