@@ -213,7 +213,10 @@ static void *network_main(void *arg)
 			(void)!read(n->wake_fd[0], woken, sizeof(woken));
 		pthread_mutex_lock(&n->lock);
 		while (ready > 0 && p[0].revents) {
-			int r = broker_receive(n->fd, MSG_DONTWAIT, &n->packet);
+			/* Who opens a connection meanwhile does not wait for it: @fd and @packet are this thread's. */
+			pthread_mutex_unlock(&n->lock);
+			int r = broker_receive(p[0].fd, MSG_DONTWAIT, &n->packet);
+			pthread_mutex_lock(&n->lock);
 			if (r == -EAGAIN)
 				break;
 			if (r <= 0) {
