@@ -84,13 +84,19 @@ static void headers(void)
 	h.msg_control = &small;
 	h.msg_controllen = sizeof(small);
 	say("control message shorter than its head", send_header(&h));
-	small.cmsg_len = (size_t)1 << 33;
+	small = (struct cmsghdr){ .cmsg_len = (size_t)1 << 33,
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = 99 };
 	say("control message longer than all of them", send_header(&h));
-	struct cmsghdr two[] = {
-		{ .cmsg_len = sizeof(small), .cmsg_level = SOL_SOCKET, .cmsg_type = 99 },
-		{ .cmsg_len = 64, .cmsg_level = SOL_SOCKET, .cmsg_type = 1 }
-	};
-	h.msg_control = two;
+	struct {
+		struct cmsghdr head;
+		int hops;
+		int : 32;
+		struct cmsghdr next;
+	} two = { .head = { CMSG_LEN(sizeof(int)), IPPROTO_IP, IP_TTL },
+		  .hops = 60,
+		  .next = { 64, IPPROTO_IP, IP_TTL } };
+	h.msg_control = &two;
 	h.msg_controllen = sizeof(two);
 	say("the second of two longer than what is left", send_header(&h));
 	h.msg_controllen = (size_t)1 << 40;

@@ -236,6 +236,10 @@ for part in headers addresses vectors long last; do
 	tap_is "messages nobody sends end as outside: $part" \
 		"$(box -q --allow-hosts 203.0.113.10 -- "$work/messages" $part)" "$(cat "$work/native")"
 done
+for part in headers addresses vectors long; do
+	tap_is "so they do where the monitor sends them: $part" \
+		"$(box -q --net host -- "$work/messages" $part)" "$(host "$work/messages" $part)"
+done
 is 'a vector of which one message cannot be read sends none' EFAULT "$work/messages" partial
 tap_is 'where the kernel sends what comes before it' "$(host "$work/messages" partial)" one
 
