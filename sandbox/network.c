@@ -16,7 +16,7 @@
 
 enum {
 	LISTENER_BACKLOG = 4096,
-	READY_MS = 10000,
+	READY_MS = 60000, /* its death is told at once; a busy machine is no death */
 	SEND_SECONDS = 5,
 	SWEEP_MS = 1000, /* between looks for listeners nobody uses */
 	DNS_PORT = 53,
