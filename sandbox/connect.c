@@ -293,8 +293,10 @@ static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
 	r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)h.msg_control, m->control,
 			m->control_len);
 	if (r == 0 && h.msg_name && h.msg_namelen > 0) {
-		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)h.msg_namelen, &m->name);
-		m->name_len = h.msg_namelen;
+		socklen_t len = h.msg_namelen, most = sizeof(m->name.storage);
+		/* Beyond all names it is cut, as the kernel cuts it; a negative one is refused. */
+		m->name_len = len > most && (int)len > 0 ? most : len;
+		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)m->name_len, &m->name);
 	}
 	for (size_t i = 0; r == 0 && i < h.msg_iovlen; i++) {
 		struct iovec iov;
