@@ -61,8 +61,8 @@ enum broker_type {
 	BROKER_PERMITTED, /* ask: of ADDRESSES; addresses: those that may be answered */
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
 	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
-	BROKER_CUT,       /* id: end the connection now, with a reset */
-	BROKER_LEND,      /* address.family, op: so many stream sockets of the host */
+	BROKER_CUT, /* id: end the connection now, with a reset; of datagrams: close the destination */
+	BROKER_LEND, /* address.family, op: so many stream sockets of the host */
 	/* broker -> monitor */
 	BROKER_READY,      /* set up; nothing is refused for want of a port */
 	BROKER_UNABLE,     /* error, text: set-up failed; the broker exits */
