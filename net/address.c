@@ -55,13 +55,21 @@ static const struct range v6_ranges[] = {
 	{ { 0xfc }, 7, NET_CLASS_PRIVATE },
 	{ { 0xff }, 8, NET_CLASS_MULTICAST },
 };
-/* IPv6 that carries IPv4, and where: NAT64, 6to4, the deprecated compatible form. */
-static const struct range v6_carriers[] = {
-	{ { 0, 0x64, 0xff, 0x9b }, 96, 12 },
-	{ { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, 12 },
-	{ { 0x20, 0x02 }, 16, 2 },
-	{ { [10] = 0xff, [11] = 0xff }, 96, 12 },
-	{ { 0 }, 96, 12 },
+/* IPv6 that carries IPv4, and in which bytes. */
+static const struct carrier {
+	struct range prefix;
+	uint8_t at[4];
+} v6_carriers[] = {
+	{ { { 0, 0x64, 0xff, 0x9b }, 96, 0 }, { 12, 13, 14, 15 } }, /* NAT64 */
+	/* NAT64 of a site's own (RFC 8215): how long its prefix is nobody tells (RFC 6052). */
+	{ { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, 0 }, { 12, 13, 14, 15 } },
+	{ { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, 0 }, { 9, 10, 11, 12 } },
+	{ { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, 0 }, { 7, 9, 10, 11 } },
+	{ { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, 0 }, { 6, 7, 9, 10 } },
+	{ { { 0x20, 0x02 }, 16, 0 }, { 2, 3, 4, 5 } },                      /* 6to4 */
+	{ { { [10] = 0xff, [11] = 0xff }, 96, 0 }, { 12, 13, 14, 15 } },    /* mapped */
+	{ { { [8] = 0xff, [9] = 0xff }, 96, 0 }, { 12, 13, 14, 15 } },      /* translated, RFC 2765 */
+	{ { { 0 }, 96, 0 }, { 12, 13, 14, 15 } },                           /* compatible */
 };
 /* clang-format on */
 
@@ -81,6 +89,26 @@ static enum net_class class_v4(const uint8_t *address)
 	return NET_CLASS_PUBLIC;
 }
 
+/* Public only when it is so however it is read. A reading as 0.0.0.0/8 counts where no other says more. */
+static enum net_class class_carried(const uint8_t *address)
+{
+	enum net_class class = NET_CLASS_PUBLIC;
+	bool carries = false;
+	for (size_t i = 0; i < sizeof(v6_carriers) / sizeof(v6_carriers[0]); i++) {
+		const struct carrier *c = &v6_carriers[i];
+		if (!within(address, &c->prefix))
+			continue;
+		const uint8_t v4[] = { address[c->at[0]], address[c->at[1]], address[c->at[2]],
+				       address[c->at[3]] };
+		enum net_class read = class_v4(v4);
+		if (!carries || class == NET_CLASS_UNSPECIFIED ||
+		    (class == NET_CLASS_PUBLIC && read != NET_CLASS_UNSPECIFIED))
+			class = read;
+		carries = true;
+	}
+	return class;
+}
+
 enum net_class net_class_of(const struct net_address *a)
 {
 	if (a->family == AF_INET)
@@ -88,10 +116,7 @@ enum net_class net_class_of(const struct net_address *a)
 	for (size_t i = 0; i < sizeof(v6_ranges) / sizeof(v6_ranges[0]); i++)
 		if (within(a->bytes, &v6_ranges[i]))
 			return (enum net_class)v6_ranges[i].class;
-	for (size_t i = 0; i < sizeof(v6_carriers) / sizeof(v6_carriers[0]); i++)
-		if (within(a->bytes, &v6_carriers[i]))
-			return class_v4(a->bytes + v6_carriers[i].class);
-	return NET_CLASS_PUBLIC;
+	return class_carried(a->bytes);
 }
 
 int net_address_parse(const struct sockaddr *sa, size_t len, struct net_address *ret)

@@ -61,8 +61,8 @@ enum broker_type {
 	BROKER_PERMITTED, /* ask: of ADDRESSES; addresses: those that may be answered */
 	BROKER_SOCKET,    /* id: of NEED_SOCKET; fd, or error */
 	BROKER_FINISH,    /* everything inside has ended: send what it wrote, then close */
-	BROKER_CUT,       /* id: end the connection now, with a reset */
-	BROKER_LEND,      /* address.family, op: so many stream sockets of the host */
+	BROKER_CUT, /* id: end the connection now, with a reset; of datagrams: close the destination */
+	BROKER_LEND, /* address.family, op: so many stream sockets of the host */
 	/* broker -> monitor */
 	BROKER_READY,  /* set up; nothing is refused for want of a port */
 	BROKER_UNABLE, /* error, text: set-up failed; the broker exits, or who starts it could not */
@@ -88,8 +88,7 @@ enum { BROKER_DNS_UDP4, BROKER_DNS_TCP4, BROKER_DNS_UDP6, BROKER_DNS_TCP6, BROKE
 /* What the relay is to look into; bits, chosen by the policy. */
 enum broker_inspect {
 	BROKER_INSPECT_NONE = 0,     /* bytes pass unseen, by splice(2) */
-	BROKER_INSPECT_CLASSIFY = 1, /* first bytes only: protocol, SNI, request line */
-	BROKER_INSPECT_API = 4,      /* every HTTP request, and the name that TLS asks for */
+	BROKER_INSPECT_API = 1,      /* every HTTP request, and the name that TLS asks for */
 	BROKER_INSPECT_DATABASE = 2, /* every statement is put to the monitor before the server */
 };
 

@@ -285,14 +285,18 @@ static int read_msghdr(struct worker *w, uint64_t addr, struct message *m)
 	int r = tracee_read(w->task->tid, addr, &h, sizeof(h));
 	if (r < 0)
 		return r;
-	if (h.msg_controllen > sizeof(m->control) || h.msg_iovlen > 1024)
+	if (h.msg_iovlen > 1024)
 		return -EMSGSIZE;
+	if (h.msg_controllen > sizeof(m->control))
+		return -ENOBUFS;
 	m->control_len = h.msg_controllen;
 	r = tracee_read(w->task->tid, (uint64_t)(uintptr_t)h.msg_control, m->control,
 			m->control_len);
 	if (r == 0 && h.msg_name && h.msg_namelen > 0) {
-		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)h.msg_namelen, &m->name);
-		m->name_len = h.msg_namelen;
+		socklen_t len = h.msg_namelen, most = sizeof(m->name.storage);
+		/* Beyond all names it is cut, as the kernel cuts it; a negative one is refused. */
+		m->name_len = len > most && (int)len > 0 ? most : len;
+		r = read_address(w, (uint64_t)(uintptr_t)h.msg_name, (int)m->name_len, &m->name);
 	}
 	for (size_t i = 0; r == 0 && i < h.msg_iovlen; i++) {
 		struct iovec iov;
@@ -320,8 +324,6 @@ static int read_message(struct worker *w, struct message *m)
 		return read_msghdr(w, args[1], m);
 	case __NR_sendmmsg:
 		m->flags = worker_int(w, 3);
-		if (worker_int(w, 2) <= 0)
-			return -EINVAL;
 		return read_msghdr(w, args[1], m); /* mmsghdr begins with its msghdr */
 	default:
 		return -ENOSYS;
@@ -346,13 +348,12 @@ static void close_passed(struct passed *p)
  */
 static int translate_control(struct worker *w, struct message *m, struct passed *passed)
 {
-	struct msghdr h = { .msg_control = m->control, .msg_controllen = m->control_len };
-	size_t kept = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c;) {
-		struct cmsghdr *next = CMSG_NXTHDR(&h, c);
-		if (c->cmsg_len < sizeof(*c))
+	size_t kept = 0, space;
+	for (size_t at = 0; at + sizeof(struct cmsghdr) <= m->control_len; at += space) {
+		struct cmsghdr *c = (void *)(m->control + at);
+		if (c->cmsg_len < sizeof(*c) || c->cmsg_len > m->control_len - at)
 			return -EINVAL;
-		size_t space = CMSG_SPACE(c->cmsg_len - CMSG_LEN(0));
+		space = CMSG_ALIGN(c->cmsg_len);
 		bool credentials = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS;
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
 			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -371,19 +372,15 @@ static int translate_control(struct worker *w, struct message *m, struct passed 
 			memmove(m->control + kept, c, space);
 			kept += space;
 		}
-		c = next;
 	}
 	m->control_len = kept;
 	return 0;
 }
 
-static ssize_t send_here(struct worker *w, int fd, struct message *m)
+/* @type: of the socket. */
+static ssize_t send_here(struct worker *w, int fd, int type, struct message *m)
 {
 	__attribute__((cleanup(close_passed))) struct passed passed = { .count = 0 };
-	int type = 0;
-	socklen_t size = sizeof(type);
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
-		return -errno;
 	if (type != SOCK_STREAM && m->whole_len > m->data_len)
 		return -EMSGSIZE; /* a datagram is sent whole or not at all */
 	int r = translate_control(w, m, &passed);
@@ -429,9 +426,21 @@ void carry_send(struct worker *w)
 		reach_send(w);
 		return;
 	}
+	/* As in the kernel the socket comes before what is read for it. */
+	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
 	cleanup_free char *data = malloc(SEND_MAX);
 	struct message m = { .data = data };
-	int r = data ? read_message(w, &m) : -ENOMEM;
+	int type = 0;
+	socklen_t size = sizeof(type);
+	int r = fd < 0 ? -EBADF : data ? 0 : -ENOMEM;
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		r = -errno;
+	if (r == 0 && w->n.notif.data.nr == __NR_sendmmsg && worker_int(w, 2) == 0) {
+		worker_answer(w, 0); /* no message, whatever the vector */
+		return;
+	}
+	if (r == 0)
+		r = read_message(w, &m);
 	if (r < 0) {
 		worker_answer(w, r);
 		return;
@@ -450,14 +459,13 @@ void carry_send(struct worker *w)
 			return;
 		}
 	}
-	cleanup_fd int fd = tracee_getfd(w->task, worker_int(w, 0));
-	int64_t sent = fd < 0 ? -EBADF : pin_unix(w, &m.name, &m.name_len);
+	int64_t sent = pin_unix(w, &m.name, &m.name_len);
 	if (sent == 0)
 		sent = decide_unix(w, &shown, shown_len, OP_SEND);
 	if (sent == 0)
 		sent = creds_assume(w);
 	if (sent == 0)
-		sent = send_here(w, fd, &m);
+		sent = send_here(w, fd, type, &m);
 	creds_resume(w);
 	watch_done(w, sent);
 	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {

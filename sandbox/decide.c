@@ -107,17 +107,22 @@ int watch_decide(struct worker *w)
 	return -d->deny_errno;
 }
 
+static bool allows(struct watch *watch, const struct action *a)
+{
+	char order[ORDERS_NAME];
+	struct decision d;
+	pthread_mutex_lock(&watch->log_lock);
+	orders_judge(watch, a, order, &d);
+	pthread_mutex_unlock(&watch->log_lock);
+	return d.verdict < VERDICT_PAUSE;
+}
+
 int watch_decide_also(struct worker *w, const struct action *also)
 {
 	struct action main = w->action;
-	char order[ORDERS_NAME];
-	struct decision d;
 	w->action = *also;
 	identify(w);
-	pthread_mutex_lock(&w->watch->log_lock);
-	orders_judge(w->watch, &w->action, order, &d);
-	pthread_mutex_unlock(&w->watch->log_lock);
-	if (d.verdict >= VERDICT_PAUSE) {
+	if (!allows(w->watch, &w->action)) {
 		int r = watch_decide(w);
 		if (r < 0)
 			return r;
@@ -139,13 +144,19 @@ void watch_done(struct worker *w, int64_t result)
 
 bool watch_allows(struct worker *w)
 {
-	char order[ORDERS_NAME];
-	struct decision d;
 	identify(w);
-	pthread_mutex_lock(&w->watch->log_lock);
-	orders_judge(w->watch, &w->action, order, &d);
-	pthread_mutex_unlock(&w->watch->log_lock);
-	return d.verdict < VERDICT_PAUSE;
+	return allows(w->watch, &w->action);
+}
+
+bool watch_allows_still(struct watch *watch, const struct action *a)
+{
+	struct event e = { .kind = EVENT_ACTION };
+	struct action now = *a;
+	stamp(&e);
+	now.mono_ns = e.mono_ns;
+	now.wall_ns = e.wall_ns;
+	now.utc_offset_min = watch->utc_offset_min;
+	return allows(watch, &now);
 }
 
 int watch_decide_seen(struct watch *watch, struct action *a, char *why, size_t size)

@@ -98,9 +98,9 @@ static uint32_t inspection(const struct policy *p)
 	uint32_t inspect = BROKER_INSPECT_NONE;
 	for (; p; p = p->also) {
 		if (looks_into(p, database))
-			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_DATABASE;
+			inspect |= BROKER_INSPECT_DATABASE;
 		if (looks_into(p, UINT32_C(1) << ACTION_API_CALL) || names_url(p))
-			inspect |= BROKER_INSPECT_CLASSIFY | BROKER_INSPECT_API;
+			inspect |= BROKER_INSPECT_API;
 	}
 	return inspect;
 }
@@ -217,7 +217,10 @@ void *network_main(void *arg)
 			(void)!read(n->wake_fd[0], woken, sizeof(woken));
 		pthread_mutex_lock(&n->lock);
 		while (n->fd >= 0 && ready > 0 && p[0].revents) {
-			int r = broker_receive(n->fd, MSG_DONTWAIT, &n->packet);
+			/* Who opens a connection meanwhile does not wait for it: @fd and @packet are this thread's. */
+			pthread_mutex_unlock(&n->lock);
+			int r = broker_receive(p[0].fd, MSG_DONTWAIT, &n->packet);
+			pthread_mutex_lock(&n->lock);
 			if (r == -EAGAIN)
 				break;
 			if (r <= 0) {

@@ -92,6 +92,11 @@ int network_open(struct network *n, struct worker *w, const struct net_address *
 int network_prepare(struct network *n, struct worker *w, const struct net_address *to);
 /* Is the datagram destination open already? */
 bool network_is_open(struct network *n, const struct net_address *to);
+/*
+ * The policy allows less from now on. A destination of datagrams that it does not allow any more is closed: unlike a
+ * connection it has no end of its own, and what is sent to an open one is not decided on.
+ */
+void network_narrowed(struct network *n);
 /* Whether connections may be handed over: nothing has to be looked into. */
 bool network_hands_over(const struct network *n);
 /*

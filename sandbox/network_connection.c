@@ -131,15 +131,21 @@ static void cancel(struct network *n, const struct connection *c)
 	network_tell(n, &m, NULL, NULL, 0);
 }
 
+/* Who is not there any more makes the call again, or none: this one nobody will claim. */
+static void go_on(struct network *n, const struct connection *c, const struct listener *l,
+		  uint64_t notif_id)
+{
+	if (listener_continue(l, notif_id) < 0)
+		cancel(n, c);
+}
+
 /* Lets the held call go on (0) or fail. */
 static void release(struct network *n, struct connection *c, int64_t error)
 {
 	if (!c->notif_id)
 		return;
 	if (error == 0 && c->call_fd < 0) {
-		/* Who is not there any more makes the call again, or none: this one nobody will claim. */
-		if (listener_continue(c->listener, c->notif_id) < 0)
-			cancel(n, c);
+		go_on(n, c, c->listener, c->notif_id);
 	} else {
 		if (error == 0)
 			error = make_call(c);
@@ -319,6 +325,10 @@ static int open_locked(struct network *n, struct worker *w, const struct net_add
 	}
 	if (holding == HOLD_NOT)
 		return NETWORK_OPEN;
+	if (dialled == BROKER_SERVER_CONNECTED && *call_fd < 0) {
+		go_on(n, c, w->listener, w->n.notif.id);
+		return NETWORK_HELD;
+	}
 	hold(n, c, w, holding == HOLD_BLOCKING, to, call_fd);
 	if (dialled == BROKER_SERVER_CONNECTED)
 		release(n, c, 0);
@@ -358,6 +368,23 @@ bool network_is_open(struct network *n, const struct net_address *to)
 	bool open = o != NULL;
 	pthread_mutex_unlock(&n->lock);
 	return open;
+}
+
+void network_narrowed(struct network *n)
+{
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; i < NETWORK_BUCKETS; i++) {
+		for (struct connection *c = n->connections[i]; c; c = c->next) {
+			if (!c->opening || c->opening->transport != BROKER_UDP ||
+			    watch_allows_still(n->watch, &c->action))
+				continue;
+			struct broker_message m = { .type = BROKER_CUT, .id = c->id };
+			network_tell(n, &m, NULL, NULL, 0);
+			drop_opening(n, c->opening); /* who sends there from now on is decided on */
+			c->opening = NULL;
+		}
+	}
+	pthread_mutex_unlock(&n->lock);
 }
 
 /* The log knows what a connection carried when it ends. */
@@ -418,9 +445,11 @@ void network_connection_look(struct network *n, uint64_t now)
 	struct connection *next;
 	for (struct connection *c = n->held; c; c = next) {
 		next = c->next_held;
-		if (c->calling)
+		if (c->calling) {
 			release(n, c, 0);
-		else if (now >= c->deadline_ms) {
+			if (!c->notif_id) /* answered */
+				continue;
+		} else if (now >= c->deadline_ms) {
 			release(n, c,
 				0); /* what comes of it the connection itself will network_tell */
 			continue;

@@ -54,6 +54,8 @@ int orders_take(struct watch *watch, struct err *err)
 	watch->orders.policy = fresh;
 	pthread_mutex_unlock(&watch->log_lock);
 	policy_free(old);
+	if (watch->network)
+		network_narrowed(watch->network);
 	watch_notice(watch, "from here on what the control plane asks for counts as well");
 	return 0;
 }

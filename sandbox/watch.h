@@ -123,6 +123,8 @@ int watch_decide_also(struct worker *w, const struct action *also);
 
 /* Would w->action be let through? Leaves no trace. */
 bool watch_allows(struct worker *w);
+/* Would @a, which was let through some time ago, be let through now? Leaves no trace. */
+bool watch_allows_still(struct watch *watch, const struct action *a);
 
 /*
  * Decides on something that no system call shows: a name, a statement. Complete but for the time;

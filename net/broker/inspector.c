@@ -15,46 +15,20 @@
 
 static const char program[] = "vsandbox-inspect";
 
-struct waiting {
-	struct waiting *next;
-	struct broker_message m;
-	char why[256];
-};
-
-struct inspector {
-	struct source channel;         /* first */
-	struct waiting *first, **last; /* verdicts the channel had no room for; owned */
-};
-
-static void flush(struct inspector *in)
-{
-	while (in->first) {
-		struct waiting *w = in->first;
-		if (broker_send(in->channel.fd, &w->m, w->why, strlen(w->why), NULL, 0) == -EAGAIN)
-			return;
-		in->first = w->next;
-		if (!in->first)
-			in->last = &in->first;
-		free(w);
-	}
-}
-
 static void on_inspector(struct broker *b, struct source *s, uint32_t events)
 {
 	static struct broker_packet p; /* large for a stack */
-	struct inspector *in = (struct inspector *)s;
 	(void)events;
-	flush(in);
-	for (;;) {
+	bool good = channel_flush(b, b->inspector) == 0;
+	while (good) {
 		int r = broker_receive(s->fd, MSG_DONTWAIT, &p);
 		if (r == -EAGAIN)
 			return;
-		bool good = r > 0 && relays_inspected(b, &p);
+		good = r > 0 && relays_inspected(b, &p);
 		if (r > 0)
 			broker_packet_finish(&p);
-		if (!good) /* what was inspected ends; what is new is refused */
-			break;
 	}
+	/* What was inspected ends; what is new is refused. */
 	source_close(s);
 	relays_uninspected(b);
 }
@@ -92,7 +66,7 @@ int inspector_start(struct broker *b, const char *tls)
 	int pair[2], r = find_program(path);
 	if (r < 0)
 		return r;
-	struct inspector *in = calloc(1, sizeof(*in));
+	struct channel *in = calloc(1, sizeof(*in));
 	if (!in)
 		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -100,8 +74,7 @@ int inspector_start(struct broker *b, const char *tls)
 		free(in);
 		return r;
 	}
-	in->channel = (struct source){ .ready = on_inspector, .fd = pair[0] };
-	in->last = &in->first;
+	in->source = (struct source){ .ready = on_inspector, .fd = pair[0] };
 	r = spawn(path, tls, pair[1]);
 	close(pair[1]);
 	if (r == 0 && (broker_receive(pair[0], 0, &p) <= 0 || p.m.type != BROKER_READY))
@@ -109,7 +82,7 @@ int inspector_start(struct broker *b, const char *tls)
 	if (r == 0 && fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
 		r = -errno;
 	if (r == 0)
-		r = source_add(b, &in->channel, EPOLLIN | EPOLLOUT | EPOLLET);
+		r = channel_open(b, in);
 	if (r < 0) {
 		close(pair[0]);
 		free(in);
@@ -119,36 +92,32 @@ int inspector_start(struct broker *b, const char *tls)
 	return 0;
 }
 
+/* -errno: it is gone, or would miss a word. */
+static int post(struct broker *b, struct broker_message *m, const char *text, const int *fds,
+		unsigned fd_count)
+{
+	if (!b->inspector || b->inspector->source.fd < 0)
+		return -ECONNABORTED;
+	return channel_send(b, b->inspector, m, text, strlen(text), fds, fd_count);
+}
+
 int inspector_open(struct broker *b, struct broker_message *m, const char *name, int agent_fd,
 		   int server_fd)
 {
 	const int fds[] = { agent_fd, server_fd };
-	if (!b->inspector || b->inspector->channel.fd < 0)
-		return -ECONNABORTED;
-	return broker_send(b->inspector->channel.fd, m, name, strlen(name), fds, 2);
+	return post(b, m, name, fds, 2);
 }
 
 void inspector_verdict(struct broker *b, const struct broker_packet *p)
 {
-	struct inspector *in = b->inspector;
-	struct waiting *w = malloc(sizeof(*w));
-	if (!w) { /* an answer would be missed: the connection cannot go on */
-		relays_cut(b, p->m.id);
-		return;
-	}
-	w->next = NULL;
-	w->m = p->m;
-	w->m.address_count = 0;
-	size_t len = strnlen(p->text, sizeof(w->why) - 1);
-	memcpy(w->why, p->text, len);
-	w->why[len] = '\0';
-	*in->last = w;
-	in->last = &w->next;
-	flush(in);
+	struct broker_message m = p->m;
+	m.address_count = 0;
+	if (post(b, &m, p->text, NULL, 0) < 0)
+		relays_cut(b, m.id);
 }
 
 void inspector_cut(struct broker *b, uint64_t id)
 {
 	struct broker_message m = { .type = BROKER_CUT, .id = id };
-	broker_send(b->inspector->channel.fd, &m, NULL, 0, NULL, 0);
+	post(b, &m, "", NULL, 0);
 }

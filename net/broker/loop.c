@@ -16,13 +16,6 @@
 
 enum { EVENTS_MAX = 256, TICK_MS = 1000, LATER_MS = 10, DESCRIPTORS_MAX = 262144 };
 
-struct backlog {
-	struct backlog *next;
-	struct broker_message m;
-	size_t text_len;
-	char text[];
-};
-
 static uint64_t now_ms(void)
 {
 	struct timespec t;
@@ -49,6 +42,11 @@ void source_close(struct source *s)
 	s->fd = -1;
 }
 
+void source_forget(struct broker *b, const struct source *s)
+{
+	epoll_ctl(b->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+}
+
 void broker_bury(struct broker *b, struct corpse *c)
 {
 	c->next = b->corpses;
@@ -64,62 +62,67 @@ static void free_corpses(struct broker *b)
 	}
 }
 
+int channel_open(struct broker *b, struct channel *ch)
+{
+	broker_queue_init(&ch->out, ch->source.fd);
+	return source_add(b, &ch->source, EPOLLIN | EPOLLET);
+}
+
+/* Told of room only while something waits for it: else each word that the other end reads would wake us. */
+static void await_room(struct broker *b, struct channel *ch)
+{
+	bool wait = !broker_queue_empty(&ch->out);
+	if (wait != ch->awaits_room)
+		source_change(b, &ch->source, EPOLLIN | EPOLLET | (wait ? EPOLLOUT : 0u));
+	ch->awaits_room = wait;
+}
+
+int channel_send(struct broker *b, struct channel *ch, struct broker_message *m, const char *text,
+		 size_t text_len, const int *fds, unsigned fd_count)
+{
+	int r = broker_queue_send(&ch->out, m, text, text_len, fds, fd_count);
+	await_room(b, ch);
+	return r;
+}
+
+int channel_flush(struct broker *b, struct channel *ch)
+{
+	int r = broker_queue_flush(&ch->out);
+	await_room(b, ch);
+	return r;
+}
+
 void broker_flush(struct broker *b)
 {
 	b->tell_ms = 0;
-	while (b->backlog) {
-		struct backlog *w = b->backlog;
-		int r = broker_send(b->channel.fd, &w->m, w->text_len ? w->text : NULL, w->text_len,
-				    NULL, 0);
-		if (r == -EAGAIN)
-			return;
-		b->over |= r < 0;
-		b->backlog = w->next;
-		if (!b->backlog)
-			b->backlog_end = &b->backlog;
-		free(w);
-	}
+	b->over |= channel_flush(b, &b->channel) < 0; /* the monitor is gone */
 }
 
-static void append(struct broker *b, const struct broker_message *m, const char *text,
-		   size_t text_len)
+/* What the monitor would miss, nothing may go on after. */
+static void tell_with(struct broker *b, struct broker_message *m, const char *text, size_t text_len,
+		      const int *fds, unsigned fd_count)
 {
-	struct backlog *w = malloc(sizeof(*w) + text_len + 1);
-	if (!w) { /* the monitor would miss a word: nothing may go on */
-		b->over = true;
-		return;
-	}
-	w->next = NULL;
-	w->m = *m;
-	w->text_len = text ? text_len : 0;
-	memcpy(w->text, text ? text : "", w->text_len);
-	*b->backlog_end = w;
-	b->backlog_end = &w->next;
+	b->tell_ms = 0;
+	b->over |= channel_send(b, &b->channel, m, text, text_len, fds, fd_count) < 0;
 }
 
 void broker_tell(struct broker *b, struct broker_message *m, const char *text, size_t text_len)
 {
-	if (b->tell_ms)
-		broker_flush(b);
-	int r = b->backlog ? -EAGAIN : broker_send(b->channel.fd, m, text, text_len, NULL, 0);
-	if (r == -EAGAIN)
-		append(b, m, text, text_len);
-	else
-		b->over |= r < 0; /* the monitor is gone */
+	tell_with(b, m, text, text_len, NULL, 0);
 }
 
 void broker_tell_later(struct broker *b, struct broker_message *m)
 {
-	if (!b->backlog)
+	if (broker_queue_empty(&b->channel.out))
 		b->tell_ms = b->now_ms + LATER_MS;
-	append(b, m, NULL, 0);
+	b->over |= broker_queue_keep(&b->channel.out, m, NULL, 0, NULL, 0) < 0;
 }
 
-/* Sockets for the monitor to connect. What the channel has no room for now is asked for again. */
+/* Sockets for the monitor to connect. */
 static void lend(struct broker *b, uint8_t family, unsigned wanted)
 {
 	struct broker_message m = { .type = BROKER_LENT, .address.family = family };
-	int fds[BROKER_FDS_MAX], r = -EAGAIN;
+	int fds[BROKER_FDS_MAX];
 	unsigned count = 0;
 	while (count < wanted && count < BROKER_FDS_MAX && !m.error) {
 		int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -128,18 +131,11 @@ static void lend(struct broker *b, uint8_t family, unsigned wanted)
 		else
 			fds[count++] = fd;
 	}
-	if (b->tell_ms)
-		broker_flush(b);
-	if (count && !b->backlog) {
+	if (count)
 		m.error = 0;
-		r = broker_send(b->channel.fd, &m, NULL, 0, fds, count);
-	}
+	tell_with(b, &m, NULL, 0, fds, count);
 	for (unsigned i = 0; i < count; i++)
 		close(fds[i]);
-	if (r < 0) {
-		m.error = m.error ? m.error : EAGAIN;
-		broker_tell(b, &m, NULL, 0);
-	}
 }
 
 static void on_packet(struct broker *b, struct broker_packet *p)
@@ -206,7 +202,7 @@ void broker_hear(struct broker *b)
 {
 	static struct broker_packet p; /* large for a stack */
 	while (!b->over) {
-		int r = broker_receive(b->channel.fd, MSG_DONTWAIT, &p);
+		int r = broker_receive(b->channel.source.fd, MSG_DONTWAIT, &p);
 		if (r == -EAGAIN)
 			return;
 		if (r <= 0)
@@ -227,7 +223,7 @@ static void on_channel(struct broker *b, struct source *s, uint32_t events)
 static void unable(struct broker *b, int error, const char *text)
 {
 	struct broker_message m = { .type = BROKER_UNABLE, .error = error };
-	broker_send(b->channel.fd, &m, text, strlen(text), NULL, 0);
+	broker_send(b->channel.source.fd, &m, text, strlen(text), NULL, 0);
 }
 
 /* SETUP and every PUBLISH come first, and are answered once. */
@@ -245,7 +241,7 @@ static int set_up(struct broker *b)
 		return -1;
 	}
 	while (!ready) {
-		r = broker_receive(b->channel.fd, 0, &p);
+		r = broker_receive(b->channel.source.fd, 0, &p);
 		if (r <= 0)
 			return -1;
 		if (p.m.type == BROKER_PUBLISH) {
@@ -286,7 +282,7 @@ static int set_up(struct broker *b)
 		return -1;
 	}
 	struct broker_message m = { .type = BROKER_READY };
-	return broker_send(b->channel.fd, &m, NULL, 0, NULL, 0);
+	return broker_send(b->channel.source.fd, &m, NULL, 0, NULL, 0);
 }
 
 static void serve(struct broker *b)
@@ -341,7 +337,7 @@ static void raise_limit(void)
 int main(int argc, char **argv)
 {
 	(void)argv;
-	struct broker b = { .channel = { .ready = on_channel, .fd = BROKER_CHANNEL_FD } };
+	struct broker b = { .channel.source = { .ready = on_channel, .fd = BROKER_CHANNEL_FD } };
 	int type = 0;
 	socklen_t len = sizeof(type);
 	if (argc != 1 || getsockopt(BROKER_CHANNEL_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
@@ -362,14 +358,12 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	raise_limit();
-	b.backlog_end = &b.backlog;
 	b.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	b.relays = relays_new();
 	b.flows = flows_new();
 	if (b.epoll_fd < 0 || !b.relays || !b.flows || set_up(&b) < 0)
 		return 1;
-	if (fcntl(BROKER_CHANNEL_FD, F_SETFL, O_NONBLOCK) < 0 ||
-	    source_add(&b, &b.channel, EPOLLIN | EPOLLOUT | EPOLLET) < 0)
+	if (fcntl(BROKER_CHANNEL_FD, F_SETFL, O_NONBLOCK) < 0 || channel_open(&b, &b.channel) < 0)
 		return 1;
 	serve(&b);
 	return 0;

@@ -15,13 +15,20 @@
 
 #include "base/confine.h"
 #include "net/broker.h"
-#include "net/relay.h"
+#include "net/broker_queue.h"
 
 struct broker;
 
 struct source {
 	void (*ready)(struct broker *b, struct source *s, uint32_t events);
 	int fd; /* owned; -1 none */
+};
+
+/* To another process, in packets. */
+struct channel {
+	struct source source; /* first */
+	struct broker_queue out;
+	bool awaits_room; /* the set tells when there is */
 };
 
 /* Something to be freed after the batch of events. */
@@ -33,28 +40,33 @@ struct resolver;
 struct relays;
 struct flows;
 
-struct inspector;
-
 struct broker {
 	int epoll_fd;
-	struct source channel;
-	struct backlog *backlog, **backlog_end; /* packets not sent yet, in order; owned */
-	uint64_t tell_ms; /* when those that can wait are to be sent; 0 none does */
+	struct channel channel; /* to the monitor */
+	uint64_t tell_ms;       /* when what can wait is to be sent; 0 nothing does */
 	struct corpse *corpses;
-	struct relays *relays;       /* owned */
-	struct flows *flows;         /* owned */
-	struct resolver *resolver;   /* owned; NULL: no DNS */
-	struct inspector *inspector; /* owned; NULL: no database rules */
-	uint64_t now_ms;             /* monotonic, of this batch */
-	bool finishing;              /* the agents have ended: seen to after this batch */
-	bool over;                   /* the monitor is gone */
+	struct relays *relays;     /* owned */
+	struct flows *flows;       /* owned */
+	struct resolver *resolver; /* owned; NULL: no DNS */
+	struct channel *inspector; /* owned; NULL: nothing is looked into */
+	uint64_t now_ms;           /* monotonic, of this batch */
+	bool finishing;            /* the agents have ended: seen to after this batch */
+	bool over;                 /* the monitor is gone */
 };
 
 /* loop.c; @events as epoll_ctl(2) takes them, EPOLLET included */
 int source_add(struct broker *b, struct source *s, uint32_t events);
 int source_change(struct broker *b, struct source *s, uint32_t events);
-/* Closes the descriptor; the set forgets it. */
+/* Closes the descriptor; the set forgets it, unless another process holds the same file. */
 void source_close(struct source *s);
+/* The set forgets it: before the file is given to another process. The descriptor stays open. */
+void source_forget(struct broker *b, const struct source *s);
+/* The descriptor of @ch, which does not block, into the set. 0, -errno. */
+int channel_open(struct broker *b, struct channel *ch);
+/* As broker_queue_send, broker_queue_flush. */
+int channel_send(struct broker *b, struct channel *ch, struct broker_message *m, const char *text,
+		 size_t text_len, const int *fds, unsigned fd_count);
+int channel_flush(struct broker *b, struct channel *ch);
 /* Frees @c's memory when no event can name it any more. @c stands first in what was allocated. */
 void broker_bury(struct broker *b, struct corpse *c);
 /* To the monitor; what the channel cannot take now waits. */
@@ -100,7 +112,7 @@ void relays_uninspected(struct broker *b);
  * confined. @tls: "whole" lets encrypted connections through. 0, -errno.
  */
 int inspector_start(struct broker *b, const char *tls);
-/* Hands both ends of a connection over; they are the inspector's afterwards. 0, -errno. */
+/* Lets it have both ends of a connection, which stay the caller's too. 0, -errno. */
 int inspector_open(struct broker *b, struct broker_message *m, const char *name, int agent_fd,
 		   int server_fd);
 void inspector_verdict(struct broker *b, const struct broker_packet *p);

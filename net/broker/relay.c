@@ -43,7 +43,7 @@ struct relays {
 	unsigned published;
 };
 
-static const uint32_t both_ways = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+static const uint32_t both_ways = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 struct relays *relays_new(void)
 {
@@ -61,7 +61,7 @@ static struct relay *find(struct relays *rs, uint64_t id)
 	return r;
 }
 
-void relay_queue(struct relay *r)
+static void relay_queue(struct relay *r)
 {
 	struct relays *rs = r->broker->relays;
 	if (r->queued || r->over)
@@ -105,10 +105,17 @@ static void stop_waiting(struct relay *r)
 	r->listener = NULL;
 }
 
+/* At once, whoever else holds the file: the peer is told, and what was not sent yet is not sent. */
 static void reset_socket(int fd)
 {
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	(void)connect(fd, &nobody, sizeof(nobody));
+}
+
+static void close_ends(struct relay *r)
+{
+	for (unsigned i = 0; i < 2; i++)
+		source_close(&r->ends[i].source);
 }
 
 static void end_relay(struct relay *r, int error)
@@ -119,12 +126,10 @@ static void end_relay(struct relay *r, int error)
 		return;
 	r->over = true;
 	stop_waiting(r);
-	inspect_finish(r);
-	for (unsigned i = 0; i < 2; i++) {
-		if (error && r->ends[i].source.fd >= 0)
+	for (unsigned i = 0; error && i < 2; i++)
+		if (r->ends[i].source.fd >= 0)
 			reset_socket(r->ends[i].source.fd);
-		source_close(&r->ends[i].source);
-	}
+	close_ends(r);
 	struct relay **at = &rs->by_id[r->id % BUCKETS];
 	while (*at != r)
 		at = &(*at)->next_same;
@@ -134,8 +139,8 @@ static void end_relay(struct relay *r, int error)
 	struct broker_message m = { .type = r->dialled ? BROKER_CLOSED : BROKER_FAILED,
 				    .id = r->id,
 				    .error = error,
-				    .bytes_out = r->ways[RELAY_TO_SERVER].bytes,
-				    .bytes_in = r->ways[RELAY_TO_CLIENT].bytes };
+				    .bytes_out = r->ways[TO_SERVER].bytes,
+				    .bytes_in = r->ways[TO_CLIENT].bytes };
 	stream_finish(r, &rs->pool);
 	free(r->name);
 	r->name = NULL;
@@ -147,13 +152,24 @@ static void end_relay(struct relay *r, int error)
 		broker_bury(b, &r->corpse);
 }
 
+/*
+ * The first error on either end is a reset on both; but what was said before it has arrived, as in a kernel that
+ * keeps what it received.
+ */
+static void break_off(struct relay *r, int error)
+{
+	if (r->ends[AGENT].connected && r->ends[SERVER].connected)
+		stream_last_words(r, &r->broker->relays->pool);
+	end_relay(r, error);
+}
+
 static void move_on(struct relay *r)
 {
 	if (r->over || r->inspected || !r->ends[AGENT].connected || !r->ends[SERVER].connected)
 		return;
-	int state = r->failed ? -r->failed : stream_pump(r, &r->broker->relays->pool);
+	int state = stream_pump(r, &r->broker->relays->pool);
 	if (state < 0)
-		end_relay(r, -state);
+		break_off(r, -state);
 	else if (state == STREAM_DONE || (r->broker->relays->finishing && r->ends[SERVER].shut))
 		end_relay(r, 0);
 	else if (state == STREAM_MORE)
@@ -178,7 +194,10 @@ bool relays_run(struct broker *b)
 	return rs->run != NULL;
 }
 
-/* The inspector gets the ends; what is left here is the id, until it tells their end. */
+/*
+ * The inspector gets the ends. They are held here as well, so that they can be ended whatever becomes of it: it can
+ * only read, write and close.
+ */
 static void hand_over(struct relay *r)
 {
 	struct broker_message m = {
@@ -191,8 +210,8 @@ static void hand_over(struct relay *r)
 		return;
 	}
 	r->inspected = true;
-	source_close(&r->ends[AGENT].source);
-	source_close(&r->ends[SERVER].source);
+	for (unsigned i = 0; i < 2; i++)
+		source_forget(r->broker, &r->ends[i].source);
 }
 
 bool relays_inspected(struct broker *b, struct broker_packet *p)
@@ -202,8 +221,10 @@ bool relays_inspected(struct broker *b, struct broker_packet *p)
 		return r != NULL || p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		       p->m.type == BROKER_CLOSED;
 	if (p->m.type == BROKER_CLOSED) {
-		r->ways[RELAY_TO_SERVER].bytes = p->m.bytes_out;
-		r->ways[RELAY_TO_CLIENT].bytes = p->m.bytes_in;
+		r->ways[TO_SERVER].bytes = p->m.bytes_out;
+		r->ways[TO_CLIENT].bytes = p->m.bytes_in;
+		if (p->m.text_len) /* its last words say why: they must arrive */
+			close_ends(r);
 		end_relay(r, p->m.error);
 	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		   p->m.type == BROKER_CLASSIFIED) {
@@ -235,11 +256,7 @@ static void begin(struct relay *r)
 		hand_over(r);
 		return;
 	}
-	int rc = inspect_begin(r);
-	if (rc < 0)
-		end_relay(r, -rc);
-	else
-		move_on(r);
+	move_on(r);
 }
 
 static void on_end(struct broker *b, struct source *s, uint32_t events)
@@ -247,9 +264,11 @@ static void on_end(struct broker *b, struct source *s, uint32_t events)
 	struct stream_end *e = (struct stream_end *)s;
 	struct relay *r = e->relay;
 	(void)b;
+	if (r->inspected) /* told in the batch in which it was handed over */
+		return;
 	int rc = stream_event(e, events);
 	if (rc < 0) {
-		end_relay(r, -rc);
+		break_off(r, -rc);
 		return;
 	}
 	move_on(r);
@@ -328,7 +347,6 @@ static int agent_connected(struct relay *r, int fd)
 	struct stream_end *e = &r->ends[AGENT];
 	e->source = (struct source){ .ready = on_end, .fd = fd };
 	e->connected = e->readable = e->writable = true;
-	set_options(fd);
 	return source_add(r->broker, &e->source, both_ways);
 }
 
@@ -395,6 +413,7 @@ static struct listener *listener_new(struct broker *b, uint32_t id, int fd)
 	l->source = (struct source){ .ready = on_listener, .fd = fd };
 	l->id = id;
 	l->last = &l->first;
+	set_options(fd); /* which each accepted socket inherits */
 	if (source_add(b, &l->source, EPOLLIN | EPOLLET) < 0) {
 		free(l);
 		return NULL;
@@ -485,20 +504,8 @@ void relays_cut(struct broker *b, uint64_t id)
 void relays_verdict(struct broker *b, const struct broker_packet *p)
 {
 	struct relay *r = find(b->relays, p->m.id);
-	if (r && r->inspected) {
+	if (r && r->inspected)
 		inspector_verdict(b, p);
-		return;
-	}
-	for (unsigned i = 0; r && r->inspector && i < r->ask_count; i++) {
-		if (r->asks[i] != p->m.ask)
-			continue;
-		r->ask_count--;
-		memmove(&r->asks[i], &r->asks[i + 1], (r->ask_count - i) * sizeof(r->asks[0]));
-		r->inspector->verdict(r->state, r, p->m.ask, p->m.error, p->text);
-		r->ways[RELAY_TO_SERVER].again = r->ways[RELAY_TO_CLIENT].again = true;
-		relay_queue(r);
-		return;
-	}
 }
 
 void relays_finish(struct broker *b)
@@ -533,7 +540,7 @@ static void tell_accepted(struct relay *r)
 
 static void tell_bytes(struct relay *r)
 {
-	uint64_t out = r->ways[RELAY_TO_SERVER].bytes, in = r->ways[RELAY_TO_CLIENT].bytes;
+	uint64_t out = r->ways[TO_SERVER].bytes, in = r->ways[TO_CLIENT].bytes;
 	struct broker_message m = {
 		.type = BROKER_BYTES, .id = r->id, .bytes_out = out, .bytes_in = in
 	};

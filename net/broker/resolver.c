@@ -395,7 +395,7 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
 		source_change(r->broker, &u->source, events);
 	} else if (u) {
 		*at = u->next;
-		epoll_ctl(r->broker->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		source_forget(r->broker, &u->source);
 		u->source.fd = -1; /* c-ares closes it */
 		broker_bury(r->broker, &u->corpse);
 	} else if (events) {

@@ -89,10 +89,59 @@ static int drain(struct stream_end *dst, struct stream_way *w)
 	return 0;
 }
 
+/* What could not be sent, of @len copied bytes, goes the longer way. */
+static int set_aside(struct stream_way *w, struct pipe_pool *pool, const uint8_t *bytes, size_t len)
+{
+	int r = pipe_take(pool, w);
+	if (r < 0)
+		return r;
+	if (write(w->pipe[1], bytes, len) != (ssize_t)len)
+		return -ENOBUFS;
+	w->in_pipe = len;
+	return 0;
+}
+
+/*
+ * A short word, as of a request and its answer, is copied: fewer calls than the way through a pipe, which
+ * needs another look to know that nothing more is there. 1 that was all; 0 more may be there, -errno broken.
+ */
+static int copy_word(struct stream_end *src, struct stream_end *dst, struct stream_way *w,
+		     struct pipe_pool *pool)
+{
+	uint8_t *bytes = pool->word;
+	ssize_t n = recv(src->source.fd, bytes, sizeof(pool->word), MSG_DONTWAIT), sent;
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	src->eof = n == 0;
+	/* Less than there was room for is all there was; what comes now is a new edge. */
+	if (n < (ssize_t)sizeof(pool->word) && !src->run_dry)
+		src->readable = false;
+	if (n <= 0) {
+		src->readable = false;
+		return 1;
+	}
+	do
+		sent = send(dst->source.fd, bytes, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN)
+		return -errno;
+	sent = sent < 0 ? 0 : sent;
+	w->bytes += (uint64_t)sent;
+	if (sent < n) {
+		dst->writable = false;
+		int r = set_aside(w, pool, bytes + sent, (size_t)(n - sent));
+		if (r < 0)
+			return r;
+	}
+	return !src->readable;
+}
+
 /* The end of one way: what was read has been written, so the other side is told. */
 static int pass_eof(struct stream_end *src, struct stream_end *dst, const struct stream_way *w)
 {
-	if (!src->eof || dst->shut || w->in_pipe || w->ready.len || w->held.len)
+	if (!src->eof || dst->shut || w->in_pipe)
 		return 0;
 	dst->shut = true;
 	if (shutdown(dst->source.fd, SHUT_WR) < 0 && errno != ENOTCONN)
@@ -100,7 +149,7 @@ static int pass_eof(struct stream_end *src, struct stream_end *dst, const struct
 	return 0;
 }
 
-static int splice_way(struct relay *r, enum relay_direction d, struct pipe_pool *pool, bool *more)
+static int splice_way(struct relay *r, enum way d, struct pipe_pool *pool, bool *more)
 {
 	struct stream_end *src = &r->ends[d], *dst = &r->ends[!d];
 	struct stream_way *w = &r->ways[d];
@@ -128,25 +177,42 @@ static int splice_way(struct relay *r, enum relay_direction d, struct pipe_pool 
 	return 0;
 }
 
+static int move_way(struct relay *r, enum way d, struct pipe_pool *pool, bool *more)
+{
+	struct stream_end *src = &r->ends[d], *dst = &r->ends[!d];
+	struct stream_way *w = &r->ways[d];
+	uint64_t before = w->bytes;
+	int rc = 0;
+	if (w->pipe[0] < 0 && src->readable && !src->eof && dst->writable && !w->long_words)
+		rc = copy_word(src, dst, w, pool);
+	if (rc == 0)
+		rc = splice_way(r, d, pool, more);
+	w->long_words = w->bytes - before > sizeof(pool->word);
+	return rc < 0 ? rc : 0;
+}
+
 int stream_pump(struct relay *r, struct pipe_pool *pool)
 {
 	bool more = false;
-	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
-		struct stream_way *w = &r->ways[d];
-		int rc;
-		if (r->inspector && (!r->passing || w->held.len || w->ready.len))
-			rc = inspect_pump(r, (enum relay_direction)d);
-		else
-			rc = splice_way(r, (enum relay_direction)d, pool, &more);
+	for (enum way d = TO_SERVER; d < WAYS; d++) {
+		int rc = move_way(r, d, pool, &more);
 		if (rc == 0)
-			rc = pass_eof(&r->ends[d], &r->ends[!d], w);
+			rc = pass_eof(&r->ends[d], &r->ends[!d], &r->ways[d]);
 		if (rc < 0)
 			return rc;
-		more |= rc > 0;
 	}
 	if (r->ends[AGENT].shut && r->ends[SERVER].shut)
 		return STREAM_DONE;
 	return more ? STREAM_MORE : STREAM_WAITS;
+}
+
+void stream_last_words(struct relay *r, struct pipe_pool *pool)
+{
+	bool more;
+	for (enum way d = TO_SERVER; d < WAYS; d++) {
+		r->ends[d].readable = true;
+		(void)splice_way(r, d, pool, &more); /* one of them is broken */
+	}
 }
 
 int stream_event(struct stream_end *e, uint32_t events)
@@ -156,18 +222,16 @@ int stream_event(struct stream_end *e, uint32_t events)
 	if (events & (EPOLLERR | EPOLLHUP) &&
 	    getsockopt(e->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
 		return -error;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP))
 		e->readable = true;
 	if (events & (EPOLLOUT | EPOLLHUP))
 		e->writable = true;
+	e->run_dry |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
 	return 0;
 }
 
 void stream_finish(struct relay *r, struct pipe_pool *pool)
 {
-	for (unsigned d = 0; d < RELAY_DIRECTIONS; d++) {
+	for (enum way d = TO_SERVER; d < WAYS; d++)
 		pipe_give(pool, &r->ways[d]);
-		free(r->ways[d].held.bytes);
-		free(r->ways[d].ready.bytes);
-	}
 }

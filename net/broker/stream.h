@@ -1,34 +1,28 @@
-/* The bytes of a relayed connection: two ends, two ways. Private to relay.c, stream.c and inspect.c. */
+/* The bytes of a relayed connection: two ends, two ways. Private to relay.c and stream.c. */
 #pragma once
 
 #include "net/broker/private.h"
 
 struct listener;
 
-enum { AGENT, SERVER }; /* ends; the way RELAY_TO_SERVER leads from the first to the second */
+enum { AGENT, SERVER }; /* ends; the way TO_SERVER leads from the first to the second */
+enum way { TO_SERVER, TO_CLIENT, WAYS };
 
 struct stream_end {
 	struct source source;
 	struct relay *relay;
 	bool connected;
 	bool readable, writable; /* as the last call or event told */
-	bool eof;                /* nothing more will be read */
-	bool shut;               /* nothing more will be written */
-};
-
-struct stream_buffer {
-	uint8_t *bytes; /* owned; NULL until needed */
-	size_t start, len, size;
+	bool run_dry; /* an end or an urgent byte makes reads short: to be read until nothing is there */
+	bool eof;  /* nothing more will be read */
+	bool shut; /* nothing more will be written */
 };
 
 struct stream_way {
 	int pipe[2]; /* lent by the pool while it holds bytes; -1 none */
 	size_t in_pipe;
-	uint64_t bytes;             /* that went on */
-	struct stream_buffer held;  /* read, not yet seen through by the inspector */
-	struct stream_buffer ready; /* to be written */
-	bool again;                 /* the inspector wants to look again */
-	bool told_eof;
+	uint64_t bytes;  /* that went on */
+	bool long_words; /* more came at once the last time than is copied */
 };
 
 struct relay {
@@ -37,17 +31,12 @@ struct relay {
 	struct relay *next_same;    /* in its bucket */
 	struct relay *next_waiting; /* for an agent's end, at its listener */
 	struct relay *next_run;
-	bool queued, over, dialled, passing;
+	bool queued, over, dialled;
 	bool untold;               /* the agent's end is there, the monitor does not know yet */
 	bool inspected;            /* both ends are the inspector's */
 	struct listener *listener; /* NULL: published */
 	struct stream_end ends[2];
-	struct stream_way ways[RELAY_DIRECTIONS];
-	const struct relay_inspector *inspector; /* NULL none */
-	void *state;                             /* owned */
-	uint64_t asks[RELAY_ASKS_MAX];
-	unsigned ask_count;
-	int failed; /* errno with which the inspector ended it; 0 none */
+	struct stream_way ways[WAYS];
 	struct broker *broker;
 	struct net_address address;
 	uint32_t inspect;
@@ -56,7 +45,10 @@ struct relay {
 	char *name; /* owned */
 };
 
+/* What the ways share: pipes, and the room for a word that is copied. */
 struct pipe_pool {
+	/* Fits into any pipe: the kernel gives a page or more to whoever has used up the user's share. */
+	uint8_t word[4096];
 	int spare[64][2];
 	unsigned count;
 };
@@ -70,11 +62,6 @@ enum stream_state {
 int stream_pump(struct relay *r, struct pipe_pool *pool);
 /* What epoll said of an end. 0, -errno of the socket. */
 int stream_event(struct stream_end *e, uint32_t events);
+/* An end is broken: passes on what either had said before, as far as the other takes it now. */
+void stream_last_words(struct relay *r, struct pipe_pool *pool);
 void stream_finish(struct relay *r, struct pipe_pool *pool);
-
-/* inspect.c: one way through the inspector. true: something moved. -errno broken. */
-int inspect_begin(struct relay *r);
-int inspect_pump(struct relay *r, enum relay_direction d);
-void inspect_finish(struct relay *r);
-/* Puts the relay into the run queue. relay.c */
-void relay_queue(struct relay *r);

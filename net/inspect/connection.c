@@ -26,7 +26,7 @@ struct end {
 };
 
 struct inspected {
-	struct inspected *next, *next_unsent, *next_dead;
+	struct inspected *next, *next_dead;
 	uint64_t id, ask;
 	struct end ends[WIRE_SIDE_COUNT];
 	struct wire_conn *wire; /* owned; NULL until it is known what is spoken */
@@ -34,7 +34,7 @@ struct inspected {
 		asked_of; /* the verdict that stands; what the question would make of it */
 	uint16_t port;
 	uint32_t inspect; /* of enum broker_inspect */
-	bool asked, unsent, over;
+	bool asked, over;
 };
 
 static struct inspected *dead; /* freed after the batch */
@@ -59,10 +59,7 @@ static struct inspected **find(struct inspect_loop *l, uint64_t id)
 
 static void tell(struct inspect_loop *l, struct broker_message *m, const char *text, size_t len)
 {
-	int r = broker_send(l->channel_fd, m, text, len, NULL, 0);
-
-	/* The end of a connection must be heard; for a question there is another chance. */
-	l->over |= r < 0 && r != -EAGAIN;
+	l->over |= broker_queue_send(&l->out, m, text, len, NULL, 0) < 0;
 }
 
 /* A socket closed with unread bytes is reset, and the peer may lose our last words. */
@@ -92,14 +89,8 @@ static void end_connection(struct inspect_loop *l, struct inspected *c, int erro
 	if (!error && why)
 		m.error = EPROTO;
 	if (c->wire)
-		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
+		l->over |= stand_tell(&c->stand, &l->out, c->id, c->wire->protocol->name) < 0;
 	*find(l, c->id) = c->next;
-	for (struct inspected **at = &l->unsent; *at; at = &(*at)->next_unsent) {
-		if (*at == c) {
-			*at = c->next_unsent;
-			break;
-		}
-	}
 	if (c->wire && c->wire->closing)
 		drain(c->ends[WIRE_CLIENT].fd);
 	for (unsigned s = 0; s < WIRE_SIDE_COUNT; s++) {
@@ -123,7 +114,7 @@ void inspected_bury(struct inspect_loop *l)
 	}
 }
 
-/* Puts the machine's question. A channel without room is tried again when it has. */
+/* Puts the machine's question. */
 static void ask(struct inspect_loop *l, struct inspected *c)
 {
 	static uint64_t last;
@@ -150,27 +141,7 @@ static void ask(struct inspect_loop *l, struct inspected *c)
 	c->ask = message.ask;
 	c->asked = true;
 	stand_of(c->wire, l->empty, &c->asked_of);
-	int r = broker_send(l->channel_fd, &message, text, n + m + len, NULL, 0);
-	if (r == -EAGAIN && !c->unsent) {
-		c->unsent = true;
-		c->next_unsent = l->unsent;
-		l->unsent = c;
-	}
-	l->over |= r < 0 && r != -EAGAIN;
-}
-
-void inspected_resend(struct inspect_loop *l)
-{
-	struct inspected *list = l->unsent;
-
-	l->unsent = NULL;
-	while (list) {
-		struct inspected *c = list;
-
-		list = c->next_unsent;
-		c->unsent = false;
-		ask(l, c);
-	}
+	tell(l, &message, text, n + m + len);
 }
 
 static void classified(struct inspect_loop *l, const struct inspected *c, const struct sniff *s)
@@ -402,7 +373,7 @@ void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p)
 		return;
 	c->asked = false;
 	if (p->m.error == 0 && p->m.repeats) {
-		stand_tell(&c->stand, l->channel_fd, c->id, c->wire->protocol->name);
+		l->over |= stand_tell(&c->stand, &l->out, c->id, c->wire->protocol->name) < 0;
 		stand_begin(&c->stand, &c->asked_of, p->m.repeats, l->now_ms);
 	}
 	wire_answer(c->wire, p->m.error == 0, *p->text ? p->text : "refused by the policy");
@@ -426,8 +397,8 @@ void inspected_tick(struct inspect_loop *l)
 			if (!c->stand.passed)
 				continue;
 			if (l->now_ms >= c->stand.until_ms)
-				stand_tell(&c->stand, l->channel_fd, c->id,
-					   c->wire->protocol->name);
+				l->over |= stand_tell(&c->stand, &l->out, c->id,
+						      c->wire->protocol->name) < 0;
 			more |= c->stand.passed > 0;
 		}
 	}

@@ -13,6 +13,9 @@
  *                                       <-- REPEATED {repeats, …as STATEMENT}
  *   CUT {id} -->
  *                                       <-- CLOSED {id, bytes; why}
+ *
+ * The broker holds both ends too: a connection that has ended with an error, but without words for the client, it
+ * resets on both sides, and one that is to be cut at once.
  */
 #pragma once
 
@@ -27,8 +30,9 @@ struct inspected;
 
 struct inspect_loop {
 	int channel_fd, epoll_fd;
+	struct broker_queue out;  /* to the broker */
+	bool awaits_room;         /* the set tells when there is, for what is kept in it */
 	struct inspected **by_id; /* owned; buckets */
-	struct inspected *unsent; /* that have a question the channel had no room for */
 	struct wire_setup setup;
 	struct history *empty; /* owned; what statements are weighed against */
 	uint64_t now_ms;       /* of this batch */
@@ -42,8 +46,6 @@ void inspected_verdict(struct inspect_loop *l, const struct broker_packet *p);
 void inspected_cut(struct inspect_loop *l, uint64_t id);
 /* @tag: what epoll was given for a descriptor of a connection. */
 void inspected_ready(struct inspect_loop *l, void *tag, uint32_t events);
-/* The channel has room again. */
-void inspected_resend(struct inspect_loop *l);
 /* Tells what passed under verdicts that stand no longer. */
 void inspected_tick(struct inspect_loop *l);
 /* After a batch of events, which may name a connection more than once. */

@@ -43,7 +43,19 @@ static void on_channel(struct inspect_loop *l)
 		else
 			on_packet(l, &p);
 	}
-	inspected_resend(l);
+	l->over |= broker_queue_flush(&l->out) < 0;
+}
+
+/* Told of room only while something waits for it: else each word that the broker reads would wake us. */
+static void await_room(struct inspect_loop *l)
+{
+	bool wait = !broker_queue_empty(&l->out);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET | (wait ? EPOLLOUT : 0u) };
+
+	if (wait != l->awaits_room &&
+	    epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->channel_fd, &event) < 0)
+		l->over = true;
+	l->awaits_room = wait;
 }
 
 static void serve(struct inspect_loop *l)
@@ -68,6 +80,7 @@ static void serve(struct inspect_loop *l)
 			ticked_ms = l->now_ms;
 			inspected_tick(l);
 		}
+		await_room(l);
 	}
 }
 
@@ -101,7 +114,7 @@ int main(int argc, char **argv)
 {
 	struct inspect_loop l = { .channel_fd = BROKER_CHANNEL_FD,
 				  .setup = { .classify = pg_tree_classify } };
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	pthread_attr_t attr;
 	pthread_t thread;
 	int type = 0;
@@ -118,6 +131,7 @@ int main(int argc, char **argv)
 	    getrandom(&l.setup.nonce, sizeof(l.setup.nonce), 0) != sizeof(l.setup.nonce) ||
 	    fcntl(l.channel_fd, F_SETFL, O_NONBLOCK) < 0)
 		return 1;
+	broker_queue_init(&l.out, l.channel_fd);
 	l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l.empty = history_new();
 	if (!l.empty || l.epoll_fd < 0 ||

@@ -70,7 +70,7 @@ bool stand_passes(struct stand *s, const struct wire_conn *wire, const struct hi
 	return true;
 }
 
-int stand_tell(struct stand *s, int channel_fd, uint64_t id, const char *protocol)
+int stand_tell(struct stand *s, struct broker_queue *out, uint64_t id, const char *protocol)
 {
 	struct broker_message m = { .type = BROKER_REPEATED,
 				    .id = id,
@@ -84,7 +84,7 @@ int stand_tell(struct stand *s, int channel_fd, uint64_t id, const char *protoco
 		return 0;
 	int n = snprintf(text, sizeof(text), "%.31s%c%s%c%s", protocol, '\0', s->database, '\0',
 			 s->text);
-	int r = broker_send(channel_fd, &m, text, (size_t)n, NULL, 0);
+	int r = broker_queue_send(out, &m, text, (size_t)n, NULL, 0);
 	if (r == 0)
 		s->passed = 0;
 	return r;

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "net/broker.h"
+#include "net/broker_queue.h"
 #include "net/wire/wire.h"
 #include "scoring/standing.h"
 
@@ -28,5 +28,5 @@ void stand_of(const struct wire_conn *wire, const struct history *empty, struct 
 /* Whether @wire's question needs no asking; it is counted then. */
 bool stand_passes(struct stand *s, const struct wire_conn *wire, const struct history *empty,
 		  uint64_t now_ms);
-/* Tells the monitor what passed. 0, -EAGAIN: the channel has no room, nothing is lost, -errno. */
-int stand_tell(struct stand *s, int channel_fd, uint64_t id, const char *protocol);
+/* Tells the monitor what passed. 0, -errno as broker_queue_send. */
+int stand_tell(struct stand *s, struct broker_queue *out, uint64_t id, const char *protocol);

@@ -159,14 +159,16 @@ static void bson_strings(const uint8_t *p, size_t len, struct sniff *ret)
 	}
 }
 
-/* OP_MSG, OP_QUERY (the first hello of older drivers) or OP_COMPRESSED. */
+/*
+ * OP_MSG, OP_QUERY (the first hello of older drivers) or OP_COMPRESSED. Known for its name alone, for which nobody's
+ * first word is held back: a driver's comes in one piece.
+ */
 static enum match is_mongodb(const uint8_t *p, size_t len, struct sniff *ret)
 {
 	enum { HEAD = 16, CODE_QUERY = 2004, CODE_COMPRESSED = 2012, CODE_MSG = 2013 };
 
 	if (len < HEAD)
-		/* Text is not kept waiting: as a length it is far too large. */
-		return (len >= 4 && p[3] > 2) || (len >= 12 && wire_le32(p + 8) != 0) ? NO : PART;
+		return NO;
 	uint32_t size = wire_le32(p), code = wire_le32(p + 12);
 	if (size < HEAD + 5 || size > 48000000 || wire_le32(p + 8) != 0 ||
 	    (code != CODE_MSG && code != CODE_QUERY && code != CODE_COMPRESSED))
@@ -204,12 +206,13 @@ static enum sniff_protocol server_first(const uint8_t *p, size_t len)
 
 	if (ssh != NO)
 		return ssh == YES ? SNIFF_SSH : SNIFF_MORE;
-	if (len < 5)
-		return SNIFF_MORE;
 	/* A greeting: a short packet, the first in sequence, of version 10; or an error instead. */
-	if (p[1] <= 1 && p[2] == 0 && p[3] == 0 && (p[4] == 10 || p[4] == 0xff))
-		return SNIFF_MYSQL;
-	return SNIFF_UNKNOWN;
+	const bool fits[] = { true, len < 2 || p[1] <= 1, len < 3 || p[2] == 0,
+			      len < 4 || p[3] == 0, len < 5 || p[4] == 10 || p[4] == 0xff };
+	for (size_t i = 0; i < sizeof(fits); i++)
+		if (!fits[i])
+			return SNIFF_UNKNOWN;
+	return len < sizeof(fits) ? SNIFF_MORE : SNIFF_MYSQL;
 }
 
 static void client_first(const uint8_t *p, size_t len, uint16_t port, struct sniff *ret)

@@ -140,9 +140,9 @@ def slam():
         print(name_of(e.errno))
 
 
-def met():
+def met(port=7010):
     """A connection that has reached the server's program: it sends back what it read."""
-    s = connected(7010)
+    s = connected(port)
     s.send(b"x")
     s.recv(1)
     return s
@@ -163,6 +163,20 @@ def reset():
 def eof():
     met().close()
     told()
+
+
+def parted():
+    """What is heard of a server that leaves when the suite tells it to."""
+    s = met(7014)
+    print("met", flush=True)
+    sys.stdin.read()
+    heard = b""
+    try:
+        while part := s.recv(100):
+            heard += part
+        print(heard.decode(), "eof")
+    except OSError as e:
+        print(heard.decode(), name_of(e.errno))
 
 
 def killed():
@@ -315,6 +329,33 @@ def udp6():
     s = datagrams(socket.AF_INET6)
     s.sendto(b"six", ("2001:db8:1::10", 7007))
     print(s.recv(10).decode())
+
+
+def udp_narrowed():
+    """A destination that is in use while the suite has it forbidden."""
+    s, c = datagrams(), datagrams()
+    at = (socket.gethostbyname("four.good.example"), 7007)
+    s.sendto(b"before", at)
+    c.connect(at)
+    print(s.recv(10).decode(), flush=True)
+    sys.stdin.readline()
+    print(call(s.sendto, b"after", at), call(c.connect, at), call(socket.create_connection, at))
+    c.send(b"after")
+    c.settimeout(LONG)
+    print(call(c.recv, 10))
+
+
+def talk():
+    """Two thousand words and their answers, then whatever the suite wants to look at."""
+    s = connected(host="four.good.example")
+    for i in range(2001):
+        word = b"word %d" % i
+        s.sendall(word)
+        while word:
+            word = word[len(s.recv(len(word))) :]
+        if i in (0, 2000):
+            print(i, flush=True)
+            sys.stdin.readline()
 
 
 def udp_denied():

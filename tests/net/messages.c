@@ -83,6 +83,21 @@ static void headers(void)
 	h.msg_control = &small;
 	h.msg_controllen = sizeof(small);
 	say("control message shorter than its head", send_header(&h));
+	small = (struct cmsghdr){ .cmsg_len = (size_t)1 << 33,
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = 99 };
+	say("control message longer than all of them", send_header(&h));
+	struct {
+		struct cmsghdr head;
+		int hops;
+		int : 32;
+		struct cmsghdr next;
+	} two = { .head = { CMSG_LEN(sizeof(int)), IPPROTO_IP, IP_TTL },
+		  .hops = 60,
+		  .next = { 64, IPPROTO_IP, IP_TTL } };
+	h.msg_control = &two;
+	h.msg_controllen = sizeof(two);
+	say("the second of two longer than what is left", send_header(&h));
 	h.msg_controllen = (size_t)1 << 40;
 	say("control messages longer than any", send_header(&h));
 	h = plain();
@@ -161,7 +176,7 @@ static void partial(void)
 
 int main(int argc, char **argv)
 {
-	const struct timeval patience = { .tv_sec = 2 };
+	const struct timeval patience = { .tv_sec = 60 };
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *pages =
 		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -210,6 +210,22 @@ inside 'a reset of the server is a reset here' 'ECONNRESET' slam
 inside 'a reset here is a reset at the server' 'reset' reset
 inside 'an end here is an end at the server' 'eof' eof
 inside 'six hundred connections at once' '600' many
+
+# parted WHO OPTIONS: what is heard of a server that says its last words while WHO (a function) is stopped, and
+# resets at once.
+parted() {
+	who=$1
+	shift
+	until_told -q "$@" -- python3 "$work/client.py" parted
+	within 60 grep -q met "$work/standing"
+	stopped=$($who)
+	kill -STOP "$stopped"
+	out nc 203.0.113.10 7015 </dev/null
+	kill -CONT "$stopped"
+	go_on
+	tail -n 1 "$work/standing"
+}
+tap_is 'the last words of a server that resets are heard' "$(parted broker_of)" 'last words ECONNRESET'
 until_told -q -- python3 "$work/client.py" crowd "$crowd"
 within 200 test -s "$work/standing"
 tap_is "$crowd connections stand at once, and all are served" "$(head -n 1 "$work/standing")" $((3 * crowd))
@@ -235,6 +251,10 @@ for part in headers addresses vectors long last; do
 	host "$work/messages" $part >"$work/native"
 	tap_is "messages nobody sends end as outside: $part" \
 		"$(box -q --allow-hosts 203.0.113.10 -- "$work/messages" $part)" "$(cat "$work/native")"
+done
+for part in headers addresses vectors long; do
+	tap_is "so they do where the monitor sends them: $part" \
+		"$(box -q --net host -- "$work/messages" $part)" "$(host "$work/messages" $part)"
 done
 is 'a vector of which one message cannot be read sends none' EFAULT "$work/messages" partial
 tap_is 'where the kernel sends what comes before it' "$(host "$work/messages" partial)" one
@@ -275,6 +295,56 @@ tap_is 'handed over: the digest says so' \
 tap_is 'what has to be looked into is relayed' "$(sed 's|"name": "suite",|&"rules": [ { "name": "w", "action_type": "database_write", "effect": "block", "resource_pattern": "*" } ],|' \
 	"$work/handover.json" >"$work/both.json"; box -q -p "$work/both.json" -- python3 "$work/client.py" names)" \
 	'203.0.113.10 7007 10.255.255.254'
+
+# Where statements are looked for, bytes go another way; this protocol is none that is known.
+sed 's|"name": "suite",|&"rules": [ { "name": "w", "action_type": "database_write", "effect": "block", "resource_pattern": "*" } ],|' \
+	"$work/policy.json" >"$work/inspected.json"
+inspected() {
+	tap_is "looked into: $1" "$(box -q -p "$work/inspected.json" -- python3 "$work/client.py" "$3" 2>&1)" "$2"
+}
+inspector_of() {
+	pgrep -P "$(broker_of)"
+}
+inspected 'half-close goes both ways' 'same' halfclose
+inspected 'twenty megabytes come back unchanged' 'same' echo
+inspected 'a reset of the server is a reset here' 'ECONNRESET' slam
+inspected 'a reset here is a reset at the server' 'reset' reset
+inspected 'an end here is an end at the server' 'eof' eof
+inspected 'six hundred connections at once' '600' many
+tap_is 'looked into: the last words of a server that resets are heard' \
+	"$(parted inspector_of -p "$work/inspected.json")" 'last words ECONNRESET'
+# How often a process has gone to sleep.
+sleeps() {
+	awk '/^voluntary/ { print $2 }' "/proc/$1/status"
+}
+until_told -q -p "$work/inspected.json" -- python3 "$work/client.py" talk
+within 60 grep -qx 0 "$work/standing"
+broker=$(broker_of)
+before=$(sleeps "$broker")
+echo >&9
+within 120 grep -qx 2000 "$work/standing"
+woken=$(($(sleeps "$broker") - before))
+tap_is 'looked into: what goes on wakes the inspector, not the broker' "$([ "$woken" -lt 1000 ] && echo yes || echo "$woken")" yes
+echo >&9
+go_on
+
+# Orders of a control plane, given to the session that runs as the uplink gives them.
+until_told -q -- python3 "$work/client.py" udp_narrowed
+within 60 grep -q before "$work/standing"
+# shellcheck disable=SC2012
+session=$(ls -td "$work"/home/state/vsandbox/sessions/*/ | head -n 1)
+echo '{ "name": "orders", "rules": [ { "name": "no echo", "action_type": "network_request", "resource_pattern": "*:7007", "effect": "block" } ] }' \
+	>"$session/orders.json"
+tap_is 'orders are taken' "$(python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"{\"schema_version\":1,\"request\":\"orders\"}\n")
+print("\"ok\":true" in s.recv(1000).decode())' "$session/control.sock")" True
+echo >&9
+go_on
+tap_is 'a destination of datagrams that they forbid is closed, also for who is connected to it' \
+	"$(tail -n +2 "$work/standing")" 'EPERM EPERM EPERM
+ECONNREFUSED'
 
 # Ports.
 serve_host python3 -m http.server --bind 127.0.0.1 -d "$work/www" 8099

@@ -57,6 +57,21 @@ async def last(reader, writer):
     writer.close()
 
 
+async def leave(reader, writer):
+    """When somebody asks at the next port, the last words to the last one here, with a reset right behind them."""
+    writer.write(await reader.read(1))
+    leave.last = writer
+
+
+async def go(reader, writer):
+    sock = leave.last.get_extra_info("socket").dup()
+    sock.send(b"last words")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leave.last.transport.abort()
+    sock.close()
+    writer.close()
+
+
 async def flood(reader, writer):
     """As much as the other end takes."""
     block = bytes(1 << 16)
@@ -99,7 +114,7 @@ async def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     loop = asyncio.get_running_loop()
     for host in GOOD:
-        for port, handler in ((7007, echo), (7008, count), (7009, slam), (7010, witness), (7011, last), (7012, flood), (7013, flooded), (6601, sink)):
+        for port, handler in ((7007, echo), (7008, count), (7009, slam), (7010, witness), (7011, last), (7012, flood), (7013, flooded), (7014, leave), (7015, go), (6601, sink)):
             await asyncio.start_server(handler, host, port, backlog=4096, limit=1 << 20)
         await loop.create_datagram_endpoint(Datagrams, (host, 7007))
         await loop.create_datagram_endpoint(Silent, (host, 6601))

@@ -58,6 +58,17 @@ static void classes(void **state)
 		{ "2002:7f00:1::", NET_CLASS_LOOPBACK },
 		{ "64:ff9b::808:808", NET_CLASS_PUBLIC },
 		{ "::10.0.0.1", NET_CLASS_PRIVATE },
+		{ "::ffff:0:10.0.0.1", NET_CLASS_PRIVATE },
+		{ "2002:808:808::1", NET_CLASS_PUBLIC },
+		{ "2002::1", NET_CLASS_UNSPECIFIED },
+		/* the prefixes that a site can choose */
+		{ "64:ff9b:1::10.0.0.5", NET_CLASS_PRIVATE },
+		{ "64:ff9b:1::8.8.8.8", NET_CLASS_PUBLIC },
+		{ "64:ff9b:1:a00:0:500::", NET_CLASS_PRIVATE },
+		{ "64:ff9b:1:a00:0:500:808:808", NET_CLASS_PRIVATE },
+		{ "64:ff9b:1:a:0:5:808:808", NET_CLASS_PRIVATE },
+		{ "64:ff9b:1:0:7f:0:100:808", NET_CLASS_LOOPBACK },
+		{ "64:ff9b:1:808:8:800::", NET_CLASS_PUBLIC },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct net_address a = at(cases[i].text);
