@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "launcher/jsonfile.h"
 #include "launcher/oci/patch.h"
 
+/* "" it has none. */
 static const char *text_in(struct json_object *o, const char *name)
 {
-	struct json_object *v;
-	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-		       ? json_object_get_string(v)
-		       : "";
+	const char *text = jsonfile_text(o, name);
+	return text ? text : "";
 }
 
 static int copy(char *to, size_t size, const char *text, const char *what, struct err *err)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "launcher/jsonfile.h"
 #include "launcher/oci/profile.h"
 
 const char oci_default_socket[] = "/run/vsandbox/seccomp.sock";
@@ -44,14 +45,6 @@ static struct json_object *object_in(struct json_object *o, const char *name)
 	v = json_object_new_object();
 	json_object_object_add(o, name, v);
 	return v;
-}
-
-static const char *text_in(struct json_object *o, const char *name)
-{
-	struct json_object *v;
-	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-		       ? json_object_get_string(v)
-		       : NULL;
 }
 
 static int refuse_bypasses(struct json_object *config, struct err *err)
@@ -100,7 +93,7 @@ static int add_hooks(struct json_object *config, const struct oci_patch *p, stru
 static int set_metadata(struct json_object *section, const struct oci_patch *p, struct err *err)
 {
 	char text[METADATA_SIZE];
-	const char *have = text_in(section, "listenerMetadata");
+	const char *have = jsonfile_text(section, "listenerMetadata");
 	if (!p->policy)
 		return 0;
 	if (strchr(p->policy, ';'))
@@ -153,7 +146,7 @@ int oci_patch_config(struct json_object *config, const struct oci_patch *p, stru
 	r = refuse_bypasses(config, err);
 	if (r < 0)
 		return r;
-	const char *listener = old ? text_in(old, "listenerPath") : NULL;
+	const char *listener = old ? jsonfile_text(old, "listenerPath") : NULL;
 	if (listener && *listener) {
 		if (strcmp(listener, p->socket) != 0)
 			return err_set(err, EEXIST,

@@ -12,6 +12,7 @@
 
 #include "base/syscalls.h"
 #include "launcher/oci/profile.h"
+#include "launcher/oci/table.h"
 #include "sandbox/filter_rows.h"
 
 static uint64_t number(struct json_object *o, const char *name)
