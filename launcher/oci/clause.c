@@ -27,6 +27,10 @@ static bool is_masked(const struct oci_cond *c)
 
 bool oci_clause_join(struct oci_clause *c, const struct oci_cond *more, bool *ret_never)
 {
+	if (is_masked(more) && (more->two & ~more->value)) {
+		*ret_never = true; /* bits that the mask takes away */
+		return true;
+	}
 	for (unsigned i = 0; i < c->count; i++) {
 		struct oci_cond *have = &c->conds[i];
 		if (have->arg != more->arg)
@@ -81,6 +85,34 @@ bool oci_clause_equal(const struct oci_clause *a, const struct oci_clause *b)
 	for (unsigned i = 0; i < a->count; i++)
 		if (!equal_cond(&a->conds[i], &b->conds[i]))
 			return false;
+	return true;
+}
+
+/* Does @have make sure of @want? */
+static bool ensures(const struct oci_cond *have, const struct oci_cond *want)
+{
+	bool equals = !strcmp(have->op, oci_op_equal);
+	if (have->arg != want->arg)
+		return false;
+	if (equal_cond(have, want))
+		return true;
+	if (is_masked(want) && is_masked(have))
+		return (have->value & want->value) == want->value &&
+		       (have->two & want->value) == want->two;
+	if (is_masked(want) && equals)
+		return (have->value & want->value) == want->two;
+	return !strcmp(want->op, oci_op_not_equal) && equals && have->value != want->value;
+}
+
+bool oci_clause_within(const struct oci_clause *narrow, const struct oci_clause *wide)
+{
+	for (unsigned i = 0; i < wide->count; i++) {
+		unsigned k = 0;
+		while (k < narrow->count && !ensures(&narrow->conds[k], &wide->conds[i]))
+			k++;
+		if (k == narrow->count)
+			return false;
+	}
 	return true;
 }
 
