@@ -279,9 +279,22 @@ static int fill(struct profile *p)
 	return r < 0 ? r : keep_refusals(p);
 }
 
+/* What is kept of the old section; members that are not known could mean anything. */
+static void keep_members(const struct profile *p, struct json_object *new)
+{
+	static const char *const kept[] = { "defaultAction", "defaultErrnoRet",
+					    "listenerMetadata" };
+	struct json_object *v;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (json_object_object_get_ex(p->old, kept[i], &v))
+			json_object_object_add(new, kept[i], json_object_get(v));
+	if (json_object_object_get_ex(p->old, "flags", &v) &&
+	    json_object_is_type(v, json_type_array) && json_object_array_length(v))
+		json_object_object_add(new, "flags", json_object_get(v));
+}
+
 int oci_profile_make(struct json_object *old, struct json_object **ret, struct err *err)
 {
-	struct json_object *new = NULL, *flags;
 	const char *otherwise = jsonfile_text(old, "defaultAction");
 	struct profile p = { .old = old,
 			     .otherwise = otherwise ? otherwise : oci_act_allow,
@@ -293,14 +306,12 @@ int oci_profile_make(struct json_object *old, struct json_object **ret, struct e
 						    .errnum = (int)jsonfile_number(
 							    old, "defaultErrnoRet", OCI_NO_ERRNO) };
 	int r = fill(&p);
-	if (r == 0 && old && (json_object_deep_copy(old, &new, NULL) < 0 || !new))
-		r = err_set(err, ENOMEM, "out of memory");
 	if (r < 0) {
 		finish(&p);
 		return r;
 	}
-	if (!new)
-		new = json_object_new_object();
+	struct json_object *new = json_object_new_object();
+	keep_members(&p, new);
 	if (oci_clause_permits(p.otherwise)) {
 		json_object_object_add(new, "defaultAction", json_object_new_string(oci_act_errno));
 		json_object_object_add(new, "defaultErrnoRet", json_object_new_int(ENOSYS));
@@ -311,9 +322,6 @@ int oci_profile_make(struct json_object *old, struct json_object **ret, struct e
 	json_object_object_add(new, "architectures", archs);
 	json_object_object_add(new, "syscalls", rules_of(&p));
 	finish(&p);
-	if (json_object_object_get_ex(new, "flags", &flags) &&
-	    (!json_object_is_type(flags, json_type_array) || json_object_array_length(flags) == 0))
-		json_object_object_del(new, "flags");
 	*ret = new;
 	return 0;
 }
