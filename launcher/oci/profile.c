@@ -53,11 +53,18 @@ static struct group *group_of(struct profile *p, const struct oci_clause *c)
 	return &p->groups[p->group_count++];
 }
 
+/* runtime-spec: EPERM where a refusal names no number. */
+static int number_of(const struct oci_clause *c)
+{
+	bool unsaid = !strcmp(c->action, oci_act_errno) && c->errnum == OCI_NO_ERRNO;
+	return unsaid ? EPERM : c->errnum;
+}
+
 /* Puts @name under @c, with the others that have the same clause. */
 static int emit(struct profile *p, const char *name, const struct oci_clause *c)
 {
 	/* libseccomp takes no rule that says what is done anyway */
-	if (!strcmp(c->action, p->fallback.action) && c->errnum == p->fallback.errnum)
+	if (!strcmp(c->action, p->fallback.action) && number_of(c) == number_of(&p->fallback))
 		return 0;
 	struct group *g = group_of(p, c);
 	if (!g)
@@ -273,7 +280,8 @@ static int fill(struct profile *p)
 			p->err, ENOTSUP,
 			"the profile sends every call to another agent already: there can be one");
 	int r = index_rules(p);
-	for (uint32_t nr = 0; r == 0 && nr < syscall_count(); nr++)
+	/* libseccomp keeps calls in the order of their numbers and looks for a new one's place from the lowest */
+	for (uint32_t nr = syscall_count(); r == 0 && nr-- > 0;)
 		if (syscall_find(nr))
 			r = combine(p, nr);
 	return r < 0 ? r : keep_refusals(p);
@@ -299,7 +307,6 @@ int oci_profile_make(struct json_object *old, struct json_object **ret, struct e
 	struct profile p = { .old = old,
 			     .otherwise = otherwise ? otherwise : oci_act_allow,
 			     .err = err };
-	/* runtime-spec: EPERM where a refusal names no number */
 	p.fallback = oci_clause_permits(p.otherwise)
 			     ? oci_table_unknown()
 			     : (struct oci_clause){ .action = p.otherwise,

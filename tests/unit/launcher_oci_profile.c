@@ -135,6 +135,23 @@ static void whatever_it_is_given(void **state)
 	}
 }
 
+static void the_default_answers_what_it_can(void **state)
+{
+	(void)state;
+	const uint64_t args[6] = { 0 };
+	struct json_object *old =
+		json_tokener_parse("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":"
+				   "[\"mount\",\"unlink\"],"
+				   "\"action\":\"SCMP_ACT_ALLOW\"}]}");
+	struct json_object *section;
+	struct err err;
+	assert_int_equal(oci_profile_make(old, &section, &err), 0);
+	assert_null(rule_for(section, "mount", args)); /* EPERM is what no number means */
+	assert_non_null(rule_for(section, "unlink", args));
+	json_object_put(section);
+	json_object_put(old);
+}
+
 /* The table's section with one more rule, as somebody could write it who wants a call to pass. */
 static int check_with(const char *rule)
 {
@@ -211,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rules_are_the_table),
 		cmocka_unit_test(whatever_it_is_given),
+		cmocka_unit_test(the_default_answers_what_it_can),
 		cmocka_unit_test(a_forged_section_is_seen),
 		cmocka_unit_test(other_architectures_and_members_are_seen),
 	};
