@@ -299,7 +299,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 # shellcheck disable=SC2016 # for the container's shell
 reader='while :; do
 	x=$({ read -r x </root/data && echo "read $x"; } 2>&1)
-	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo lost ;; esac
+	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo "lost: $x" ;; esac
 	read -r x </root/canary.secret && echo LEAK
 	usleep 50000
 done'
