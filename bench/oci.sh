@@ -1,6 +1,7 @@
 #!/bin/bash
-# What the agent costs the start of a container: /bin/true under runc and podman, as they are and patched, in
-# turn. Prints the medians and the median of the ratios of each pair. As root, with runc (podman is left out where
+# What the agent costs the start of a container: /bin/true under runc without a profile, under runc with the profile
+# that podman gives, and under podman; as they are and patched, in turn. Prints the medians and the median of the
+# ratios of each pair. As root, with runc (podman is left out where
 # it is not there). The host's cgroups, storage and network are not touched but for what runc needs.
 #
 #   bench/oci.sh [ROUNDS]       make bench-oci
@@ -26,19 +27,18 @@ echo '{ "name": "open", "max_actions_per_minute": 1000000 }' >open.json
 
 mkdir plain
 (cd plain && runc spec)
-python3 - <<'PY'
-import json
+python3 - "$top/tests/oci/configs/podman.json" <<'PY'
+import json, os, sys
 c = json.load(open("plain/config.json"))
 c["process"].update(terminal=False, args=["/bin/true"])
 c["process"].pop("rlimits", None)
-c["root"] = {"path": "%s/rootfs" % __import__("os").getcwd(), "readonly": True}
+c["root"] = {"path": "%s/rootfs" % os.getcwd(), "readonly": True}
 json.dump(c, open("plain/config.json", "w"))
+c["linux"]["seccomp"] = json.load(open(sys.argv[1]))["linux"]["seccomp"]
+os.mkdir("profile")
+json.dump(c, open("profile/config.json", "w"))
 PY
 ln -s "$VSANDBOX" vsandbox-runc
-cat >wrap <<X
-#!/bin/sh
-exec "$work/vsandbox-runc" --vsandbox-policy "$work/open.json" --vsandbox-socket "$work/s.sock" "\$@"
-X
 cat >cc.conf <<'X'
 [containers]
 default_ulimits = ["nofile=1024:1024","nproc=1024:1024"]
@@ -46,20 +46,28 @@ default_ulimits = ["nofile=1024:1024","nproc=1024:1024"]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 X
-chmod +x wrap
 "$VSANDBOX" oci agent --listen "$work/s.sock" -q &
 agent=$!
 until [ -S s.sock ]; do sleep 0.05; done
 
-# The wrapper patches the bundle, which an engine makes anew for each container.
-plain_runc() { runc --root "$work/r" run -b plain "p$1"; }
-patched_runc() { rm -rf fresh && cp -r plain fresh && ./wrap --root "$work/r" run -b fresh "q$1"; }
+ours=(vsandbox-policy="$work/open.json" vsandbox-socket="$work/s.sock")
+runc_with() { "$1" "${@:4}" --root "$work/r" run -b "$2" "$3"; }
 podman_with() {
-	CONTAINERS_CONF=$work/cc.conf podman --root "$work/pr" --runroot "$work/pu" --runtime "$1" \
+	CONTAINERS_CONF=$work/cc.conf podman --root "$work/pr" --runroot "$work/pu" --runtime "$@" \
 		run --rm --network=none --rootfs "$work/rootfs" /bin/true
 }
+plain_runc() { runc_with runc plain "$1"; }
+patched_runc() { runc_with "$work/vsandbox-runc" fresh "$1" "${ours[@]/#/--}"; }
+plain_profile() { runc_with runc profile "$1"; }
+patched_profile() { patched_runc "$1"; }
 plain_podman() { podman_with runc; }
-patched_podman() { podman_with "$work/wrap"; }
+patched_podman() { podman_with "$work/vsandbox-runc" --runtime-flag "${ours[0]}" --runtime-flag "${ours[1]}"; }
+
+# The wrapper patches the bundle, which an engine makes anew for each container: so it is here, before the clock runs.
+renew() {
+	rm -rf fresh
+	case $1 in runc) cp -r plain fresh ;; profile) cp -r profile fresh ;; esac
+}
 
 once() { # seconds that "$@" takes
 	local from=$EPOCHREALTIME
@@ -68,11 +76,13 @@ once() { # seconds that "$@" takes
 }
 
 printf '%-8s %10s %10s %8s  (%s rounds)\n' start 'plain ms' 'agent ms' ratio "$rounds"
-for engine in runc podman; do
-	command -v "$engine" >/dev/null || { echo "$engine: not here" && continue; }
-	"plain_$engine" warm </dev/null >/dev/null && "patched_$engine" warm </dev/null >/dev/null
+for engine in runc profile podman; do
+	[ "$engine" != podman ] || command -v podman >/dev/null || { echo "podman: not here" && continue; }
+	renew "$engine"
+	"plain_$engine" warm </dev/null >/dev/null && "patched_$engine" warm2 </dev/null >/dev/null
 	for ((i = 0; i < rounds; i++)); do
-		echo "$(once "plain_$engine" "$i") $(once "patched_$engine" "$i")"
+		renew "$engine"
+		echo "$(once "plain_$engine" "p$i") $(once "patched_$engine" "q$i")"
 	done | python3 -c '
 import statistics, sys
 pairs = [tuple(map(float, line.split())) for line in sys.stdin]

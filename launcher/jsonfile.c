@@ -80,3 +80,19 @@ int jsonfile_replace(const char *path, struct json_object *o, struct err *err)
 	unlink(beside);
 	return err_sys(err, -r, "%s: it cannot be replaced", path);
 }
+
+const char *jsonfile_text(struct json_object *o, const char *name)
+{
+	struct json_object *v;
+	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
+		       ? json_object_get_string(v)
+		       : NULL;
+}
+
+int64_t jsonfile_number(struct json_object *o, const char *name, int64_t otherwise)
+{
+	struct json_object *v;
+	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_int)
+		       ? json_object_get_int64(v)
+		       : otherwise;
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -18,3 +19,8 @@ struct json_object *jsonfile_open(int dirfd, const char *path, size_t most, stru
  * a container does not outlive its machine, and half a file is one that no runtime takes.
  */
 int jsonfile_replace(const char *path, struct json_object *o, struct err *err);
+
+/* The member @name of @o (NULL allowed) when it is a text, borrowed; NULL. */
+const char *jsonfile_text(struct json_object *o, const char *name);
+/* … when it is an integer; else @otherwise. */
+int64_t jsonfile_number(struct json_object *o, const char *name, int64_t otherwise);

@@ -156,6 +156,9 @@ struct policy_env {
 	bool neutral;
 };
 
+/* Is it a file that policy_load would read, not a name that it looks up? */
+bool policy_is_path(const char *name_or_path);
+
 /*
  * Loads a policy by name (looked up in env->dirs) or by path (contains '/' or
  * ends in .json), with all it extends. Every error names file:line, the JSON

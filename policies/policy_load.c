@@ -145,7 +145,7 @@ static int load_file(struct loader *l, const char *path)
 	return rc ? rc : load_text(l, text, len, path, id);
 }
 
-static bool is_path(const char *name)
+bool policy_is_path(const char *name)
 {
 	size_t len = strlen(name);
 	return strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".json") == 0);
@@ -200,7 +200,7 @@ static int find(const struct loader *l, const char *name, const char *from,
 		char path[static PATH_MAX], char hint[static 96])
 {
 	hint[0] = '\0';
-	if (!is_path(name)) {
+	if (!policy_is_path(name)) {
 		/* A name with a dot is a file, not a policy. */
 		if (*name && !strchr(name, '.') && find_in_dirs(l, name, ".json", path))
 			return 0;

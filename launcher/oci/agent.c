@@ -29,23 +29,10 @@
 #include "launcher/log.h"
 #include "launcher/oci/conn.h"
 #include "launcher/oci/guest.h"
+#include "launcher/oci/registered.h"
 #include "launcher/service.h"
 
-enum {
-	LISTENERS = 8,
-	CONNS = 256,
-	GUESTS = 1024,
-	REGISTERED = 1024,
-	TICK_MS = 1000,
-	BACKLOG = 128
-};
-
-/* A container that a hook has told of. */
-struct registered {
-	uid_t uid;
-	pid_t pid;
-	char id[OCI_ID_SIZE]; /* "" free */
-};
+enum { LISTENERS = 8, CONNS = 256, GUESTS = 1024, USER_PART = 4, TICK_MS = 1000, BACKLOG = 128 };
 
 struct agent {
 	const struct oci_agent_options *options;
@@ -56,8 +43,7 @@ struct agent {
 	struct oci_conn conns[CONNS];
 	struct oci_guest guests[GUESTS];
 	unsigned guest_count;
-	struct registered registered[REGISTERED];
-	unsigned next_registered;
+	struct oci_registry registry;
 	bool ending;
 };
 
@@ -74,20 +60,33 @@ static bool may_connect(const struct agent *a, uid_t uid)
 	return is_ours(uid);
 }
 
+/* A user's part of a table: so that one user cannot keep the others out. */
+static bool has_part(uid_t uid, unsigned held, unsigned size)
+{
+	return !is_ours(uid) && held >= size / USER_PART;
+}
+
+static unsigned conns_of(const struct agent *a, uid_t uid)
+{
+	unsigned held = 0;
+	for (unsigned i = 0; i < CONNS; i++)
+		held += a->conns[i].fd >= 0 && a->conns[i].uid == uid;
+	return held;
+}
+
+static unsigned guests_of(const struct agent *a, uid_t uid)
+{
+	unsigned held = 0;
+	for (unsigned i = 0; i < a->guest_count; i++)
+		held += a->guests[i].uid == uid;
+	return held;
+}
+
 static struct oci_guest *find_guest(struct agent *a, uid_t uid, const char *id)
 {
 	for (unsigned i = 0; i < a->guest_count; i++)
 		if (a->guests[i].uid == uid && !strcmp(a->guests[i].id, id))
 			return &a->guests[i];
-	return NULL;
-}
-
-static struct registered *find_registered(struct agent *a, uid_t uid, const char *id)
-{
-	for (unsigned i = 0; i < REGISTERED; i++)
-		if (*a->registered[i].id && a->registered[i].uid == uid &&
-		    !strcmp(a->registered[i].id, id))
-			return &a->registered[i];
 	return NULL;
 }
 
@@ -120,7 +119,8 @@ static int admit(struct agent *a, struct oci_conn *c, const struct oci_claim *cl
 	if (r < 0)
 		return r;
 	if (!joins && (a->options->flags & OCI_AGENT_REGISTERED)) {
-		const struct registered *known = find_registered(a, c->uid, claim->id);
+		const struct oci_registered *known =
+			oci_registered_find(&a->registry, c->uid, claim->id);
 		if (!known || (known->pid && claim->init && known->pid != claim->init))
 			return err_set(err, EPERM, "no createRuntime hook has told of it");
 	}
@@ -129,8 +129,9 @@ static int admit(struct agent *a, struct oci_conn *c, const struct oci_claim *cl
 		return listener;
 	if (joins)
 		return oci_guest_add(g, claim->pid, take_fd(&listener), err);
-	if (a->guest_count == GUESTS)
-		return err_set(err, ENOSPC, "there are %d containers already", GUESTS);
+	if (a->guest_count == GUESTS || has_part(c->uid, guests_of(a, c->uid), GUESTS))
+		return err_set(err, ENOSPC, "there are %u containers already",
+			       is_ours(c->uid) ? a->guest_count : guests_of(a, c->uid));
 	g = &a->guests[a->guest_count];
 	r = oci_guest_start(g, claim, c->uid, policy, take_fd(&listener), err);
 	if (r < 0) {
@@ -142,19 +143,9 @@ static int admit(struct agent *a, struct oci_conn *c, const struct oci_claim *cl
 	return 0;
 }
 
-static void register_guest(struct agent *a, uid_t uid, const struct oci_claim *claim)
-{
-	struct registered *slot = find_registered(a, uid, claim->id);
-	if (!slot)
-		slot = &a->registered[a->next_registered++ % REGISTERED]; /* the oldest goes */
-	*slot = (struct registered){ .uid = uid, .pid = claim->init };
-	memcpy(slot->id, claim->id, sizeof(slot->id));
-}
-
 static void on_claim(struct agent *a, struct oci_conn *c, const struct oci_claim *claim)
 {
 	struct err err;
-	struct registered *known;
 	switch (claim->kind) {
 	case OCI_CLAIM_LISTENER:
 		if (admit(a, c, claim, &err) < 0)
@@ -164,12 +155,15 @@ static void on_claim(struct agent *a, struct oci_conn *c, const struct oci_claim
 				claim->id, c->uid, err.text);
 		break;
 	case OCI_CLAIM_CREATED:
-		register_guest(a, c->uid, claim);
+		if (has_part(c->uid, oci_registered_count(&a->registry, c->uid), OCI_REGISTERED)) {
+			log_error("container %s: too many of uid %u are expected already",
+				  claim->id, c->uid);
+			return; /* and its hook hears nothing */
+		}
+		oci_registered_add(&a->registry, c->uid, claim);
 		break;
 	case OCI_CLAIM_STOPPED:
-		known = find_registered(a, c->uid, claim->id);
-		if (known)
-			*known = (struct registered){ 0 };
+		oci_registered_remove(&a->registry, c->uid, claim->id);
 		break;
 	}
 	/* a hook waits for the word that it was heard */
@@ -210,6 +204,10 @@ static void on_connection(struct agent *a, int listener)
 		log_error("a connection is refused: %s", err.text);
 	} else if (!may_connect(a, free_one->uid)) {
 		log_error("uid %u may not connect (--allow-uid)", free_one->uid);
+		oci_conn_close(free_one);
+	} else if (has_part(free_one->uid, conns_of(a, free_one->uid) - 1, CONNS)) {
+		log_error("uid %u has %d connections open already, one more is refused",
+			  free_one->uid, CONNS / USER_PART);
 		oci_conn_close(free_one);
 	}
 }

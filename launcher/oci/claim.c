@@ -6,14 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "launcher/jsonfile.h"
 #include "launcher/oci/patch.h"
+#include "policies/policy.h"
 
+/* "" it has none. */
 static const char *text_in(struct json_object *o, const char *name)
 {
-	struct json_object *v;
-	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-		       ? json_object_get_string(v)
-		       : "";
+	const char *text = jsonfile_text(o, name);
+	return text ? text : "";
 }
 
 static int copy(char *to, size_t size, const char *text, const char *what, struct err *err)
@@ -21,6 +22,9 @@ static int copy(char *to, size_t size, const char *text, const char *what, struc
 	size_t len = strlen(text);
 	if (len >= size)
 		return err_set(err, EBADMSG, "its %s is too long", what);
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f) /* it is written to logs and terminals */
+			return err_set(err, EBADMSG, "its %s has control characters", what);
 	memcpy(to, text, len + 1);
 	return 0;
 }
@@ -68,9 +72,16 @@ static int read_state(struct json_object *state, struct oci_claim *ret, struct e
 	ret->exec = !strcmp(text_in(state, "status"), "running");
 	if (r == 0 && !*ret->policy &&
 	    json_object_object_get_ex(state, "annotations", &annotations) &&
-	    json_object_is_type(annotations, json_type_object))
+	    json_object_is_type(annotations, json_type_object)) {
 		r = copy(ret->policy, sizeof(ret->policy),
 			 text_in(annotations, oci_policy_annotation), "policy", err);
+		/* whoever writes a pod writes it: one of those installed, no file of the writer's */
+		if (r == 0 && policy_is_path(ret->policy))
+			r = err_set(err, EBADMSG,
+				    "its annotation %s names a file: an annotation may name only "
+				    "an installed policy",
+				    oci_policy_annotation);
+	}
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "launcher/jsonfile.h"
 #include "launcher/oci/profile.h"
 
 const char oci_default_socket[] = "/run/vsandbox/seccomp.sock";
@@ -13,8 +14,11 @@ const char oci_policy_annotation[] = "io.vsandbox.policy";
 
 enum { METADATA_SIZE = 256, HOOK_SECONDS = 10 };
 
-/* Annotations by which crun takes another filter, or another listener, than the configuration's. */
-static const char *const bypasses[] = { "run.oci.seccomp_bpf_data", "run.oci.seccomp.receiver" };
+/*
+ * Beginnings of the names of annotations by which crun takes another filter or another listener than the
+ * configuration's, or runs what is in the image itself, without an execve (WebAssembly), or in a machine (krun).
+ */
+static const char *const bypasses[] = { "run.oci.seccomp", "run.oci.handler", "module.wasm." };
 
 int oci_patch_runtime(const char *runtime, struct err *err)
 {
@@ -46,24 +50,58 @@ static struct json_object *object_in(struct json_object *o, const char *name)
 	return v;
 }
 
-static const char *text_in(struct json_object *o, const char *name)
-{
-	struct json_object *v;
-	return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-		       ? json_object_get_string(v)
-		       : NULL;
-}
-
 static int refuse_bypasses(struct json_object *config, struct err *err)
 {
 	struct json_object *annotations;
-	if (!json_object_object_get_ex(config, "annotations", &annotations))
+	if (!json_object_object_get_ex(config, "annotations", &annotations) ||
+	    !json_object_is_type(annotations, json_type_object))
 		return 0;
-	for (unsigned i = 0; i < sizeof(bypasses) / sizeof(bypasses[0]); i++)
-		if (json_object_object_get_ex(annotations, bypasses[i], NULL))
+	json_object_object_foreach(annotations, name, value)
+	{
+		(void)value;
+		for (unsigned i = 0; i < sizeof(bypasses) / sizeof(bypasses[0]); i++)
+			if (strncmp(name, bypasses[i], strlen(bypasses[i])) == 0)
+				return err_set(
+					err, EPERM,
+					"the annotation %.100s would take the container from "
+					"the agent",
+					name);
+	}
+	return 0;
+}
+
+/* The letter of @c's first character as Go compares names, which takes two others for letters; @ret_len: its bytes. */
+static int folded(const char *c, size_t *ret_len)
+{
+	static const char long_s[] = "\xc5\xbf", kelvin[] = "\xe2\x84\xaa";
+	bool s = strncmp(c, long_s, 2) == 0, k = strncmp(c, kelvin, 3) == 0;
+	*ret_len = s ? 2 : k ? 3 : 1;
+	return s ? 's' : k ? 'k' : *c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c;
+}
+
+static bool same_for_go(const char *a, const char *b)
+{
+	while (*a && *b) {
+		size_t a_len, b_len;
+		if (folded(a, &a_len) != folded(b, &b_len))
+			return false;
+		a += a_len;
+		b += b_len;
+	}
+	return *a == *b;
+}
+
+/* runc reads a member "Linux" as well, and the last one counts. */
+static int refuse_twins(struct json_object *o, const char *name, struct err *err)
+{
+	json_object_object_foreach(o, other, value)
+	{
+		(void)value;
+		if (strcmp(other, name) != 0 && same_for_go(other, name))
 			return err_set(err, EPERM,
-				       "the annotation %s would take the filter from the agent",
-				       bypasses[i]);
+				       "there is a member %.40s, which runc takes for %s", other,
+				       name);
+	}
 	return 0;
 }
 
@@ -100,7 +138,7 @@ static int add_hooks(struct json_object *config, const struct oci_patch *p, stru
 static int set_metadata(struct json_object *section, const struct oci_patch *p, struct err *err)
 {
 	char text[METADATA_SIZE];
-	const char *have = text_in(section, "listenerMetadata");
+	const char *have = jsonfile_text(section, "listenerMetadata");
 	if (!p->policy)
 		return 0;
 	if (strchr(p->policy, ';'))
@@ -151,9 +189,18 @@ int oci_patch_config(struct json_object *config, const struct oci_patch *p, stru
 	    !json_object_is_type(old, json_type_null))
 		return err_set(err, EINVAL, "linux.seccomp is no object");
 	r = refuse_bypasses(config, err);
+	const struct {
+		struct json_object *in;
+		const char *name;
+	} ours[] = { { config, "process" },
+		     { config, "linux" },
+		     { linux_part, "seccomp" },
+		     { process, "noNewPrivileges" } };
+	for (unsigned i = 0; r == 0 && i < sizeof(ours) / sizeof(ours[0]); i++)
+		r = refuse_twins(ours[i].in, ours[i].name, err);
 	if (r < 0)
 		return r;
-	const char *listener = old ? text_in(old, "listenerPath") : NULL;
+	const char *listener = old ? jsonfile_text(old, "listenerPath") : NULL;
 	if (listener && *listener) {
 		if (strcmp(listener, p->socket) != 0)
 			return err_set(err, EEXIST,

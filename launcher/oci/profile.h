@@ -7,11 +7,6 @@
 #include "base/err.h"
 
 struct json_object;
-struct box_plan;
-
-/* What a container is filtered by: the table as for an attached process. Also the monitor's. */
-extern const struct box_plan oci_plan;
-
 /*
  * A new section that asks the agent about what needs a decision and refuses what the table refuses, and that
  * allows nothing which @old does not. @old NULL: there was none. -ENOTSUP names what cannot be combined: rules

@@ -15,22 +15,12 @@
 #include "base/scope.h"
 #include "launcher/jsonfile.h"
 #include "launcher/log.h"
+#include "launcher/oci/call.h"
 #include "launcher/oci/patch.h"
 
 enum { CONFIG_MAX = 16 << 20, NAME_SIZE = 64, FAILED = 1 };
 
 static const char link_prefix[] = "vsandbox-";
-
-/* What of the command line is ours, and what of the runtime's we must know. */
-struct call {
-	char **argv;        /* for the real one: without ours */
-	const char *real;   /* name or path */
-	const char *policy; /* NULL none */
-	const char *socket;
-	const char *verb; /* create, run, exec; NULL none seen */
-	const char *bundle, *process, *log;
-	bool log_json;
-};
 
 const char *oci_runtime_name(const char *argv0)
 {
@@ -43,7 +33,7 @@ const char *oci_runtime_name(const char *argv0)
 }
 
 /* "runc" or "runc-POLICY" */
-static int split_link(const char *name, struct call *c, char runtime[static NAME_SIZE])
+static int split_link(const char *name, struct oci_call *c, char runtime[static NAME_SIZE])
 {
 	size_t len = strcspn(name, "-");
 	if (len != 4 || strlen(name) >= NAME_SIZE)
@@ -56,67 +46,8 @@ static int split_link(const char *name, struct call *c, char runtime[static NAME
 	return 0;
 }
 
-/* Does @arg give option @name? Its value is in @arg or in @next; @ret_words says how many words it has. */
-static bool option(const char *arg, const char *next, const char *name, const char **ret,
-		   unsigned *ret_words)
-{
-	size_t len = strlen(name);
-	if (strncmp(arg, name, len) != 0)
-		return false;
-	if (arg[len] == '=') {
-		*ret = arg + len + 1;
-		*ret_words = 1;
-		return true;
-	}
-	if (arg[len] || !next)
-		return false;
-	*ret = next;
-	*ret_words = 2;
-	return true;
-}
-
-/* Ours may stand anywhere before the runtime's verb; they are taken out. */
-static bool take_own(struct call *c, const char *arg, const char *next, unsigned *ret_words)
-{
-	return option(arg, next, "--vsandbox-policy", &c->policy, ret_words) ||
-	       option(arg, next, "--vsandbox-real", &c->real, ret_words) ||
-	       option(arg, next, "--vsandbox-socket", &c->socket, ret_words);
-}
-
-static void look_at(struct call *c, const char *arg, const char *next)
-{
-	static const char *const verbs[] = { "create", "run", "exec" };
-	const char *format = NULL;
-	unsigned words;
-	if (!c->verb) {
-		(void)(option(arg, next, "--log", &c->log, &words) ||
-		       option(arg, next, "--log-format", &format, &words));
-		c->log_json |= format && !strcmp(format, "json");
-		for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-			if (!strcmp(arg, verbs[i]))
-				c->verb = verbs[i];
-		return;
-	}
-	(void)(option(arg, next, "--bundle", &c->bundle, &words) ||
-	       option(arg, next, "-b", &c->bundle, &words) ||
-	       option(arg, next, "--process", &c->process, &words) ||
-	       option(arg, next, "-p", &c->process, &words));
-}
-
-static void parse(struct call *c, char **argv)
-{
-	unsigned count = 1;
-	for (unsigned i = 1, words; argv[i]; i += words) {
-		words = 1;
-		if (!c->verb && take_own(c, argv[i], argv[i + 1], &words))
-			continue;
-		look_at(c, argv[i], argv[i + 1]);
-		c->argv[count++] = argv[i];
-	}
-}
-
 /* To the person, and to the runtime's log, which is all that containerd shows of a failure. */
-static int fail(const struct call *c, const char *text)
+static int fail(const struct oci_call *c, const char *text)
 {
 	log_error("%s", text);
 	if (!c->log)
@@ -138,25 +69,27 @@ static int fail(const struct call *c, const char *text)
 	return FAILED;
 }
 
-static int patch_bundle(const struct call *c, struct err *err)
+static int patch_bundle(const struct oci_call *c, struct err *err)
 {
 	char path[PATH_MAX];
-	if (snprintf(path, sizeof(path), "%s/config.json", c->bundle ? c->bundle : ".") >=
-	    (int)sizeof(path))
+	bool from_root = *c->config == '/';
+	if (snprintf(path, sizeof(path), "%s%s%s", from_root ? "" : c->bundle, from_root ? "" : "/",
+		     c->config) >= (int)sizeof(path))
 		return err_set(err, ENAMETOOLONG, "the bundle's name is too long");
 	struct json_object *config = jsonfile_open(AT_FDCWD, path, CONFIG_MAX, err);
 	if (!config)
 		return -EBADMSG;
 	const struct oci_patch p = { .policy = c->policy, .socket = c->socket, .runtime = c->real };
 	int r = oci_patch_config(config, &p, err);
-	if (r == 0)
+	/* also when it was patched before: of a member that stands there twice a runtime may take the other one */
+	if (r >= 0)
 		r = jsonfile_replace(path, config, err);
 	json_object_put(config);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 /* The filter of an exec is the container's; its process is as strict only if it gains no privileges. */
-static int patch_process(const struct call *c, struct err *err)
+static int patch_process(const struct oci_call *c, struct err *err)
 {
 	struct json_object *nnp;
 	if (!c->process)
@@ -174,6 +107,26 @@ static int patch_process(const struct call *c, struct err *err)
 	return r;
 }
 
+static int prepare(const struct oci_call *c, struct err *err)
+{
+	int r = oci_patch_runtime(c->real, err);
+	if (r < 0)
+		return r;
+	switch (c->verb) {
+	case OCI_CALL_MAKE:
+		return patch_bundle(c, err);
+	case OCI_CALL_EXEC:
+		return patch_process(c, err);
+	case OCI_CALL_RESTORE:
+		return err_set(err, ENOTSUP,
+			       "what is restored from a checkpoint has the filter that it had, and "
+			       "no agent: it would not be decided on");
+	case OCI_CALL_OTHER:
+		break;
+	}
+	return 0;
+}
+
 int oci_runtime_main(char **argv)
 {
 	unsigned count = 0;
@@ -181,7 +134,11 @@ int oci_runtime_main(char **argv)
 		count++;
 	char runtime[NAME_SIZE] = "runc";
 	cleanup_free char **words = calloc(count + 1, sizeof(*words));
-	struct call c = { .argv = words, .real = runtime, .socket = oci_default_socket };
+	struct oci_call c = { .argv = words,
+			      .real = runtime,
+			      .socket = oci_default_socket,
+			      .bundle = ".",
+			      .config = "config.json" };
 	struct err err;
 	const char *name = oci_runtime_name(argv[0]);
 	if (!words)
@@ -191,13 +148,13 @@ int oci_runtime_main(char **argv)
 			  argv[0]);
 		return FAILED;
 	}
-	parse(&c, argv);
-	c.argv[0] = (char *)(uintptr_t)c.real; /* execvp has the historical prototype */
-	int r = oci_patch_runtime(c.real, &err);
-	if (r == 0 && c.verb)
-		r = !strcmp(c.verb, "exec") ? patch_process(&c, &err) : patch_bundle(&c, &err);
+	int r = oci_call_parse(&c, argv, &err);
+	if (r == 0)
+		r = prepare(&c, &err);
 	if (r < 0)
 		return fail(&c, err.text);
+	unsetenv("RUN_OCI_SECCOMP_RECEIVER");  /* by which crun sends the listener elsewhere */
+	c.argv[0] = (char *)(uintptr_t)c.real; /* execvp has the historical prototype */
 	execvp(c.real, c.argv);
 	err_sys(&err, errno, "%s", c.real);
 	return fail(&c, err.text);

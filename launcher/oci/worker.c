@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -29,18 +30,32 @@ struct bundle {
 	const char *home;
 };
 
+/*
+ * As its user, who names it: root would open a device that a link leads to, and show what of others' containers
+ * the user may not read.
+ */
+static struct json_object *open_config(const struct oci_guest *g)
+{
+	struct err err;
+	uid_t self = geteuid();
+	if (self == 0)
+		setfsuid(g->uid);
+	cleanup_fd int dir = open(g->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct json_object *config =
+		dir < 0 ? NULL : jsonfile_open(dir, "config.json", CONFIG_MAX, &err);
+	setfsuid(self);
+	return config;
+}
+
 static void read_bundle(const struct oci_guest *g, struct bundle *b, char cwd[static 4096])
 {
 	static char unknown[] = "container";
 	struct json_object *process = NULL, *v;
-	struct err err;
 	snprintf(cwd, 4096, "/");
 	b->home = "/root";
 	b->args[0] = unknown;
-	if (*g->bundle) {
-		cleanup_fd int dir = open(g->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		b->config = dir < 0 ? NULL : jsonfile_open(dir, "config.json", CONFIG_MAX, &err);
-	}
+	if (*g->bundle)
+		b->config = open_config(g);
 	if (!b->config || !json_object_object_get_ex(b->config, "process", &process))
 		return;
 	const char *dir = json_object_get_string(json_object_object_get(process, "cwd"));

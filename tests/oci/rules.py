@@ -77,10 +77,12 @@ def main():
     s = section(sys.argv[1])
     print("noNewPrivileges", config["process"].get("noNewPrivileges"))
     print({k: v for k, v in sorted(s.items()) if k != "syscalls"})
+    lines = []
     for r in s["syscalls"]:
         conds = " and ".join("%d %s %#x %#x" % (c["index"], c["op"][9:], c["value"], c.get("valueTwo", 0))
                              for c in r.get("args") or [])
-        print(r["action"][9:], r.get("errnoRet", "-"), conds or "-", *sorted(r["names"]))
+        lines.append(" ".join([r["action"][9:], str(r.get("errnoRet", "-")), conds or "-", *sorted(r["names"])]))
+    print("\n".join(sorted(lines)))  # they have no order: no two of a call can hold at once
 
 
 main()

@@ -15,6 +15,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/pods.sh"
 # shellcheck source=tests/oci/server.sh
 . "$here/server.sh"
+# shellcheck source=tests/oci/hostile.sh
+. "$here/hostile.sh"
 # shellcheck source=tests/oci/systemd.sh
 . "$here/systemd.sh"
 VSANDBOX=${VSANDBOX:-$here/../../build/release/vsandbox}
@@ -42,6 +44,8 @@ cat >open.json <<'JSON'
 	"blocked_resources": ["*.secret"]
 }
 JSON
+# an annotation names an installed one
+mkdir -p "$XDG_CONFIG_HOME/vsandbox/policies" && cp open.json "$XDG_CONFIG_HOME/vsandbox/policies/"
 cat >ask.json <<'JSON'
 {
 	"name": "ask",
@@ -207,6 +211,9 @@ s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(5); prin
 	start_agent --default-policy "$open"
 	tap_is "the agent's default serves who names none" "$(send whole '"seccompFd"' "" default)" "$served"
 	stop_agent
+	start_agent --allow-uid 54321 --default-policy "$open"
+	hostile_user "$served"
+	stop_agent
 	start_agent --require-registration
 	tap_is "who was not registered is refused" "$(send whole '"seccompFd"' "$open" reg)" "exec: ENOSYS"
 	echo '{"ociVersion":"1.0","id":"reg","status":"created","bundle":"/nowhere"}' |
@@ -255,12 +262,14 @@ level_1() {
 		"$here/configs/none.json" 2>&1 | grep -c 'runsc (gVisor) ignores')" 1
 	tap_is "crun's filter annotation is refused" "$(sed 's/"ociVersion"/"annotations":{"run.oci.seccomp_bpf_data":"AA=="},"ociVersion"/' \
 		"$here/configs/none.json" >bpf.json && "$VSANDBOX" oci patch --runtime crun --socket /run/a.sock \
-		bpf.json 2>&1 | grep -c 'would take the filter')" 1
+		bpf.json 2>&1 | grep -c 'would take the container from the agent')" 1
 	tap_is "crun's section waits through signals" "$("$VSANDBOX" oci patch --runtime crun --socket /run/a.sock \
 		"$here/configs/none.json" | grep -c WAIT_KILLABLE_RECV)" 1
 	"$VSANDBOX" oci patch --runtime runc --register --socket /run/a.sock "$here/configs/none.json" >hooks.json
 	tap_is "hooks have an environment of nothing" \
 		"$(python3 -c 'import json; h=json.load(open("hooks.json"))["hooks"]; print([h[k][0]["env"] for k in ("createRuntime","poststop")])')" "[[], []]"
+	hostile_configs
+	hostile_lines
 	printf '{"ociVersion":' >cut.json
 	tap_is "half a file is an error" "$("$VSANDBOX" oci patch --runtime runc --check cut.json 2>/dev/null; echo $?)" 125
 }
@@ -290,7 +299,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 # shellcheck disable=SC2016 # for the container's shell
 reader='while :; do
 	x=$({ read -r x </root/data && echo "read $x"; } 2>&1)
-	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo lost ;; esac
+	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo "lost: $x" ;; esac
 	read -r x </root/canary.secret && echo LEAK
 	usleep 50000
 done'
@@ -486,7 +495,7 @@ X
 		engine_claims "podman, wrapper, $runtime" podman_here --runtime "$work/wrap-$runtime" run --rm \
 			--network=none --rootfs "$rootfs"
 		engine_claims "podman, precreate hook, $runtime" podman_here --runtime "$runtime" --hooks-dir hooks.d \
-			run --rm --annotation "io.vsandbox.policy=$work/open.json" --network=none --rootfs "$rootfs"
+			run --rm --annotation io.vsandbox.policy=open --network=none --rootfs "$rootfs"
 		bundle b "$runtime" "$work/open.json" /bin/true
 		profile_of b >profile.json
 		engine_claims "podman, profile, $runtime" podman_here --runtime "$runtime" run --rm --network=none \
@@ -494,6 +503,9 @@ X
 		tap_is "podman, $runtime: a policy that is not there stops it" "$(podman_here --runtime "$runtime" \
 			--hooks-dir hooks.d run --rm --annotation io.vsandbox.policy=no-such --network=none \
 			--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0)))" 1
+		tap_is "podman, $runtime: an annotation that names a file stops it" "$(podman_here --runtime "$runtime" \
+			--hooks-dir hooks.d run --rm --annotation "io.vsandbox.policy=$work/open.json" --network=none \
+			--rootfs "$rootfs" /bin/echo LEAK 2>/dev/null; echo $((${?} != 0))) $(grep -c 'names a file' agent.log)" "1 1"
 		kube_claims "$runtime"
 		stop_agent
 		rootless_podman_claims "$runtime"

@@ -12,6 +12,7 @@
 
 #include "base/syscalls.h"
 #include "launcher/oci/profile.h"
+#include "launcher/oci/table.h"
 #include "sandbox/filter_rows.h"
 
 static uint64_t number(struct json_object *o, const char *name)
@@ -134,11 +135,102 @@ static void whatever_it_is_given(void **state)
 	}
 }
 
+static void the_default_answers_what_it_can(void **state)
+{
+	(void)state;
+	const uint64_t args[6] = { 0 };
+	struct json_object *old =
+		json_tokener_parse("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":"
+				   "[\"mount\",\"unlink\"],"
+				   "\"action\":\"SCMP_ACT_ALLOW\"}]}");
+	struct json_object *section;
+	struct err err;
+	assert_int_equal(oci_profile_make(old, &section, &err), 0);
+	assert_null(rule_for(section, "mount", args)); /* EPERM is what no number means */
+	assert_non_null(rule_for(section, "unlink", args));
+	json_object_put(section);
+	json_object_put(old);
+}
+
+/* The table's section with one more rule, as somebody could write it who wants a call to pass. */
+static int check_with(const char *rule)
+{
+	struct json_object *section;
+	struct err err;
+	assert_int_equal(oci_profile_make(NULL, &section, &err), 0);
+	struct json_object *rules = json_object_object_get(section, "syscalls");
+	struct json_object *more = json_tokener_parse(rule);
+	assert_non_null(more);
+	json_object_array_put_idx(rules, 0, more);
+	int r = oci_profile_check(section, &err);
+	json_object_put(section);
+	return r;
+}
+
+static void a_forged_section_is_seen(void **state)
+{
+	(void)state;
+#define ALLOW(name, args) "{\"names\":[\"" name "\"],\"action\":\"SCMP_ACT_ALLOW\"" args "}"
+#define ARG(index, op, value, two) \
+	",\"args\":[{\"index\":" index ",\"op\":\"SCMP_CMP_" op "\",\"value\":" value \
+	",\"valueTwo\":" two "}]"
+	static const char *const forged[] = {
+		ALLOW("unlink", ""),
+		ALLOW("unlink", ARG("0", "MASKED_EQ", "0", "0")),
+		ALLOW("unlink", ARG("0", "NE", "0", "0")),
+		ALLOW("openat", ARG("2", "MASKED_EQ", "0", "0")),
+		ALLOW("openat", ARG("1", "MASKED_EQ", "2097152", "2097152")),
+		ALLOW("clone", ARG("0", "GE", "0", "0")),
+		ALLOW("clone", ARG("0", "EQ", "131072", "0")),
+		ALLOW("socketcall", ""), /* no name of ours: of i386 */
+		ALLOW("read", ",\"Names\":[\"unlink\"]"),
+		"{\"names\":[\"unlink\"],\"action\":\"SCMP_ACT_LOG\"}",
+		"{\"names\":[\"unlink\"]}",
+		"{\"names\":[null],\"action\":\"SCMP_ACT_ALLOW\"}",
+		"7",
+	};
+	static const char *const narrower[] = {
+		ALLOW("read", ARG("0", "EQ", "0", "0")),
+		ALLOW("openat", ARG("2", "EQ", "2097152", "0")),
+		ALLOW("openat", ARG("2", "MASKED_EQ", "2097153", "2097152")),
+		"{\"names\":[\"unlink\"],\"action\":\"SCMP_ACT_NOTIFY\"}",
+		"{\"names\":[\"unlink\"],\"action\":\"SCMP_ACT_KILL\"}",
+	};
+	for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++)
+		if (check_with(forged[i]) == 0)
+			fail_msg("it passes: %s", forged[i]);
+	for (size_t i = 0; i < sizeof(narrower) / sizeof(narrower[0]); i++)
+		if (check_with(narrower[i]) != 0)
+			fail_msg("it does not pass: %s", narrower[i]);
+}
+
+static void other_architectures_and_members_are_seen(void **state)
+{
+	(void)state;
+	static const char *const members[][2] = {
+		{ "architectures", "[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"]" },
+		{ "architectures", "7" },
+		{ "Syscalls", "[]" },
+		{ "defaultAction", "\"SCMP_ACT_LOG\"" },
+	};
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		struct json_object *section;
+		struct err err;
+		assert_int_equal(oci_profile_make(NULL, &section, &err), 0);
+		json_object_object_add(section, members[i][0], json_tokener_parse(members[i][1]));
+		assert_int_equal(oci_profile_check(section, &err), -EPERM);
+		json_object_put(section);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rules_are_the_table),
 		cmocka_unit_test(whatever_it_is_given),
+		cmocka_unit_test(the_default_answers_what_it_can),
+		cmocka_unit_test(a_forged_section_is_seen),
+		cmocka_unit_test(other_architectures_and_members_are_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
