@@ -107,6 +107,12 @@ struct json_object *json_text(const char *text)
 	return text ? json_object_new_string(text) : NULL;
 }
 
+const char *json_member(struct json_object *o, const char *name)
+{
+	const char *text = json_object_get_string(json_object_object_get(o, name));
+	return text ? text : "";
+}
+
 void json_put(struct json_object *o, const char *name, struct json_object *value)
 {
 	json_object_object_add_ex(o, name, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
