@@ -1,6 +1,5 @@
 /* check, actions, risk: what agents ask and tell. */
 #include <errno.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "control/ids.h"
 #include "control/json.h"
 #include "control/metrics.h"
+#include "control/page.h"
 #include "control/policies.h"
 
 /* ---- POST /api/check ----------------------------------------------------------------------- */
@@ -309,32 +309,24 @@ static int64_t run_listing(struct db *db, void *arg, struct err *err)
 	return n;
 }
 
-static void put_cursor(struct call *c, int64_t limit)
-{
-	size_t count = json_object_array_length(c->reply);
-	if ((int64_t)count < limit || count == 0)
-		return;
-	struct json_object *last = json_object_array_get_idx(c->reply, count - 1);
-	snprintf(c->next, sizeof(c->next), "%" PRId64,
-		 json_object_get_int64(json_object_object_get(last, "id")));
-}
-
 int api_actions_list(struct call *c, struct err *err)
 {
 	struct listing l = { .call = c };
+	struct page page;
 	const char *since = c->query(c, "since");
+	if (page_read(c, &page, err) < 0)
+		return -EINVAL;
 	l.filter = (struct record_filter){ .session = c->query(c, "session_id"),
 					   .type = c->query(c, "type"),
 					   .decision = c->query(c, "decision"),
-					   .before = call_cursor(c),
-					   .limit = call_limit(c) };
-	if (l.filter.limit < 0 || l.filter.before < 0 ||
-	    (since && json_time_parse(since, &l.filter.since_us) < 0))
-		return err_set(err, EINVAL, "limit, cursor or since make no sense");
+					   .before = page.at,
+					   .limit = page.limit };
+	if (since && json_time_parse(since, &l.filter.since_us) < 0)
+		return err_set(err, EINVAL, "since makes no sense");
 	c->reply = json_object_new_array();
 	int64_t r = call_read(c, run_listing, &l, err);
 	if (r >= 0)
-		put_cursor(c, l.filter.limit);
+		page_next(c, c->reply, page.limit);
 	return r < 0 ? (int)r : 0;
 }
 

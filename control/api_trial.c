@@ -6,6 +6,7 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "control/page.h"
 
 enum { TRIED = LIST_MAX, SHOWN = 50 };
 

@@ -56,37 +56,10 @@ int call_invalid(struct call *c, const char *field, const char *msg, const char 
 	return refuse_with(c, list);
 }
 
-static int64_t query_number(const struct call *c, const char *name, int64_t otherwise)
-{
-	const char *text = c->query(c, name);
-	char *end;
-	if (!text || !*text)
-		return otherwise;
-	errno = 0;
-	int64_t value = strtoll(text, &end, 10);
-	return *end || errno || value < 0 ? -EINVAL : value;
-}
-
-int64_t call_limit(const struct call *c)
-{
-	int64_t limit = query_number(c, "limit", LIST_LIMIT);
-	return limit == 0 ? -EINVAL : limit > LIST_MAX ? LIST_MAX : limit;
-}
-
-int64_t call_cursor(const struct call *c)
-{
-	return query_number(c, "cursor", 0);
-}
-
 const char *call_text(const struct call *c, const char *name)
 {
 	struct json_object *v = json_object_object_get(c->body, name);
 	return v ? json_object_get_string(v) : NULL;
-}
-
-bool call_has(const struct call *c, const char *name)
-{
-	return json_object_object_get_ex(c->body, name, NULL);
 }
 
 int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)

@@ -15,7 +15,7 @@
 
 struct json_object;
 
-enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
+enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256 };
 
 struct server {
 	struct store *store;
@@ -55,7 +55,7 @@ struct call {
 	bool stream;               /* the answer is the stream of events */
 	char cookie[64];           /* the login to remember; "" none */
 	bool forget;               /* the login is over */
-	char next[64];             /* cursor of the next page; "" none */
+	char next[128];            /* cursor of the next page; "" none */
 	unsigned retry_after_s;    /* with 429 and 503 */
 };
 
@@ -107,16 +107,11 @@ int call_refuse(struct call *c, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Answers 422 in the shape of the contract. Returns 0. */
 int call_invalid(struct call *c, const char *field, const char *msg, const char *type);
-/* The answer of a list: the limit asked for, bounded; -EINVAL when it is no number. */
-int64_t call_limit(const struct call *c);
-/* Where to go on from: the query's cursor, 0 when there is none. */
-int64_t call_cursor(const struct call *c);
 
 /* A member of the body: NULL or @otherwise when absent or null. */
 const char *call_text(const struct call *c, const char *name);
-bool call_has(const struct call *c, const char *name);
 
-/* store_read and store_write for a handler; a write wakes who waits. */
+/* store_read and store_write for a handler. */
 int call_read(struct call *c, store_fn *fn, void *arg, struct err *err);
 int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
 
