@@ -14,6 +14,7 @@
 #include "control/confine.h"
 #include "control/events.h"
 #include "control/http.h"
+#include "control/listener.h"
 #include "control/live.h"
 #include "control/metrics.h"
 #include "control/rates.h"
@@ -187,15 +188,15 @@ static int ready_files(struct parts *p, struct err *err)
 	if (r == 0 && f->webhook_secret)
 		r = read_text(f->webhook_secret, &p->secret, err);
 	if (r == 0)
-		r = p->plan.fd =
-			http_listen(p->address, port, f->cert ? HTTP_TLS : HTTP_PLAIN, err);
+		r = p->plan.fd = listener_open(p->address, port,
+					       f->cert ? LISTENER_TLS : LISTENER_PLAIN, err);
 	if (r >= 0 && f->port_file)
 		r = p->port_file = open_port_file(f->port_file, err);
 	if (p->secret)
 		p->secret[strcspn(p->secret, "\r\n")] = '\0';
 	p->plan.cert = p->cert;
 	p->plan.key = p->key;
-	p->plan.connections = http_room();
+	p->plan.connections = listener_room();
 	p->plan.per_address = f->per_address;
 	p->plan.request_s = f->request_s;
 	return r < 0 ? r : 0;
