@@ -304,16 +304,24 @@ static void run(struct call *c, struct err *err)
 		answer_failure(c, r, err);
 }
 
-void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
-		   const char *body, size_t len)
+void call_find(struct call *c, const char *method, const char *path)
 {
-	struct err err = { "" };
 	bool known;
 	c->status = 200;
 	c->route = find_route(c, method, path, &known);
 	if (!c->route)
 		call_refuse(c, known ? 405 : 404, known ? "Method Not Allowed" : "Not Found");
-	else if (admit(c, key, &err) && read_body(c, body, len))
+}
+
+bool call_writes(const struct call *c)
+{
+	return c->route && !c->route->reads && strcmp(c->route->method, "GET") != 0;
+}
+
+void call_run(struct call *c, const char *key, const char *body, size_t len)
+{
+	struct err err = { "" };
+	if (c->route && admit(c, key, &err) && read_body(c, body, len))
 		run(c, &err);
 }
 

@@ -88,13 +88,17 @@ struct route {
 	/* The body may also be an array of such objects, and the handler masks it: it is looked at in full first. */
 	bool batch;
 	const char *summary;
+	bool reads; /* writes nothing, though the method is not GET */
 };
 
 extern const struct route routes[]; /* ended by a NULL method */
 
-/* Finds, checks, runs: fills the answer whatever happens. @path: as it was sent, escapes and all. @body: text of the body, not terminated. */
-void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
-		   const char *body, size_t len);
+/* Sets c->route, or the refusal. @path: as it was sent, escapes and all. */
+void call_find(struct call *c, const char *method, const char *path);
+/* Whether its answer may have to wait for a commit. */
+bool call_writes(const struct call *c);
+/* Checks and runs what was found: fills the answer whatever happens. @body: text of the body, not terminated. */
+void call_run(struct call *c, const char *key, const char *body, size_t len);
 /*
  * Runs the route that is written @pattern in the table, with c->id set, for somebody who was let in already: c->key
  * says who, and its role is looked at. @body stays the caller's; NULL: none.

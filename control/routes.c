@@ -189,7 +189,7 @@ enum {
 
 const struct route routes[] = {
 	{ "POST", "/api/check", POSTERS, api_check, check_fields,
-	  .summary = "What would be decided on this action" },
+	  .summary = "What would be decided on this action", .reads = true },
 	{ "POST", "/api/actions", POSTERS, api_actions_post, action_fields, true,
 	  "Logs an action, or an array of them" },
 	{ "GET", "/api/actions", READERS, api_actions_list, .summary = "Actions, newest first" },
@@ -207,7 +207,8 @@ const struct route routes[] = {
 	{ "POST", "/api/policies", ROLE_ADMIN, api_policies_create, policy_create_fields,
 	  .summary = "Makes a rule for all agents" },
 	{ "POST", "/api/policies/test", READERS, api_policies_trial, policy_create_fields,
-	  .summary = "What a rule would have done to the last 1000 actions; makes none" },
+	  .summary = "What a rule would have done to the last 1000 actions; makes none",
+	  .reads = true },
 	{ "GET", "/api/policies", READERS, api_policies_list,
 	  .summary = "Rules, highest priority first" },
 	{ "PATCH", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_patch, policy_patch_fields,

@@ -251,7 +251,7 @@ static void finish(struct parts *p)
 	struct server *s = &p->server;
 	webhook_stop(p->webhook);
 	syslog_stop(p->syslog);
-	live_stop(s->live); /* a daemon does not stop while connections are set aside */
+	live_stop(s->live); /* so that http_stop() finds nothing set aside */
 	events_stop(s->events);
 	http_stop(p->http);
 	events_free(s->events);
