@@ -113,7 +113,7 @@ static int64_t run_profile(struct db *db, void *arg, struct err *err)
 
 int api_agents_profile(struct call *c, struct err *err)
 {
-	return call_write(c, run_profile, c, err);
+	return call_announce(c, run_profile, c, err);
 }
 
 static int64_t run_patch(struct db *db, void *arg, struct err *err)
@@ -141,7 +141,7 @@ static int64_t run_patch(struct db *db, void *arg, struct err *err)
 
 int api_agents_patch(struct call *c, struct err *err)
 {
-	return call_write(c, run_patch, c, err);
+	return call_announce(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -164,7 +164,7 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_agents_delete(struct call *c, struct err *err)
 {
-	return call_write(c, run_delete, c, err);
+	return call_announce(c, run_delete, c, err);
 }
 
 /* ---- keys -------------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ int api_policies_create(struct call *c, struct err *err)
 	int r = evaluate_check_rule(c->body, err);
 	if (r < 0)
 		return r;
-	return call_write(c, run_create, c, err);
+	return call_announce(c, run_create, c, err);
 }
 
 static int64_t run_list(struct db *db, void *arg, struct err *err)
@@ -73,7 +73,7 @@ int api_policies_patch(struct call *c, struct err *err)
 		return err_set(err, EINVAL, "enabled is true or false");
 	if (enabled)
 		json_put(c->body, "enabled", json_object_new_boolean(*enabled == 't'));
-	return call_write(c, run_patch, c, err);
+	return call_announce(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -87,7 +87,7 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_policies_delete(struct call *c, struct err *err)
 {
-	int r = call_write(c, run_delete, c, err);
+	int r = call_announce(c, run_delete, c, err);
 	if (r < 0)
 		return r;
 	c->reply = json_object_new_object();

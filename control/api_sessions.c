@@ -164,7 +164,7 @@ int api_sessions_done(struct call *c, struct err *err)
 {
 	c->reply = json_object_new_object();
 	json_put(c->reply, "noted", json_object_new_boolean(1));
-	return call_write(c, run_done, c, err);
+	return call_announce(c, run_done, c, err);
 }
 
 static int64_t run_approval_report(struct db *db, void *arg, struct err *err)
@@ -288,7 +288,7 @@ static int give_and_wait(struct call *c, const char *session, const char *kind,
 {
 	if (!c->memo) {
 		struct order o = { c, session, kind, body, 0 };
-		int r = call_write(c, run_order, &o, err);
+		int r = call_announce(c, run_order, &o, err);
 		if (r < 0)
 			return r;
 		c->memo = json_object_new_int64(o.id);

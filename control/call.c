@@ -71,8 +71,14 @@ int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)
 int call_write(struct call *c, store_fn *fn, void *arg, struct err *err)
 {
 	int64_t r = store_write(c->server->store, fn, arg, err);
-	live_wrote(c->server->live);
 	return r < 0 ? (int)r : 0;
+}
+
+int call_announce(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int r = call_write(c, fn, arg, err);
+	live_wrote(c->server->live);
+	return r;
 }
 
 /* ---- the way of a request ---------------------------------------------------------------- */

@@ -118,6 +118,8 @@ const char *call_text(const struct call *c, const char *name);
 /* store_read and store_write for a handler. */
 int call_read(struct call *c, store_fn *fn, void *arg, struct err *err);
 int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
+/* As call_write; calls that wait look again. For what they wait for: commands, their results, profiles and rules. */
+int call_announce(struct call *c, store_fn *fn, void *arg, struct err *err);
 
 /* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
 bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);
