@@ -15,9 +15,10 @@
 
 enum {
 	POOL_SIZE = 8,
-	BATCH_MAX = 256, /* writes in one transaction */
-	TRIES = 5,       /* when another server is in the way, or the database was restarted */
-	LEASE_S = 120,   /* how long a node number is ours without a renewal */
+	/* Writes in one transaction: of more marks PostgreSQL keeps account on the disk. */
+	BATCH_MAX = 64,
+	TRIES = 5,     /* when another server is in the way, or the database was restarted */
+	LEASE_S = 120, /* how long a node number is ours without a renewal */
 	HOUSEKEEP_S = 30,
 	RETRY_MS = 200,
 };
@@ -109,6 +110,33 @@ static int64_t run_together(struct store *s, struct job *list)
 	return db_commit(s->write_db, &err);
 }
 
+/*
+ * The same where one of them fails by itself: what it did is undone, and the others' stays. Else who posts what is
+ * refused could make a commit of its own out of everybody's write.
+ */
+static int64_t run_marked(struct store *s, struct job *list)
+{
+	struct err err;
+	int64_t r = db_begin(s->write_db, &err);
+	for (struct job *j = list; j && r >= 0; j = j->next) {
+		r = db_script(s->write_db, "SAVEPOINT job", &err);
+		if (r < 0)
+			break;
+		j->result = j->fn(s->write_db, j->arg, j->err);
+		r = worth_another_try(j->result)
+			    ? j->result
+			    : db_script(s->write_db,
+					j->result < 0 ? "ROLLBACK TO job; RELEASE job"
+						      : "RELEASE job",
+					&err);
+	}
+	if (r < 0) {
+		db_rollback(s->write_db);
+		return r;
+	}
+	return db_commit(s->write_db, &err);
+}
+
 static void run_alone(struct store *s, struct job *j)
 {
 	struct job *next = j->next;
@@ -133,7 +161,7 @@ static void run_alone(struct store *s, struct job *j)
 
 static void run_jobs(struct store *s, struct job *list)
 {
-	if (list->next && run_together(s, list) == 0)
+	if (list->next && (run_together(s, list) == 0 || run_marked(s, list) == 0))
 		return;
 	for (struct job *j = list; j; j = j->next)
 		run_alone(s, j);
