@@ -16,7 +16,12 @@
 #include "control/metrics.h"
 #include "control/rates.h"
 
-enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
+enum {
+	DEPTH_MAX = 32,
+	BATCH_MAX = 1000,
+	/* Of a body: an empty list has two bytes, and is a hundred times that in memory. */
+	VALUES_MAX = 1 << 17,
+};
 
 int call_refuse(struct call *c, int status, const char *fmt, ...)
 {
@@ -257,6 +262,10 @@ static bool read_body(struct call *c, const char *body, size_t len)
 	if (len == 0) {
 		c->body = json_object_new_object();
 		return check_object(c, c->body);
+	}
+	if (json_values(body, len) > VALUES_MAX) {
+		call_refuse(c, 413, "The body holds more than %d values", VALUES_MAX);
+		return false;
 	}
 	c->body = parse(body, len, &why);
 	if (why) {

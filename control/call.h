@@ -66,6 +66,7 @@ enum field_type {
 	FIELD_BOOL,
 	FIELD_TEXTS,  /* a list of strings */
 	FIELD_OBJECT, /* any object */
+	FIELD_ID,     /* a text or a number, of somebody else's making */
 	FIELD_ANY,
 };
 
@@ -75,7 +76,7 @@ struct field {
 	bool required;            /* else null and absence are fine */
 	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
 	double min, max;          /* INT, NUMBER, when min < max */
-	size_t longest;           /* TEXT: bytes; 0: 4096 */
+	size_t longest;           /* TEXT, ID: bytes; 0: 4096 */
 	unsigned mask;            /* bits of enum mask: what of it is not to be stored */
 };
 

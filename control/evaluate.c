@@ -17,7 +17,6 @@ enum {
 	FOLD_FIRST = 500,  /* actions that a cold history is made of */
 	FOLD_MORE = 2000,  /* and at most so many of other servers at a time */
 	FOLD_EVERY_US = 1000000,
-	RULES_MAX = 1000,
 	ARGV_SIZE = 4096,
 };
 

@@ -26,3 +26,6 @@ struct json_object *json_text(const char *text); /* null for NULL */
 const char *json_member(struct json_object *o, const char *name);
 /* json_object_object_add under a name that lives on; @value's reference goes over. */
 void json_put(struct json_object *o, const char *name, struct json_object *value);
+
+/* How many values the text can have at most, parsed or not: what it will cost is known before it is paid. */
+size_t json_values(const char *text, size_t len);

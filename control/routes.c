@@ -55,7 +55,8 @@ static const struct field action_fields[] = {
 	{ "resource", FIELD_TEXT, .mask = MASK_SECRETS },
 	{ "agent_name", FIELD_TEXT, .longest = AGENT_HANDLE_MAX },
 	{ "session_id", FIELD_TEXT, .longest = 255 },
-	{ "action_id", FIELD_ANY },
+	/* it is in an index: PostgreSQL's take no more than 2,704 bytes */
+	{ "action_id", FIELD_ID, .longest = 255 },
 	{ "payload", FIELD_ANY, .mask = MASK_ALL },
 	{ "snapshot", FIELD_ANY, .mask = MASK_ALL },
 	{ "risk_score", FIELD_NUMBER, .min = 0, .max = 1 },

@@ -153,6 +153,19 @@ for _ in range(10):
 ok("pages show every one once", len(seen) == 301 and len(set(seen)) == 301, len(seen))
 agent = [a for a in call("GET", "/api/agents")[1] if a["agent_id"] == "batch"][0]
 same("counters fit", agent["total_actions"], 301)
+
+
+def pages(path):
+    """All rows of a list, two at a time."""
+    rows, cursor = [], ""
+    while True:
+        status, page, headers = call("GET", f"{path}{'&' if '?' in path else '?'}limit=2{cursor}")
+        rows += page
+        if status != 200 or len(rows) > 1000 or not headers.get("X-Next-Cursor"):
+            return rows
+        cursor = "&cursor=" + headers["X-Next-Cursor"]
+
+
 results = []
 
 
@@ -300,6 +313,17 @@ stats = call("GET", "/api/stats")[1]
 ok("totals", stats["total_actions"] >= 370 and stats["total_agents"] >= 5 and
    sorted(stats["risk_distribution"]) == ["critical", "high", "low", "medium"] and stats["daily_breakdown"]
    and stats["top_agents"], stats)
+for i in range(5):  # all of one second, as clients tell it
+    call("POST", "/api/sessions", dict(report, id=f"same-{i}", state="ended", started_at="2026-02-02T02:02:02Z"), gate)
+    call("POST", f"/api/sessions/same-{i}/approvals", question, gate)
+for path in ("/api/agents", "/api/sessions", "/api/approvals?state=all", "/api/alerts?acknowledged=all",
+             "/api/rollback/history", "/api/audit"):
+    whole = [r["id"] for r in call("GET", path + ("&" if "?" in path else "?") + "limit=1000")[1]]
+    paged = [r["id"] for r in pages(path)]
+    ok(f"the pages of {path} are the whole list, in its order", len(whole) > 2 and paged == whole, (paged, whole))
+for cursor in ("x", "-1", "1x", "1.x'--", "9" * 30, "1." + "x" * 100):
+    status = call("GET", "/api/agents?cursor=" + cursor)[0]
+    ok(f"a cursor {cursor[:10]} is a place or none", status == (200 if cursor == "1.x'--" else 422), status)
 usage = call("GET", "/api/usage")[1]
 ok("usage by type", usage["by_type"]["file_read"] >= 350, usage)
 
@@ -314,9 +338,15 @@ for what, raw, want in (
     ("invalid UTF-8", b'{"agent_id": "\xff\xfe", "action_type": "file_read"}', 422),
     ("a null that is required", b'{"agent_id": null, "action_type": "file_read"}', 422),
     ("two megabytes", b'{"agent_id":"' + b"x" * 2000000 + b'"}', 413),
+    ("more values than their text says", b'{"agent_id":"x","payload":[' + b"[]," * 200000 + b"0]}", 413),
+    ("a text with as many commas", b'{"agent_id":"x","action_type":"file_read","payload":"\\"[' + b"," * 500000 + b'"}', 200),
 ):
     status, row, _ = call("POST", "/api/check", raw=raw)
-    ok(f"{what}: {want}", status == want and "detail" in row, (status, row))
+    ok(f"{what}: {want}", status == want and ("detail" in row) == (want != 200), (status, row))
+for what, given, want in (("a long id", "x" * 256, 422), ("an id that is none", {"a": 1}, 422), ("an id with a NUL", "a\0b", 422),
+                          ("an id of 255 bytes", "".join(chr(33 + i * 7 % 90) for i in range(255)), 200), ("a number", 7, 200)):
+    same(f"{what} of an action", call("POST", "/api/actions", {
+        "agent_id": "ids", "action_type": "file_read", "resource": "/x", "action_id": given})[0], want)
 same("an alert has the time that its client gives", call("POST", "/api/alerts", {
     "agent_id": "timed", "message": "m", "severity": "low", "timestamp": "2026-01-02T03:04:05Z"})[1]["created_at"],
      "2026-01-02T03:04:05.000000+00:00")
@@ -344,6 +374,26 @@ same("hostile names come back as they were", (
     call("POST", "/api/actions", {"agent_id": "'; DROP TABLE actions; --", "action_type": "file_read",
                                   "resource": "<script>alert(1)</script>\u202e\n"})[0],
     call("GET", "/api/actions?limit=1")[1][0]["resource"]), (200, "<script>alert(1)</script>\u202e\n"))
+# ---- as many rules as are enforced, and no more
+made, threads = [], []
+
+
+def make_rules(n):
+    for i in range(n):
+        made.append(call("POST", "/api/policies", {"name": "many", "effect": "allow", "resource_pattern": "/none"}))
+
+
+threads = [threading.Thread(target=make_rules, args=(70,)) for _ in range(16)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+same("rules are refused beyond what is enforced", (sorted({m[0] for m in made}), len(call("GET", "/api/policies")[1])),
+     ([200, 409], 1000))
+for status, rule, _ in made:
+    if status == 200:
+        call("DELETE", "/api/policies/" + rule["id"])
+same("and go again", call("GET", "/api/policies")[1], rules)
 spec = call("GET", "/openapi.json", key=None)[1]
 ok("openapi lists the table", spec["openapi"].startswith("3.1") and "/api/check" in spec["paths"] and
    spec["paths"]["/api/check"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"]
