@@ -1,5 +1,6 @@
 #include "control/webhook.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -165,10 +166,12 @@ static enum outbox_answer post(void *arg, const struct worker *worker, struct js
 	return answer;
 }
 
+/* A name that begins as an address is a name, and may be anybody's. */
 static bool is_loopback(const char *host)
 {
-	return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-	       strcmp(host, "[::1]") == 0;
+	struct in_addr four;
+	return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+	       (inet_pton(AF_INET, host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127);
 }
 
 int webhook_check(const struct webhook_plan *plan, struct err *err)
