@@ -320,7 +320,7 @@ for path in ("/api/agents", "/api/sessions", "/api/approvals?state=all", "/api/a
              "/api/rollback/history", "/api/audit"):
     whole = [r["id"] for r in call("GET", path + ("&" if "?" in path else "?") + "limit=1000")[1]]
     paged = [r["id"] for r in pages(path)]
-    ok(f"the pages of {path} are the whole list, in its order", len(whole) > 2 and paged == whole, (paged, whole))
+    ok(f"the pages of {path} are the whole list, in its order", len(whole) > 1 and paged == whole, (paged, whole))
 for cursor in ("x", "-1", "1x", "1.x'--", "9" * 30, "1." + "x" * 100):
     status = call("GET", "/api/agents?cursor=" + cursor)[0]
     ok(f"a cursor {cursor[:10]} is a place or none", status == (200 if cursor == "1.x'--" else 422), status)
