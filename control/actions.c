@@ -297,34 +297,37 @@ static int append(const struct db_row *row, void *arg)
 	"SELECT x.id, a.agent_id, x.session_id, x.action_id, x.type, x.resource, x.payload," \
 	" x.snapshot, x.metadata, x.source, x.risk, x.breakdown, x.decision, x.flagged," \
 	" x.flag_reason, x.at, x.rolled_back FROM actions x LEFT JOIN agents a ON a.id = x.agent" \
-	" WHERE x.id < $1 AND x.id >= $2"
-#define REST \
-	" AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4) ORDER BY x.id DESC LIMIT " \
-	"$5"
+	" WHERE x.id >= $2"
+#define REST  " AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4)"
+#define BY_ID " AND x.id < $1 ORDER BY x.id DESC LIMIT $5"
+#define BY_TIME \
+	" AND (x.at < $1 OR (x.at = $1 AND x.id < $8)) ORDER BY x.at DESC, x.id DESC LIMIT $5"
 
 int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
 		    struct err *err)
 {
-	struct db_value before = db_i(f->before ? f->before : INT64_MAX);
+	struct db_value before = db_i(f->page.at ? f->page.at : INT64_MAX);
 	/* by the server's clock: ids are of the moment of arrival */
 	struct db_value since = db_i(f->since_us ? ids_at(f->since_us) : 0);
 	struct db_value type = db_t(f->type ? f->type : "");
 	struct db_value decision = db_t(f->decision ? f->decision : "");
 	if (f->session)
 		return db_each(db, err, append, list,
-			       SELECT " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST,
-			       before, since, type, decision, db_i(f->limit), db_t(f->session),
-			       db_t(f->agent ? f->agent : ""));
+			       SELECT
+			       " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST BY_TIME,
+			       before, since, type, decision, db_i(f->page.limit), db_t(f->session),
+			       db_t(f->agent ? f->agent : ""),
+			       db_i(strtoll(f->page.after, NULL, 10)));
 	if (f->agent)
-		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST, before,
-			       since, type, decision, db_i(f->limit), db_t(f->agent));
-	return db_each(db, err, append, list, SELECT REST, before, since, type, decision,
-		       db_i(f->limit));
+		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST BY_ID, before,
+			       since, type, decision, db_i(f->page.limit), db_t(f->agent));
+	return db_each(db, err, append, list, SELECT REST BY_ID, before, since, type, decision,
+		       db_i(f->page.limit));
 }
 
 int64_t record_between(struct db *db, int64_t after, int64_t until, int64_t limit,
 		       struct json_object *list, struct err *err)
 {
-	return db_each(db, err, append, list, SELECT " ORDER BY x.id LIMIT $3", db_i(until),
-		       db_i(after + 1), db_i(limit));
+	return db_each(db, err, append, list, SELECT " AND x.id < $1 ORDER BY x.id LIMIT $3",
+		       db_i(until), db_i(after + 1), db_i(limit));
 }

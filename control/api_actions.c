@@ -341,13 +341,14 @@ int api_actions_list(struct call *c, struct err *err)
 	l.filter = (struct record_filter){ .session = c->query(c, "session_id"),
 					   .type = c->query(c, "type"),
 					   .decision = c->query(c, "decision"),
-					   .before = page.at,
-					   .limit = page.limit };
+					   .page = page };
 	if (since && json_time_parse(since, &l.filter.since_us) < 0)
 		return err_set(err, EINVAL, "since makes no sense");
 	c->reply = json_object_new_array();
 	int64_t r = call_read(c, run_listing, &l, err);
-	if (r >= 0)
+	if (r >= 0 && l.filter.session)
+		page_next_by(c, c->reply, page.limit, "timestamp");
+	else if (r >= 0)
 		page_next(c, c->reply, page.limit);
 	return r < 0 ? (int)r : 0;
 }

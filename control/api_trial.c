@@ -18,7 +18,7 @@ struct trial {
 static int64_t run_rows(struct db *db, void *arg, struct err *err)
 {
 	struct trial *t = arg;
-	const struct record_filter newest = { .limit = TRIED };
+	const struct record_filter newest = { .page.limit = TRIED };
 	return record_list(db, &newest, t->rows, err);
 }
 

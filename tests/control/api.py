@@ -182,6 +182,13 @@ for t in threads:
     t.join()
 same("a hundred at once, each of fifty twice", (set(results), len(
     call("GET", "/api/actions?agent_id=crowd&limit=1000")[1])), ({200}, 50))
+for i in (2, 0, 3, 1, 3):  # as they come in from connections of their own
+    call("POST", "/api/actions", {"agent_id": "mixed", "session_id": "mixed", "action_id": str(i), "action_type": "file_read",
+                                  "resource": f"/{i}", "timestamp": f"2026-03-03T03:03:0{min(i, 2)}Z"})
+same("a session's actions are in its client's order, and a repetition is one", sorted(
+    r["resource"] for r in call("GET", "/api/actions?session_id=mixed")[1][:2]) + [
+        r["resource"] for r in call("GET", "/api/actions?session_id=mixed")[1][2:]], ["/2", "/3", "/1", "/0"])
+same("page by page, too", pages("/api/actions?session_id=mixed"), call("GET", "/api/actions?session_id=mixed")[1])
 call("POST", "/api/actions", {"agent_id": "old", "action_type": "file_read", "resource": "/tmp/x",
                               "timestamp": "2026-01-02T03:04:05Z"})
 same("the client's clock is kept",
