@@ -3,7 +3,9 @@
 
     api.py BACKEND URL ADMIN_KEY
 """
+import http.client
 import json
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -200,6 +202,59 @@ for word in ("delete execute database_read permission_change process_spawn env_a
     status = call("POST", "/api/actions", {"agent_id": "field", "action_type": word, "resource": "x",
                                            "source": "sentry", "unknown_member": 1})[0]
     same(f"the word {word}", status, 200)
+
+for word in "sentry node-sdk go-sdk ruby-sdk".split():
+    status = call("POST", "/api/actions", {"agent_id": "field", "action_type": "api_call", "resource": "x", "source": word})[0]
+    same(f"the source {word}", (status, call("GET", "/api/actions?agent_id=field&limit=1")[1][0]["source"]), (200, word))
+
+# ---- those clients' requests, as they make them: a connection each, headers in their own case
+for who, method, path, body, member in (
+    ("Python SDK 0.7", "POST", "/api/actions", {
+        "agent_id": "py", "agent_name": "py", "session_id": "p1", "action_id": "7f0c", "action_type": "file_write",
+        "resource": "/w/a", "payload": {"size": 3}, "risk_score": 0.2, "flagged": False, "decision": "ALLOW",
+        "timestamp": "2026-03-03T03:03:03.123456+00:00", "source": "sdk"}, ("decision", "ALLOW")),
+    ("Python SDK 0.7", "POST", "/api/check", {"agent_id": "py", "action_type": "file_read", "resource": "/w/a"},
+     ("decision", "allow")),
+    ("SDK 0.5.1", "POST", "/api/actions", {"agent_id": "py5", "action_type": "execute", "resource": "ls", "payload": None,
+                                           "decision": "pause", "flagged": True, "flag_reason": "asked"}, ("decision", "PAUSE")),
+    ("Sentry", "POST", "/api/actions", {"agent_id": "watched", "action_type": "process_spawn", "resource": "/bin/ls",
+                                        "source": "sentry", "timestamp": 1772507000.5, "metadata": {"pid": 7}}, ("logged", True)),
+    ("Sentry", "POST", "/api/alerts", {"agent_id": "watched", "message": "cpu", "severity": "high", "source": "sentry",
+                                       "timestamp": "2026-03-03T03:03:03Z"}, ("level", "high")),
+    ("MCP bridge", "GET", "/api/agents", None, (0, None)),
+    ("MCP bridge", "GET", "/api/alerts", None, (0, None)),
+    ("MCP bridge", "GET", "/api/stats", None, ("total_agents", None)),
+    ("MCP bridge", "PATCH", "/api/alerts/NEWEST/acknowledge", None, ("acknowledged", True)),
+    ("MCP bridge", "PATCH", "/api/agents/watched", {"paused": True}, ("paused", True)),
+    ("MCP bridge", "PATCH", "/api/agents/watched", {"paused": False}, ("paused", False)),
+):
+    if "NEWEST" in path:
+        path = path.replace("NEWEST", str(call("GET", "/api/alerts?limit=1")[1][0]["id"]))
+    line = http.client.HTTPConnection(url.split("//")[1], timeout=120)
+    line.request(method, path, None if body is None else json.dumps(body),
+                 {"X-Api-Key": admin, "Connection": "close", "Content-Type": "application/json"})
+    answer = line.getresponse()
+    row = json.loads(answer.read())
+    found = row[member[0]] if answer.status == 200 else None
+    ok(f"{who}: {method} {path.rstrip('0123456789')}", answer.status == 200 and
+       (member[1] is None or found == member[1]) and answer.headers["Connection"].lower() == "close", (answer.status, row))
+for what, *args in (
+    ("check", "-X", "POST", "/api/check", '{"agent_id": "curl", "action_type": "file_delete", "resource": "/data/sensitive.csv"}'),
+    ("profile", "-X", "PATCH", "/api/agents/curl/profile", '''{
+    "allowed_action_types": ["file_read", "api_call"],
+    "allowed_resources": ["/tmp/*"],
+    "blocked_resources": ["prod.*", "*.env"],
+    "max_actions_per_minute": 20,
+    "max_risk_score": 0.7
+  }'''),
+    ("actions", "-X", "POST", "/api/actions", '{"agent_id": "curl", "action_type": "file_write", "resource": "/tmp/output.txt"}'),
+    ("agents", "/api/agents"), ("alerts", "/api/alerts"),
+):
+    at = 2 if args[0] == "-X" else 0
+    command = ["curl", "-s", "-m", "120", "-w", " %{http_code}", *args[:at], url + args[at], "-H", "x-api-key: " + admin]
+    command += ["-H", "Content-Type: application/json", "-d", args[at + 1]] if at else []
+    said = subprocess.run(command, capture_output=True, text=True, timeout=150).stdout
+    ok(f"the page's curl command for {what}", said.endswith(" 200") and said[0] in "[{", said)
 
 # ---- rate, risk, alerts
 call("PATCH", "/api/agents/fast/profile", {"max_actions_per_minute": 5, "allowed_resources": ["/tmp/*"]})
