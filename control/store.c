@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +29,14 @@ struct job {
 	void *arg;
 	struct err *err;
 	int64_t result;
-	bool done;
+	sem_t done;
 	struct job *next;
 };
 
 struct store {
 	char *url;
 	pthread_mutex_t lock;
-	pthread_cond_t queued, done, returned;
+	pthread_cond_t queued, returned;
 	struct job *first, **last;
 	bool stopping;
 	pthread_t writer;
@@ -212,14 +213,11 @@ static void *writer_main(void *arg)
 	while ((list = take_jobs(s))) {
 		housekeep(s);
 		run_jobs(s, list);
-		pthread_mutex_lock(&s->lock);
 		while (list) { /* a job is its waiter's: not to be looked at once it is done */
 			struct job *next = list->next;
-			list->done = true;
+			sem_post(&list->done);
 			list = next;
 		}
-		pthread_cond_broadcast(&s->done);
-		pthread_mutex_unlock(&s->lock);
 	}
 	return NULL;
 }
@@ -227,13 +225,15 @@ static void *writer_main(void *arg)
 int64_t store_write(struct store *s, store_fn *fn, void *arg, struct err *err)
 {
 	struct job job = { .fn = fn, .arg = arg, .err = err };
+	sem_init(&job.done, 0, 0);
 	pthread_mutex_lock(&s->lock);
 	*s->last = &job;
 	s->last = &job.next;
 	pthread_cond_signal(&s->queued);
-	while (!job.done)
-		pthread_cond_wait(&s->done, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	while (sem_wait(&job.done) < 0)
+		; /* a signal */
+	sem_destroy(&job.done);
 	return job.result;
 }
 
@@ -291,7 +291,6 @@ int store_open(const char *url, struct store **ret, struct err *err)
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->queued, NULL);
-	pthread_cond_init(&s->done, NULL);
 	pthread_cond_init(&s->returned, NULL);
 	s->last = &s->first;
 	char host[32] = "";

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,14 @@
 #include "control/webhook.h"
 #include "scoring/mask.h"
 
-enum { EXIT_SETUP = 125, PEM_MAX = 1 << 20, KEY_RATE = 10000, PER_ADDRESS = 4096, REQUEST_S = 30 };
+enum {
+	EXIT_SETUP = 125,
+	PEM_MAX = 1 << 20,
+	KEY_RATE = 10000,
+	PER_ADDRESS = 4096,
+	REQUEST_S = 30,
+	HEAPS = 4
+};
 
 struct flags {
 	const char *listen, *db, *cert, *key, *port_file, *webhook, *webhook_secret, *syslog;
@@ -316,6 +324,8 @@ int main(int argc, char **argv)
 		err_set(&err, EINVAL, "--tls-cert and --tls-key go together");
 		return fail(&err);
 	}
+	/* Many threads wait, few work: memory for a heap each would be kept for nothing. */
+	mallopt(M_ARENA_MAX, HEAPS);
 	/* Threads inherit the mask: only main takes these. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
