@@ -45,8 +45,8 @@ static int64_t claim_client_ids(struct db *db, struct batch *b, struct db_value 
 				struct err *err)
 {
 	static const struct db_insert claim = {
-		"INSERT INTO action_keys(agent, session_id, action_id, id)",
-		"ON CONFLICT DO NOTHING", 4
+		"INSERT INTO action_keys(agent, session_id, action_id, id)", "ttti",
+		"ON CONFLICT DO NOTHING"
 	};
 	unsigned n = 0;
 	for (unsigned i = 0; i < b->count; i++) {
@@ -76,8 +76,9 @@ static int64_t insert_new(struct db *db, const struct batch *b, struct db_value 
 	static const struct db_insert insert = {
 		"INSERT INTO actions(id, agent, session_id, action_id, type, resource, payload,"
 		" snapshot, metadata, source, risk, breakdown, decision, flagged, flag_reason, at)",
-		"", COLUMNS
+		"itttttttttrttiti", ""
 	};
+	_Static_assert(sizeof("itttttttttrttiti") - 1 == COLUMNS, "a type each");
 	unsigned n = 0;
 	for (unsigned i = 0; i < b->count; i++) {
 		const struct record *r = &b->records[i];
@@ -121,16 +122,26 @@ struct day_sum {
 };
 enum { DAY_SUMS = 32 };
 
-static int64_t add_daily(struct db *db, const struct day_sum *s, struct err *err)
+static int64_t add_daily(struct db *db, const struct day_sum *sums, unsigned count, struct err *err)
 {
-	const struct record *r = s->like;
-	return db_run(
-		db, err,
-		"INSERT INTO daily(day, agent, type, decision, level, count)"
-		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (day, agent, type, decision, level)"
-		" DO UPDATE SET count = daily.count + excluded.count",
-		db_i(r->at / 86400000000), db_t(r->agent), db_t(r->type), db_t(r->decision),
-		db_t(risk_level(r->risk)), db_i(s->count));
+	static const struct db_insert insert = {
+		"INSERT INTO daily(day, agent, type, decision, level, count)", "itttti",
+		"ON CONFLICT (day, agent, type, decision, level)"
+		" DO UPDATE SET count = daily.count + excluded.count"
+	};
+	enum { WIDTH = 6 };
+	struct db_value args[DAY_SUMS * WIDTH];
+	for (unsigned i = 0; i < count; i++) {
+		const struct record *r = sums[i].like;
+		const struct db_value row[WIDTH] = { db_i(r->at / 86400000000),
+						     db_t(r->agent),
+						     db_t(r->type),
+						     db_t(r->decision),
+						     db_t(risk_level(r->risk)),
+						     db_i(sums[i].count) };
+		memcpy(args + i * WIDTH, row, sizeof(row));
+	}
+	return db_insert(db, &insert, args, count, err);
 }
 
 static bool same_day_sum(const struct record *a, const struct record *b)
@@ -152,17 +163,15 @@ static int64_t add_day_sums(struct db *db, const struct record *records, unsigne
 			continue;
 		while (at < used && !same_day_sum(sums[at].like, &records[i]))
 			at++;
-		if (at == DAY_SUMS) { /* no room: one goes out before the batch ends */
-			used = --at;
-			n = add_daily(db, &sums[at], err);
+		if (at == DAY_SUMS) { /* no room: they go out before the batch ends */
+			n = add_daily(db, sums, used, err);
+			used = at = 0;
 		}
 		if (at == used)
 			sums[used++] = (struct day_sum){ &records[i], 0 };
 		sums[at].count++;
 	}
-	for (unsigned at = 0; at < used && n >= 0; at++)
-		n = add_daily(db, &sums[at], err);
-	return n;
+	return n < 0 ? n : add_daily(db, sums, used, err);
 }
 
 /* A batch is mostly one agent's: sums of equal neighbours cost one statement. */
@@ -288,34 +297,37 @@ static int append(const struct db_row *row, void *arg)
 	"SELECT x.id, a.agent_id, x.session_id, x.action_id, x.type, x.resource, x.payload," \
 	" x.snapshot, x.metadata, x.source, x.risk, x.breakdown, x.decision, x.flagged," \
 	" x.flag_reason, x.at, x.rolled_back FROM actions x LEFT JOIN agents a ON a.id = x.agent" \
-	" WHERE x.id < $1 AND x.id >= $2"
-#define REST \
-	" AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4) ORDER BY x.id DESC LIMIT " \
-	"$5"
+	" WHERE x.id >= $2"
+#define REST  " AND ($3 = '' OR x.type = $3) AND ($4 = '' OR x.decision = $4)"
+#define BY_ID " AND x.id < $1 ORDER BY x.id DESC LIMIT $5"
+#define BY_TIME \
+	" AND (x.at < $1 OR (x.at = $1 AND x.id < $8)) ORDER BY x.at DESC, x.id DESC LIMIT $5"
 
 int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
 		    struct err *err)
 {
-	struct db_value before = db_i(f->before ? f->before : INT64_MAX);
+	struct db_value before = db_i(f->page.at ? f->page.at : INT64_MAX);
 	/* by the server's clock: ids are of the moment of arrival */
 	struct db_value since = db_i(f->since_us ? ids_at(f->since_us) : 0);
 	struct db_value type = db_t(f->type ? f->type : "");
 	struct db_value decision = db_t(f->decision ? f->decision : "");
 	if (f->session)
 		return db_each(db, err, append, list,
-			       SELECT " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST,
-			       before, since, type, decision, db_i(f->limit), db_t(f->session),
-			       db_t(f->agent ? f->agent : ""));
+			       SELECT
+			       " AND x.session_id = $6 AND ($7 = '' OR x.agent = $7)" REST BY_TIME,
+			       before, since, type, decision, db_i(f->page.limit), db_t(f->session),
+			       db_t(f->agent ? f->agent : ""),
+			       db_i(strtoll(f->page.after, NULL, 10)));
 	if (f->agent)
-		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST, before,
-			       since, type, decision, db_i(f->limit), db_t(f->agent));
-	return db_each(db, err, append, list, SELECT REST, before, since, type, decision,
-		       db_i(f->limit));
+		return db_each(db, err, append, list, SELECT " AND x.agent = $6" REST BY_ID, before,
+			       since, type, decision, db_i(f->page.limit), db_t(f->agent));
+	return db_each(db, err, append, list, SELECT REST BY_ID, before, since, type, decision,
+		       db_i(f->page.limit));
 }
 
 int64_t record_between(struct db *db, int64_t after, int64_t until, int64_t limit,
 		       struct json_object *list, struct err *err)
 {
-	return db_each(db, err, append, list, SELECT " ORDER BY x.id LIMIT $3", db_i(until),
-		       db_i(after + 1), db_i(limit));
+	return db_each(db, err, append, list, SELECT " AND x.id < $1 ORDER BY x.id LIMIT $3",
+		       db_i(until), db_i(after + 1), db_i(limit));
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "control/agents.h"
+#include "control/page.h"
 
 enum { BREAKDOWN_SIZE = 512, REASON_SIZE = 400, KIND_SIZE = 448 };
 
@@ -36,10 +37,12 @@ int record_append(struct db *db, struct record *records, unsigned count, int64_t
 struct record_filter {
 	const char *agent, *session, *type, *decision; /* NULL: any; agent by UUID */
 	int64_t since_us;                              /* 0: any */
-	int64_t before;                                /* id to go on from; 0: the newest */
-	int64_t limit;
+	struct page page;                              /* by id; of a session by time */
 };
-/* Newest first, as the API shows them. */
+/*
+ * As the API shows them, newest first: as they arrived, and those of one session by its client's clock, since clients
+ * post out of order.
+ */
 int64_t record_list(struct db *db, const struct record_filter *f, struct json_object *list,
 		    struct err *err);
 

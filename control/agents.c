@@ -9,6 +9,7 @@
 
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/page.h"
 
 void uuid_make(char ret[static AGENT_ID_SIZE])
 {
@@ -174,11 +175,12 @@ static int append(const struct db_row *row, void *arg)
 	return r;
 }
 
-int64_t agent_list(struct db *db, int64_t before, int64_t limit, struct json_object *list,
+int64_t agent_list(struct db *db, const struct page *page, struct json_object *list,
 		   struct err *err)
 {
 	return db_each(db, err, append, list,
-		       "SELECT " COLUMNS " FROM agents WHERE created_at < $1"
+		       "SELECT " COLUMNS
+		       " FROM agents WHERE created_at < $1 OR (created_at = $1 AND id > $3)"
 		       " ORDER BY created_at DESC, id LIMIT $2",
-		       db_i(before ? before : INT64_MAX), db_i(limit));
+		       db_i(page->at ? page->at : INT64_MAX), db_i(page->limit), db_t(page->after));
 }

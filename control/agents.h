@@ -7,6 +7,7 @@
 #include "control/db.h"
 
 struct json_object;
+struct page;
 
 enum { AGENT_ID_SIZE = 37, AGENT_HANDLE_MAX = 255 };
 
@@ -42,8 +43,8 @@ int64_t agent_delete(struct db *db, const char *id, struct err *err);
 
 /* The row as the API shows it; a new reference. */
 struct json_object *agent_json(const struct agent *a);
-/* Newest first, into the JSON array @list; @before: created_at to go on from, 0 from the newest. */
-int64_t agent_list(struct db *db, int64_t before, int64_t limit, struct json_object *list,
+/* Newest first, pages by created_at; into the JSON array @list. */
+int64_t agent_list(struct db *db, const struct page *page, struct json_object *list,
 		   struct err *err);
 
 /* A random UUID, version 4. */

@@ -9,25 +9,29 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "control/page.h"
 
 struct listing {
 	struct call *call;
-	int64_t limit, cursor;
+	struct page page;
 };
 
 static int64_t run_list(struct db *db, void *arg, struct err *err)
 {
 	struct listing *l = arg;
-	return agent_list(db, l->cursor, l->limit, l->call->reply, err);
+	return agent_list(db, &l->page, l->call->reply, err);
 }
 
 int api_agents_list(struct call *c, struct err *err)
 {
-	struct listing l = { c, call_limit(c), call_cursor(c) };
-	if (l.limit < 0 || l.cursor < 0)
-		return err_set(err, EINVAL, "limit or cursor make no sense");
+	struct listing l = { .call = c };
+	if (page_read(c, &l.page, err) < 0)
+		return -EINVAL;
 	c->reply = json_object_new_array();
-	return call_read(c, run_list, &l, err);
+	int r = call_read(c, run_list, &l, err);
+	if (r == 0)
+		page_next_by(c, c->reply, l.page.limit, "created_at");
+	return r;
 }
 
 static int64_t run_create(struct db *db, void *arg, struct err *err)
@@ -109,7 +113,7 @@ static int64_t run_profile(struct db *db, void *arg, struct err *err)
 
 int api_agents_profile(struct call *c, struct err *err)
 {
-	return call_write(c, run_profile, c, err);
+	return call_announce(c, run_profile, c, err);
 }
 
 static int64_t run_patch(struct db *db, void *arg, struct err *err)
@@ -137,7 +141,7 @@ static int64_t run_patch(struct db *db, void *arg, struct err *err)
 
 int api_agents_patch(struct call *c, struct err *err)
 {
-	return call_write(c, run_patch, c, err);
+	return call_announce(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -160,7 +164,7 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_agents_delete(struct call *c, struct err *err)
 {
-	return call_write(c, run_delete, c, err);
+	return call_announce(c, run_delete, c, err);
 }
 
 /* ---- keys -------------------------------------------------------------------------------- */

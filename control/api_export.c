@@ -1,6 +1,5 @@
 /* For other systems: the log of acts, and alerts and actions as lines in the order they came. */
 #include <errno.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,37 +11,33 @@
 #include "control/finding.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/page.h"
 
-/* Where the next page begins. */
-static void put_cursor(struct call *c, struct json_object *list, int64_t least)
-{
-	int64_t count = (int64_t)json_object_array_length(list);
-	if (count < least)
-		return;
-	struct json_object *last = json_object_array_get_idx(list, (size_t)count - 1);
-	snprintf(c->next, sizeof(c->next), "%" PRId64,
-		 json_object_get_int64(json_object_object_get(last, "id")));
-}
+struct reading {
+	struct call *call;
+	struct page page;
+};
 
 static int64_t run_audit(struct db *db, void *arg, struct err *err)
 {
-	struct call *c = arg;
-	return audit_rows(db, call_cursor(c), call_limit(c), c->reply, err);
+	struct reading *r = arg;
+	return audit_rows(db, r->page.at, r->page.limit, r->call->reply, err);
 }
 
 int api_audit(struct call *c, struct err *err)
 {
-	if (call_limit(c) < 0 || call_cursor(c) < 0)
-		return err_set(err, EINVAL, "limit or cursor make no sense");
+	struct reading reading = { .call = c };
+	if (page_read(c, &reading.page, err) < 0)
+		return -EINVAL;
 	c->reply = json_object_new_array();
-	int r = call_read(c, run_audit, c, err);
+	int r = call_read(c, run_audit, &reading, err);
 	if (r == 0)
-		put_cursor(c, c->reply, call_limit(c));
+		page_next(c, c->reply, reading.page.limit);
 	return r;
 }
 
 struct transfer {
-	struct call *call;
+	struct page page;
 	struct json_object *list; /* owned */
 	bool actions;
 };
@@ -57,7 +52,7 @@ static int64_t run_export(struct db *db, void *arg, struct err *err)
 	int64_t until = ids_at(ids_now_us() - late);
 	int64_t (*rows)(struct db *, int64_t, int64_t, int64_t, struct json_object *,
 			struct err *) = e->actions ? record_between : alert_between;
-	return rows(db, call_cursor(e->call), until, call_limit(e->call), e->list, err);
+	return rows(db, e->page.at, until, e->page.limit, e->list, err);
 }
 
 /* The rows as lines of JSON; owned by the caller. */
@@ -85,14 +80,13 @@ static char *lines_of(struct json_object *list, bool ocsf)
 int api_export(struct call *c, struct err *err)
 {
 	const char *what = c->query(c, "what"), *format = c->query(c, "format");
-	struct transfer e = { .call = c, .actions = what && strcmp(what, "actions") == 0 };
+	struct transfer e = { .actions = what && strcmp(what, "actions") == 0 };
 	bool ocsf = format && strcmp(format, "ocsf") == 0;
 	if ((what && !e.actions && strcmp(what, "alerts") != 0) ||
-	    (format && !ocsf && strcmp(format, "jsonl") != 0) || call_limit(c) < 0 ||
-	    call_cursor(c) < 0)
-		return err_set(err, EINVAL,
-			       "what is alerts or actions, format jsonl or ocsf, limit and cursor "
-			       "are numbers");
+	    (format && !ocsf && strcmp(format, "jsonl") != 0))
+		return err_set(err, EINVAL, "what is alerts or actions, format jsonl or ocsf");
+	if (page_read(c, &e.page, err) < 0)
+		return -EINVAL;
 	if (e.actions && ocsf)
 		return err_set(err, EINVAL,
 			       "actions are exported as OCSF by their host, from the log that has "
@@ -100,7 +94,7 @@ int api_export(struct call *c, struct err *err)
 	e.list = json_object_new_array();
 	int r = call_read(c, run_export, &e, err);
 	if (r == 0) {
-		put_cursor(c, e.list, 1);
+		page_next(c, e.list, 1);
 		c->text = lines_of(e.list, ocsf);
 		c->content_type = "application/x-ndjson";
 	}

@@ -20,12 +20,15 @@ static void answer_me(struct call *c, const char *login)
 	json_put(c->reply, "csrf_token", json_object_new_string(token));
 }
 
+static int64_t find_key(struct db *db, void *arg, struct err *err)
+{
+	struct call *c = arg;
+	return key_find(db, call_text(c, "key"), &c->key, err);
+}
+
 static int64_t run_login(struct db *db, void *arg, struct err *err)
 {
 	struct call *c = arg;
-	int r = key_find(db, call_text(c, "key"), &c->key, err);
-	if (r < 0)
-		return r;
 	int64_t n = login_create(db, c->key.id, c->cookie, err);
 	return n < 0 ? n : audit_note(db, &c->key, "login", "", err);
 }
@@ -36,11 +39,14 @@ int api_login(struct call *c, struct err *err)
 	c->retry_after_s = rate_left(c->server->rates, RATE_LOGIN, c->peer);
 	if (c->retry_after_s)
 		return call_refuse(c, 429, "Too many logins failed");
-	int r = call_write(c, run_login, c, err);
+	/* Nothing is written for who has no key: the writer is everybody's. */
+	int r = call_read(c, find_key, c, err);
 	if (r == -ENOENT) {
 		rate_take(c->server->rates, RATE_LOGIN, c->peer);
 		return call_refuse(c, 401, "Invalid API key");
 	}
+	if (r == 0)
+		r = call_write(c, run_login, c, err);
 	if (r == 0)
 		answer_me(c, c->cookie);
 	return r;

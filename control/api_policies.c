@@ -9,6 +9,7 @@
 #include "control/alerts.h"
 #include "control/call.h"
 #include "control/json.h"
+#include "control/page.h"
 #include "control/policies.h"
 
 /* The one row that a write left in @list becomes the answer. */
@@ -35,7 +36,7 @@ int api_policies_create(struct call *c, struct err *err)
 	int r = evaluate_check_rule(c->body, err);
 	if (r < 0)
 		return r;
-	return call_write(c, run_create, c, err);
+	return call_announce(c, run_create, c, err);
 }
 
 static int64_t run_list(struct db *db, void *arg, struct err *err)
@@ -72,7 +73,7 @@ int api_policies_patch(struct call *c, struct err *err)
 		return err_set(err, EINVAL, "enabled is true or false");
 	if (enabled)
 		json_put(c->body, "enabled", json_object_new_boolean(*enabled == 't'));
-	return call_write(c, run_patch, c, err);
+	return call_announce(c, run_patch, c, err);
 }
 
 static int64_t run_delete(struct db *db, void *arg, struct err *err)
@@ -86,7 +87,7 @@ static int64_t run_delete(struct db *db, void *arg, struct err *err)
 
 int api_policies_delete(struct call *c, struct err *err)
 {
-	int r = call_write(c, run_delete, c, err);
+	int r = call_announce(c, run_delete, c, err);
 	if (r < 0)
 		return r;
 	c->reply = json_object_new_object();
@@ -110,17 +111,21 @@ static int64_t run_alerts(struct db *db, void *arg, struct err *err)
 int api_alerts_list(struct call *c, struct err *err)
 {
 	const char *acknowledged = c->query(c, "acknowledged");
-	struct listing l = { c, { .before = call_cursor(c), .limit = call_limit(c) } };
+	struct page page;
+	if (page_read(c, &page, err) < 0)
+		return -EINVAL;
+	struct listing l = { c, { .before = page.at, .limit = page.limit } };
 	if (acknowledged && strcasecmp(acknowledged, "all") == 0)
 		l.filter.acknowledged = -1;
 	else if (acknowledged && strcasecmp(acknowledged, "true") == 0)
 		l.filter.acknowledged = 1;
 	else if (acknowledged && strcasecmp(acknowledged, "false") != 0)
 		return err_set(err, EINVAL, "acknowledged is true, false or all");
-	if (l.filter.before < 0 || l.filter.limit < 0)
-		return err_set(err, EINVAL, "limit or cursor make no sense");
 	c->reply = json_object_new_array();
-	return call_read(c, run_alerts, &l, err);
+	int r = call_read(c, run_alerts, &l, err);
+	if (r == 0)
+		page_next(c, c->reply, page.limit);
+	return r;
 }
 
 static int64_t run_alert(struct db *db, void *arg, struct err *err)

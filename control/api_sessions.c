@@ -9,6 +9,7 @@
 #include "control/call.h"
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/page.h"
 #include "control/policies.h"
 #include "control/sessions.h"
 
@@ -163,7 +164,7 @@ int api_sessions_done(struct call *c, struct err *err)
 {
 	c->reply = json_object_new_object();
 	json_put(c->reply, "noted", json_object_new_boolean(1));
-	return call_write(c, run_done, c, err);
+	return call_announce(c, run_done, c, err);
 }
 
 static int64_t run_approval_report(struct db *db, void *arg, struct err *err)
@@ -185,39 +186,45 @@ int api_approvals_report(struct call *c, struct err *err)
 
 struct listing {
 	struct call *call;
-	const char *id;
-	int64_t limit, cursor;
+	struct page page;
 };
 
 static int64_t run_list(struct db *db, void *arg, struct err *err)
 {
 	struct listing *l = arg;
-	const char *handle = l->id ? NULL : l->call->query(l->call, "agent_id");
+	const char *handle = l->call->query(l->call, "agent_id");
 	struct agent a = { 0 };
 	int r = handle ? agent_find(db, handle, &a, err) : 0;
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	int64_t n = session_rows(db, l->id, handle ? a.id : NULL, l->cursor, l->limit,
-				 l->call->reply, err);
+	int64_t n = session_rows(db, handle ? a.id : NULL, &l->page, l->call->reply, err);
 	agent_free(&a);
 	return n;
 }
 
 int api_sessions_list(struct call *c, struct err *err)
 {
-	struct listing l = { c, NULL, call_limit(c), call_cursor(c) };
-	if (l.limit < 0 || l.cursor < 0)
-		return err_set(err, EINVAL, "limit or cursor make no sense");
+	struct listing l = { .call = c };
+	if (page_read(c, &l.page, err) < 0)
+		return -EINVAL;
 	c->reply = json_object_new_array();
-	return call_read(c, run_list, &l, err);
+	int r = call_read(c, run_list, &l, err);
+	if (r == 0)
+		page_next_by(c, c->reply, l.page.limit, "started_at");
+	return r;
+}
+
+static int64_t run_row(struct db *db, void *arg, struct err *err)
+{
+	struct call *c = arg;
+	return session_row(db, c->id[0], c->reply, err);
 }
 
 /* The row of the session in the path becomes the answer. */
 static int one_session(struct call *c, struct err *err)
 {
-	struct listing l = { c, c->id[0], 1, 0 };
 	c->reply = json_object_new_array();
-	int r = call_read(c, run_list, &l, err);
+	int r = call_read(c, run_row, c, err);
 	if (r < 0)
 		return r;
 	struct json_object *row = json_object_array_get_idx(c->reply, 0);
@@ -281,7 +288,7 @@ static int give_and_wait(struct call *c, const char *session, const char *kind,
 {
 	if (!c->memo) {
 		struct order o = { c, session, kind, body, 0 };
-		int r = call_write(c, run_order, &o, err);
+		int r = call_announce(c, run_order, &o, err);
 		if (r < 0)
 			return r;
 		c->memo = json_object_new_int64(o.id);
@@ -335,26 +342,28 @@ int api_sessions_diff(struct call *c, struct err *err)
 struct asking {
 	struct call *call;
 	const char *state;
-	int64_t id, limit;
-	struct json_object *list;
+	struct page page;
 };
 
 static int64_t run_approvals(struct db *db, void *arg, struct err *err)
 {
 	struct asking *a = arg;
-	return approval_rows(db, a->state, a->id, a->limit, a->list, err);
+	return approval_rows(db, a->state, &a->page, a->call->reply, err);
 }
 
 int api_approvals_list(struct call *c, struct err *err)
 {
 	const char *state = c->query(c, "state");
-	struct asking a = { c, state ? state : "pending", 0, call_limit(c), NULL };
-	if (a.limit < 0)
-		return err_set(err, EINVAL, "limit makes no sense");
+	struct asking a = { c, state ? state : "pending", { 0 } };
+	if (page_read(c, &a.page, err) < 0)
+		return -EINVAL;
 	if (strcmp(a.state, "all") == 0)
 		a.state = NULL;
-	a.list = c->reply = json_object_new_array();
-	return call_read(c, run_approvals, &a, err);
+	c->reply = json_object_new_array();
+	int r = call_read(c, run_approvals, &a, err);
+	if (r == 0)
+		page_next(c, c->reply, a.page.limit);
+	return r;
 }
 
 static int64_t run_decided(struct db *db, void *arg, struct err *err)
@@ -366,11 +375,22 @@ static int64_t run_decided(struct db *db, void *arg, struct err *err)
 				call_text(c, "reason"), c->key.name, err);
 }
 
+struct question {
+	int64_t id;
+	struct json_object *list; /* owned; of none or one */
+};
+
+static int64_t run_question(struct db *db, void *arg, struct err *err)
+{
+	struct question *q = arg;
+	return approval_row(db, q->id, q->list, err);
+}
+
 int api_approvals_decide(struct call *c, struct err *err)
 {
-	struct asking a = { c, NULL, strtoll(c->id[0], NULL, 10), 1, json_object_new_array() };
-	int r = a.id > 0 ? call_read(c, run_approvals, &a, err) : 0;
-	struct json_object *row = json_object_array_get_idx(a.list, 0);
+	struct question q = { strtoll(c->id[0], NULL, 10), json_object_new_array() };
+	int r = call_read(c, run_question, &q, err);
+	struct json_object *row = json_object_array_get_idx(q.list, 0);
 	if (r == 0 && !row) {
 		r = err_set(err, ENOENT, "no such approval");
 	} else if (r == 0 && !c->memo &&
@@ -393,7 +413,7 @@ int api_approvals_decide(struct call *c, struct err *err)
 		if (r == 0 && c->status == 200 && !c->wait_us)
 			r = answer_result(c);
 	}
-	json_object_put(a.list);
+	json_object_put(q.list);
 	return r;
 }
 
@@ -458,14 +478,17 @@ int api_rollback(struct call *c, struct err *err)
 static int64_t run_history(struct db *db, void *arg, struct err *err)
 {
 	struct listing *l = arg;
-	return rollback_rows(db, l->cursor, l->limit, l->call->reply, err);
+	return rollback_rows(db, l->page.at, l->page.limit, l->call->reply, err);
 }
 
 int api_rollback_history(struct call *c, struct err *err)
 {
-	struct listing l = { c, NULL, call_limit(c), call_cursor(c) };
-	if (l.limit < 0 || l.cursor < 0)
-		return err_set(err, EINVAL, "limit or cursor make no sense");
+	struct listing l = { .call = c };
+	if (page_read(c, &l.page, err) < 0)
+		return -EINVAL;
 	c->reply = json_object_new_array();
-	return call_read(c, run_history, &l, err);
+	int r = call_read(c, run_history, &l, err);
+	if (r == 0)
+		page_next(c, c->reply, l.page.limit);
+	return r;
 }

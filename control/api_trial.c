@@ -6,6 +6,7 @@
 
 #include "control/call.h"
 #include "control/json.h"
+#include "control/page.h"
 
 enum { TRIED = LIST_MAX, SHOWN = 50 };
 
@@ -17,7 +18,7 @@ struct trial {
 static int64_t run_rows(struct db *db, void *arg, struct err *err)
 {
 	struct trial *t = arg;
-	const struct record_filter newest = { .limit = TRIED };
+	const struct record_filter newest = { .page.limit = TRIED };
 	return record_list(db, &newest, t->rows, err);
 }
 

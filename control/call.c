@@ -16,7 +16,12 @@
 #include "control/metrics.h"
 #include "control/rates.h"
 
-enum { DEPTH_MAX = 32, BATCH_MAX = 1000 };
+enum {
+	DEPTH_MAX = 32,
+	BATCH_MAX = 1000,
+	/* Of a body: an empty list has two bytes, and is a hundred times that in memory. */
+	VALUES_MAX = 1 << 17,
+};
 
 int call_refuse(struct call *c, int status, const char *fmt, ...)
 {
@@ -56,37 +61,10 @@ int call_invalid(struct call *c, const char *field, const char *msg, const char 
 	return refuse_with(c, list);
 }
 
-static int64_t query_number(const struct call *c, const char *name, int64_t otherwise)
-{
-	const char *text = c->query(c, name);
-	char *end;
-	if (!text || !*text)
-		return otherwise;
-	errno = 0;
-	int64_t value = strtoll(text, &end, 10);
-	return *end || errno || value < 0 ? -EINVAL : value;
-}
-
-int64_t call_limit(const struct call *c)
-{
-	int64_t limit = query_number(c, "limit", LIST_LIMIT);
-	return limit == 0 ? -EINVAL : limit > LIST_MAX ? LIST_MAX : limit;
-}
-
-int64_t call_cursor(const struct call *c)
-{
-	return query_number(c, "cursor", 0);
-}
-
 const char *call_text(const struct call *c, const char *name)
 {
 	struct json_object *v = json_object_object_get(c->body, name);
 	return v ? json_object_get_string(v) : NULL;
-}
-
-bool call_has(const struct call *c, const char *name)
-{
-	return json_object_object_get_ex(c->body, name, NULL);
 }
 
 int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)
@@ -98,8 +76,14 @@ int call_read(struct call *c, store_fn *fn, void *arg, struct err *err)
 int call_write(struct call *c, store_fn *fn, void *arg, struct err *err)
 {
 	int64_t r = store_write(c->server->store, fn, arg, err);
-	live_wrote(c->server->live);
 	return r < 0 ? (int)r : 0;
+}
+
+int call_announce(struct call *c, store_fn *fn, void *arg, struct err *err)
+{
+	int r = call_write(c, fn, arg, err);
+	live_wrote(c->server->live);
+	return r;
 }
 
 /* ---- the way of a request ---------------------------------------------------------------- */
@@ -279,6 +263,10 @@ static bool read_body(struct call *c, const char *body, size_t len)
 		c->body = json_object_new_object();
 		return check_object(c, c->body);
 	}
+	if (json_values(body, len) > VALUES_MAX) {
+		call_refuse(c, 413, "The body holds more than %d values", VALUES_MAX);
+		return false;
+	}
 	c->body = parse(body, len, &why);
 	if (why) {
 		call_invalid(c, NULL, why, "json_invalid");
@@ -331,16 +319,24 @@ static void run(struct call *c, struct err *err)
 		answer_failure(c, r, err);
 }
 
-void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
-		   const char *body, size_t len)
+void call_find(struct call *c, const char *method, const char *path)
 {
-	struct err err = { "" };
 	bool known;
 	c->status = 200;
 	c->route = find_route(c, method, path, &known);
 	if (!c->route)
 		call_refuse(c, known ? 405 : 404, known ? "Method Not Allowed" : "Not Found");
-	else if (admit(c, key, &err) && read_body(c, body, len))
+}
+
+bool call_writes(const struct call *c)
+{
+	return c->route && !c->route->reads && strcmp(c->route->method, "GET") != 0;
+}
+
+void call_run(struct call *c, const char *key, const char *body, size_t len)
+{
+	struct err err = { "" };
+	if (c->route && admit(c, key, &err) && read_body(c, body, len))
 		run(c, &err);
 }
 

@@ -15,7 +15,7 @@
 
 struct json_object;
 
-enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256, LIST_LIMIT = 50, LIST_MAX = 1000 };
+enum { PEER_SIZE = 64, CALL_IDS = 2, CALL_ID_SIZE = 256 };
 
 struct server {
 	struct store *store;
@@ -55,7 +55,7 @@ struct call {
 	bool stream;               /* the answer is the stream of events */
 	char cookie[64];           /* the login to remember; "" none */
 	bool forget;               /* the login is over */
-	char next[64];             /* cursor of the next page; "" none */
+	char next[128];            /* cursor of the next page; "" none */
 	unsigned retry_after_s;    /* with 429 and 503 */
 };
 
@@ -66,6 +66,7 @@ enum field_type {
 	FIELD_BOOL,
 	FIELD_TEXTS,  /* a list of strings */
 	FIELD_OBJECT, /* any object */
+	FIELD_ID,     /* a text or a number, of somebody else's making */
 	FIELD_ANY,
 };
 
@@ -75,7 +76,7 @@ struct field {
 	bool required;            /* else null and absence are fine */
 	const char *const *words; /* TEXT, TEXTS: one of these; NULL any. NULL-terminated */
 	double min, max;          /* INT, NUMBER, when min < max */
-	size_t longest;           /* TEXT: bytes; 0: 4096 */
+	size_t longest;           /* TEXT, ID: bytes; 0: 4096 */
 	unsigned mask;            /* bits of enum mask: what of it is not to be stored */
 };
 
@@ -88,13 +89,17 @@ struct route {
 	/* The body may also be an array of such objects, and the handler masks it: it is looked at in full first. */
 	bool batch;
 	const char *summary;
+	bool reads; /* writes nothing, though the method is not GET */
 };
 
 extern const struct route routes[]; /* ended by a NULL method */
 
-/* Finds, checks, runs: fills the answer whatever happens. @path: as it was sent, escapes and all. @body: text of the body, not terminated. */
-void call_dispatch(struct call *c, const char *method, const char *path, const char *key,
-		   const char *body, size_t len);
+/* Sets c->route, or the refusal. @path: as it was sent, escapes and all. */
+void call_find(struct call *c, const char *method, const char *path);
+/* Whether its answer may have to wait for a commit. */
+bool call_writes(const struct call *c);
+/* Checks and runs what was found: fills the answer whatever happens. @body: text of the body, not terminated. */
+void call_run(struct call *c, const char *key, const char *body, size_t len);
 /*
  * Runs the route that is written @pattern in the table, with c->id set, for somebody who was let in already: c->key
  * says who, and its role is looked at. @body stays the caller's; NULL: none.
@@ -107,18 +112,15 @@ int call_refuse(struct call *c, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Answers 422 in the shape of the contract. Returns 0. */
 int call_invalid(struct call *c, const char *field, const char *msg, const char *type);
-/* The answer of a list: the limit asked for, bounded; -EINVAL when it is no number. */
-int64_t call_limit(const struct call *c);
-/* Where to go on from: the query's cursor, 0 when there is none. */
-int64_t call_cursor(const struct call *c);
 
 /* A member of the body: NULL or @otherwise when absent or null. */
 const char *call_text(const struct call *c, const char *name);
-bool call_has(const struct call *c, const char *name);
 
-/* store_read and store_write for a handler; a write wakes who waits. */
+/* store_read and store_write for a handler. */
 int call_read(struct call *c, store_fn *fn, void *arg, struct err *err);
 int call_write(struct call *c, store_fn *fn, void *arg, struct err *err);
+/* As call_write; calls that wait look again. For what they wait for: commands, their results, profiles and rules. */
+int call_announce(struct call *c, store_fn *fn, void *arg, struct err *err);
 
 /* fields.c: checks @body; true, or the list of what is wrong with it (owned by the caller) in @ret. */
 bool fields_check(const struct field *fields, struct json_object *body, struct json_object **ret);

@@ -106,7 +106,31 @@ int64_t db_query(struct db *db, const char *sql, const struct db_value *args, un
 	return db->backend->query(db, sql, args, count, visit, arg, err);
 }
 
-/* "… VALUES ($1,$2),($3,$4) …", made once a connection. */
+/* "VALUES ($1,$2),($3,$4)" */
+static void put_values(FILE *f, unsigned columns, unsigned rows)
+{
+	fputs("VALUES ", f);
+	for (unsigned i = 0; i < rows * columns; i++)
+		fprintf(f, "%s$%u%s",
+			i % columns ? ","
+			: i         ? ",("
+				    : "(",
+			i + 1, (i + 1) % columns ? "" : ")");
+}
+
+/* "SELECT * FROM unnest($1::bigint[],$2::text[])" */
+static void put_arrays(FILE *f, const char *types)
+{
+	fputs("SELECT * FROM unnest", f);
+	for (unsigned i = 0; types[i]; i++)
+		fprintf(f, "%c$%u::%s[]", i ? ',' : '(', i + 1,
+			types[i] == 'i'   ? "bigint"
+			: types[i] == 'r' ? "double precision"
+					  : "text");
+	fputc(')', f);
+}
+
+/* Made once a connection. @rows 0: with arrays. */
 static const char *insert_text(struct db *db, const struct db_insert *insert, unsigned rows)
 {
 	for (unsigned i = 0; i < db->insert_count; i++)
@@ -117,13 +141,11 @@ static const char *insert_text(struct db *db, const struct db_insert *insert, un
 	FILE *f = db->insert_count < DB_INSERTS ? open_memstream(&text, &len) : NULL;
 	if (!f)
 		return NULL;
-	fprintf(f, "%s VALUES ", insert->into);
-	for (unsigned i = 0; i < rows * insert->columns; i++)
-		fprintf(f, "%s$%u%s",
-			i % insert->columns ? ","
-			: i                 ? ",("
-					    : "(",
-			i + 1, (i + 1) % insert->columns ? "" : ")");
+	fprintf(f, "%s ", insert->into);
+	if (rows)
+		put_values(f, (unsigned)strlen(insert->types), rows);
+	else
+		put_arrays(f, insert->types);
 	fprintf(f, " %s", insert->rest);
 	if (fclose(f) != 0) {
 		free(text);
@@ -147,13 +169,20 @@ static unsigned rows_at_once(unsigned left, unsigned columns)
 int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db_value *args,
 		  unsigned rows, struct err *err)
 {
+	bool arrays = db->backend->insert;
+	unsigned columns = (unsigned)strlen(insert->types);
 	int64_t total = 0;
 	for (unsigned done = 0, n; done < rows; done += n) {
-		n = rows_at_once(rows - done, insert->columns);
-		const char *sql = insert_text(db, insert, n);
-		int64_t r = sql ? db->backend->query(db, sql, args + done * insert->columns,
-						     n * insert->columns, NULL, NULL, err)
-				: err_set(err, ENOMEM, "database: out of memory");
+		n = arrays ? rows : rows_at_once(rows - done, columns);
+		const char *sql = insert_text(db, insert, arrays ? 0 : n);
+		int64_t r;
+		if (!sql)
+			r = err_set(err, ENOMEM, "database: out of memory");
+		else if (arrays)
+			r = db->backend->insert(db, sql, insert, args, rows, err);
+		else
+			r = db->backend->query(db, sql, args + done * columns, n * columns, NULL,
+					       NULL, err);
 		if (r < 0)
 			return r;
 		total += r;

@@ -84,13 +84,13 @@ int64_t db_query(struct db *db, const char *sql, const struct db_value *args, un
 		 (visit), (arg), (err))
 
 /*
- * INSERT of many rows, a few statements for all of them: to a database on the network each statement is a way there and
- * back. @into: "INSERT INTO table(column, …)", a literal; @rest: what follows the values. @args: @rows times @columns
- * values, row by row. The number of rows that are new, or as db_query.
+ * INSERT of many rows: to PostgreSQL in one statement, since each is a way there and back; to SQLite in a few. @into:
+ * "INSERT INTO table(column, …)", a literal; @types: of each column a letter, i r or t for DB_INT, DB_REAL, DB_TEXT;
+ * @rest: what follows the values. @args: @rows times as many values, row by row. The number of rows that are new, or as
+ * db_query.
  */
 struct db_insert {
-	const char *into, *rest;
-	unsigned columns;
+	const char *into, *types, *rest;
 };
 int64_t db_insert(struct db *db, const struct db_insert *insert, const struct db_value *args,
 		  unsigned rows, struct err *err);

@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "base/confine.h"
+#include "base/scope.h"
 #include "control/db_private.h"
 
 enum {
 	STATEMENTS = 128,
 	NUMBER_SIZE = 40,
+	ARGS_MAX = 64, /* of a statement */
 };
 
 struct postgres {
@@ -94,20 +96,44 @@ static int64_t walk(const PGresult *result, int (*visit)(const struct db_row *, 
 	return count;
 }
 
-static int64_t query(struct db *db, const char *sql, const struct db_value *args, unsigned count,
-		     int (*visit)(const struct db_row *row, void *arg), void *arg, struct err *err)
+struct params {
+	unsigned count;
+	const char *const *values;
+	const int *lengths, *formats;
+};
+
+static int64_t execute(struct postgres *p, const char *sql, const struct params *params,
+		       int (*visit)(const struct db_row *row, void *arg), void *arg,
+		       struct err *err)
 {
-	struct postgres *p = (struct postgres *)db;
-	char name[16], numbers[DB_ARGS_MAX][NUMBER_SIZE];
-	const char *values[DB_ARGS_MAX];
-	int lengths[DB_ARGS_MAX], formats[DB_ARGS_MAX];
-	if (count > DB_ARGS_MAX)
-		return err_set(err, EINVAL, "database: too many arguments");
+	char name[16];
 	int r = connected(p, err);
 	if (r == 0)
 		r = prepare(p, sql, name, err);
 	if (r < 0)
 		return r;
+	PGresult *result = PQexecPrepared(p->handle, name, (int)params->count, params->values,
+					  params->lengths, params->formats, 0);
+	ExecStatusType status = PQresultStatus(result);
+	int64_t rows;
+	if (status == PGRES_TUPLES_OK)
+		rows = walk(result, visit, arg);
+	else if (status == PGRES_COMMAND_OK)
+		rows = strtoll(PQcmdTuples(result), NULL, 10);
+	else
+		rows = failed(p, result, err);
+	PQclear(result);
+	return rows;
+}
+
+static int64_t query(struct db *db, const char *sql, const struct db_value *args, unsigned count,
+		     int (*visit)(const struct db_row *row, void *arg), void *arg, struct err *err)
+{
+	char numbers[ARGS_MAX][NUMBER_SIZE];
+	const char *values[ARGS_MAX];
+	int lengths[ARGS_MAX], formats[ARGS_MAX];
+	if (count > ARGS_MAX)
+		return err_set(err, EINVAL, "database: too many arguments");
 	for (unsigned i = 0; i < count; i++) {
 		const struct db_value *v = &args[i];
 		values[i] = v->type == DB_NULL ? NULL : v->bytes;
@@ -120,17 +146,77 @@ static int64_t query(struct db *db, const char *sql, const struct db_value *args
 		if (v->type == DB_INT || v->type == DB_REAL)
 			values[i] = numbers[i];
 	}
-	PGresult *result = PQexecPrepared(p->handle, name, (int)count, values, lengths, formats, 0);
-	ExecStatusType status = PQresultStatus(result);
-	int64_t rows;
-	if (status == PGRES_TUPLES_OK)
-		rows = walk(result, visit, arg);
-	else if (status == PGRES_COMMAND_OK)
-		rows = strtoll(PQcmdTuples(result), NULL, 10);
-	else
-		rows = failed(p, result, err);
-	PQclear(result);
-	return rows;
+	return execute((struct postgres *)db, sql,
+		       &(struct params){ count, values, lengths, formats }, visit, arg, err);
+}
+
+/* ---- columns as arrays, in the binary form of array_recv ---------------------------------------- */
+
+static char *put_number(char *to, uint32_t n)
+{
+	n = htobe32(n);
+	return mempcpy(to, &n, sizeof(n));
+}
+
+static char *put_value(char *to, const struct db_value *v)
+{
+	uint64_t eight = (uint64_t)v->i;
+	switch (v->type) {
+	case DB_NULL:
+		return put_number(to, UINT32_MAX);
+	case DB_REAL:
+		memcpy(&eight, &v->r, sizeof(eight));
+		break;
+	case DB_INT:
+		break;
+	case DB_TEXT:
+	case DB_BLOB:
+		to = put_number(to, (uint32_t)v->len);
+		return mempcpy(to, v->bytes, v->len);
+	}
+	eight = htobe64(eight);
+	to = put_number(to, sizeof(eight));
+	return mempcpy(to, &eight, sizeof(eight));
+}
+
+enum { ARRAY_HEAD = 20 };
+
+/* One dimension, which may hold NULLs; its type, length and first index; then of each value its length and bytes. */
+static char *put_array(char *to, char type, const struct db_value *args, unsigned columns,
+		       unsigned rows)
+{
+	enum { INT8 = 20, TEXT = 25, FLOAT8 = 701 };
+	to = put_number(to, 1);
+	to = put_number(to, 1);
+	to = put_number(to, type == 'i' ? INT8 : type == 'r' ? FLOAT8 : TEXT);
+	to = put_number(to, rows);
+	to = put_number(to, 1);
+	for (unsigned i = 0; i < rows; i++)
+		to = put_value(to, &args[i * columns]);
+	return to;
+}
+
+static int64_t insert_rows(struct db *db, const char *sql, const struct db_insert *insert,
+			   const struct db_value *args, unsigned rows, struct err *err)
+{
+	unsigned columns = (unsigned)strlen(insert->types);
+	const char *values[ARGS_MAX];
+	int lengths[ARGS_MAX], formats[ARGS_MAX];
+	size_t size = (size_t)columns * ARRAY_HEAD;
+	for (unsigned i = 0; i < rows * columns; i++)
+		size += sizeof(uint32_t) + (args[i].len ? args[i].len : sizeof(uint64_t));
+	cleanup_free char *arrays = columns <= ARGS_MAX && size <= INT32_MAX ? malloc(size) : NULL;
+	if (!arrays)
+		return err_set(err, ENOMEM, "database: out of memory");
+	char *to = arrays;
+	for (unsigned c = 0; c < columns; c++) {
+		values[c] = to;
+		to = put_array(to, insert->types[c], &args[c], columns, rows);
+		lengths[c] = (int)(to - values[c]);
+		formats[c] = 1;
+	}
+	return execute((struct postgres *)db, sql,
+		       &(struct params){ columns, values, lengths, formats }, NULL, NULL, err);
 }
 
 static int script(struct db *db, const char *sql, struct err *err)
@@ -197,6 +283,7 @@ static const struct db_backend backend = {
 	.close = disconnect,
 	.query = query,
 	.script = script,
+	.insert = insert_rows,
 	.begin = "BEGIN",
 	.is_null = is_null,
 	.integer = integer,

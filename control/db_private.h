@@ -10,6 +10,9 @@ struct db_backend {
 			 unsigned count, int (*visit)(const struct db_row *row, void *arg),
 			 void *arg, struct err *err);
 	int (*script)(struct db *db, const char *sql, struct err *err);
+	/* All rows by one statement, whose text has an array for each column; NULL: with VALUES, so many at a time. */
+	int64_t (*insert)(struct db *db, const char *sql, const struct db_insert *insert,
+			  const struct db_value *args, unsigned rows, struct err *err);
 	const char *begin;
 	bool (*is_null)(const struct db_row *row, int column);
 	int64_t (*integer)(const struct db_row *row, int column);
@@ -29,8 +32,8 @@ struct db {
 	/* Texts of INSERTs, which stay where they are as long as the connection. */
 	struct {
 		const char *into;
-		unsigned rows;
-		char *text; /* owned */
+		unsigned rows; /* 0: arrays */
+		char *text;    /* owned */
 	} inserts[DB_INSERTS];
 	unsigned insert_count;
 };

@@ -17,7 +17,6 @@ enum {
 	FOLD_FIRST = 500,  /* actions that a cold history is made of */
 	FOLD_MORE = 2000,  /* and at most so many of other servers at a time */
 	FOLD_EVERY_US = 1000000,
-	RULES_MAX = 1000,
 	ARGV_SIZE = 4096,
 };
 
@@ -32,6 +31,7 @@ struct seen {
 };
 
 struct evaluator {
+	pthread_mutex_t turn; /* of who takes the lock next */
 	pthread_mutex_t lock;
 	struct seen seen[AGENTS_KEPT];
 	uint64_t tick;
@@ -390,8 +390,10 @@ static int refresh(struct evaluator *e, struct db *db, const struct agent *a, in
 struct evaluator *evaluator_new(void)
 {
 	struct evaluator *e = calloc(1, sizeof(*e));
-	if (e)
-		pthread_mutex_init(&e->lock, NULL);
+	if (!e)
+		return NULL;
+	pthread_mutex_init(&e->turn, NULL);
+	pthread_mutex_init(&e->lock, NULL);
 	return e;
 }
 
@@ -469,7 +471,10 @@ int evaluate(struct evaluator *e, struct db *db, const struct agent *a, int64_t 
 	*ret = (struct evaluation){ 0 };
 	if (make_action(q, &action, argv) < 0)
 		return err_set(err, EINVAL, "unknown action type \"%.60s\"", q->type);
+	/* Whoever evaluates a batch is back at once: without a turn, a check would come in after its last action. */
+	pthread_mutex_lock(&e->turn);
 	pthread_mutex_lock(&e->lock);
+	pthread_mutex_unlock(&e->turn);
 	int r = refresh(e, db, a, rules, &s, err);
 	if (r == 0) {
 		enum agent_state state = a->terminated ? AGENT_TERMINATED

@@ -57,6 +57,12 @@ static void check_number(const struct field *f, struct json_object *v, struct js
 		add_error(errors, f->name, "Input is out of range", "out_of_range");
 }
 
+static void check_id(const struct field *f, struct json_object *v, struct json_object *errors)
+{
+	if (!json_object_is_type(v, json_type_int) && !json_object_is_type(v, json_type_double))
+		check_text(f, v, errors);
+}
+
 static void check_texts(const struct field *f, struct json_object *v, struct json_object *errors)
 {
 	if (!json_object_is_type(v, json_type_array)) {
@@ -92,6 +98,9 @@ static void check_field(const struct field *f, struct json_object *v, struct jso
 		if (!json_object_is_type(v, json_type_object))
 			add_error(errors, f->name, "Input should be a valid object", "dict_type");
 		break;
+	case FIELD_ID:
+		check_id(f, v, errors);
+		break;
 	case FIELD_ANY:
 		break;
 	}
@@ -124,7 +133,7 @@ static struct json_object *type_schema(const struct field *f)
 		[FIELD_BOOL] = "boolean", [FIELD_TEXTS] = "array", [FIELD_OBJECT] = "object",
 	};
 	struct json_object *o = json_object_new_object(), *inner = o;
-	if (f->type == FIELD_ANY)
+	if (f->type == FIELD_ANY || f->type == FIELD_ID)
 		return o;
 	json_put(o, "type", json_object_new_string(names[f->type]));
 	if (f->type == FIELD_TEXTS) {

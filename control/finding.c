@@ -15,12 +15,6 @@ enum {
 	STATUS_RESOLVED = 4,
 };
 
-static const char *member(struct json_object *o, const char *name)
-{
-	const char *text = json_object_get_string(json_object_object_get(o, name));
-	return text ? text : "";
-}
-
 static void put_text(struct json_object *o, const char *name, const char *text)
 {
 	json_put(o, name, json_object_new_string(text));
@@ -61,8 +55,8 @@ static void put_metadata(struct json_object *o, struct json_object *alert)
 	put_text(product, "version", VSANDBOX_VERSION);
 	json_put(m, "product", product);
 	put_text(m, "version", "1.3.0");
-	put_text(m, "uid", member(alert, "id"));
-	put_text(m, "original_time", member(alert, "created_at"));
+	put_text(m, "uid", json_member(alert, "id"));
+	put_text(m, "original_time", json_member(alert, "created_at"));
 	json_put(o, "metadata", m);
 }
 
@@ -79,17 +73,17 @@ struct json_object *finding_of_alert(struct json_object *alert)
 	put_number(o, "activity_id", ACTIVITY_CREATE);
 	put_text(o, "activity_name", "Create");
 	put_number(o, "type_uid", CLASS_FINDING * 100 + ACTIVITY_CREATE);
-	put_severity(o, member(alert, "level"));
+	put_severity(o, json_member(alert, "level"));
 	put_number(o, "status_id", seen ? STATUS_RESOLVED : STATUS_NEW);
 	put_text(o, "status", seen ? "Resolved" : "New");
-	if (json_time_parse(member(alert, "created_at"), &at_us) == 0)
+	if (json_time_parse(json_member(alert, "created_at"), &at_us) == 0)
 		put_number(o, "time", at_us / 1000);
-	put_text(o, "message", member(alert, "message"));
-	put_text(info, "uid", member(alert, "id"));
-	put_text(info, "title", member(alert, "message"));
+	put_text(o, "message", json_member(alert, "message"));
+	put_text(info, "uid", json_member(alert, "id"));
+	put_text(info, "title", json_member(alert, "message"));
 	json_put(o, "finding_info", info);
 	put_metadata(o, alert);
-	put_text(rest, "agent_id", member(alert, "agent_id"));
+	put_text(rest, "agent_id", json_member(alert, "agent_id"));
 	json_put(rest, "action_id", json_object_get(json_object_object_get(alert, "action_id")));
 	json_put(rest, "source", json_object_get(json_object_object_get(alert, "source")));
 	json_put(o, "unmapped", rest);

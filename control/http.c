@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/scope.h"
+#include "control/crew.h"
 #include "control/events.h"
 #include "control/ids.h"
+#include "control/listener.h"
 #include "control/live.h"
 #include "control/logins.h"
 #include "control/metrics.h"
@@ -23,18 +22,16 @@
 
 enum {
 	BODY_MAX = 1 << 20,
-	CONNECTIONS = 16384,
 	HEADERS_MAX = 16384, /* memory of a connection: its request line and headers */
 	IDLE_S = 15,         /* a client that says nothing for so long is let go */
 	THREADS = 4,
-	BACKLOG = 1024,
-	OWN_FILES = 64, /* of the store, of epoll */
 };
 
 struct http {
 	struct MHD_Daemon *daemon;
 	struct server *server;
 	struct visits *visits;
+	struct crew *crew;
 	uint16_t port;
 	bool tls;
 };
@@ -44,10 +41,14 @@ static const char content_policy[] = "default-src 'none'; script-src 'self'; sty
 				     "img-src 'self'; connect-src 'self'; "
 				     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
 				     "require-trusted-types-for 'script'; trusted-types 'none'";
+/* What GnuTLS takes for normal, which depends on its version, without what RFC 8996 ended. */
+static const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 static const char login_cookie[] = "vsandbox_login";
 
-/* One request while its body comes in. */
+/* One request, from its first line to its answer. */
 struct incoming {
+	struct task task; /* first: where the crew runs it, its connection set aside */
+	bool ran;
 	char *path; /* as it was sent, without the query; owned */
 	bool begun;
 	char *body;
@@ -55,6 +56,8 @@ struct incoming {
 	bool too_large;
 	int64_t first_us;         /* when it was first run; 0 not yet */
 	struct json_object *memo; /* of its handler */
+	struct call call;         /* while it runs, and until it is answered */
+	const char *key;          /* of the connection's */
 };
 
 static const char *query(const struct call *c, const char *name)
@@ -127,59 +130,100 @@ static const char *bearer(struct MHD_Connection *connection)
 	return is ? text + sizeof(scheme) - 1 : NULL;
 }
 
-static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection, const char *method,
-			      struct incoming *in)
+static void free_answer(struct call *c)
 {
+	free(c->text);
+	json_object_put(c->reply);
+	json_object_put(c->body);
+}
+
+/* What the request says, as a call. */
+static void begin_call(struct http *h, struct MHD_Connection *connection, struct incoming *in)
+{
+	struct call *c = &in->call;
+	const char *site =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
 	bool again = in->first_us;
 	if (!again)
 		in->first_us = ids_now_us();
-	struct call c = { .server = h->server,
-			  .again = again,
-			  .query = query,
-			  .connection = connection,
-			  .first_us = in->first_us,
-			  .memo = in->memo };
-	const char *key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
-	if (!key)
-		key = bearer(connection);
-	const char *site =
-		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
-	c.login = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, login_cookie);
-	c.csrf = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-csrf-token");
-	put_peer(connection, c.peer);
-	c.cross_site = site && strcmp(site, "cross-site") == 0;
-	if (in->too_large) {
-		c.status = 413;
-		call_refuse(&c, 413, "The body is larger than %d bytes", BODY_MAX);
-	} else {
-		call_dispatch(&c, method, in->path, key, in->body ? in->body : "", in->len);
-	}
-	in->memo = c.memo;
-	if (c.wait_us) {
-		json_object_put(c.reply);
-		json_object_put(c.body);
-		live_wait(h->server->live, connection, c.wait_us);
+	*c = (struct call){ .server = h->server,
+			    .again = again,
+			    .query = query,
+			    .connection = connection,
+			    .first_us = in->first_us,
+			    .memo = in->memo };
+	c->login = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, login_cookie);
+	c->csrf = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-csrf-token");
+	c->cross_site = site && strcmp(site, "cross-site") == 0;
+	put_peer(connection, c->peer);
+	in->key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-api-key");
+	if (!in->key)
+		in->key = bearer(connection);
+}
+
+static void run_call(struct incoming *in)
+{
+	call_run(&in->call, in->key, in->body ? in->body : "", in->len);
+	in->memo = in->call.memo;
+}
+
+/* On a thread of the crew. Mustn't touch @in once the connection is resumed. */
+static void run_apart(struct task *t)
+{
+	struct incoming *in = (struct incoming *)t;
+	run_call(in);
+	in->ran = true;
+	MHD_resume_connection(in->call.connection);
+}
+
+/* The whole answer of a call that has run, or its wait. */
+static enum MHD_Result answer(struct http *h, struct MHD_Connection *connection,
+			      struct incoming *in)
+{
+	struct call *c = &in->call;
+	if (c->wait_us) {
+		free_answer(c);
+		live_wait(h->server->live, connection, c->wait_us);
 		return MHD_YES;
 	}
-	metrics_request(h->server->metrics, c.route ? (int)(c.route - routes) : -1, c.status,
+	metrics_request(h->server->metrics, c->route ? (int)(c->route - routes) : -1, c->status,
 			ids_now_us() - in->first_us);
-	if (c.stream && events_answer(h->server->events, connection))
+	if (c->stream && events_answer(h->server->events, connection))
 		return MHD_YES;
-	if (c.stream) {
-		c.retry_after_s = 5;
-		call_refuse(&c, 503, "Too many listen already");
+	if (c->stream) {
+		c->retry_after_s = 5;
+		call_refuse(c, 503, "Too many listen already");
 	}
-	enum MHD_Result result =
-		c.text ? send_text(connection, &c, c.text, h->tls)
-		       : send_text(connection, &c,
-				   json_object_to_json_string_ext(
-					   c.reply,
-					   JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-				   h->tls);
-	free(c.text);
-	json_object_put(c.reply);
-	json_object_put(c.body);
+	const char *text = c->text ? c->text
+				   : json_object_to_json_string_ext(
+					     c->reply, JSON_C_TO_STRING_PLAIN |
+							       JSON_C_TO_STRING_NOSLASHESCAPE);
+	enum MHD_Result result = send_text(connection, c, text, h->tls);
+	free_answer(c);
 	return result;
+}
+
+static enum MHD_Result run_request(struct http *h, struct MHD_Connection *connection,
+				   const char *method, struct incoming *in)
+{
+	if (in->ran) { /* it comes back from the crew */
+		in->ran = false;
+		return answer(h, connection, in);
+	}
+	begin_call(h, connection, in);
+	if (in->too_large) {
+		call_refuse(&in->call, 413, "The body is larger than %d bytes", BODY_MAX);
+		return answer(h, connection, in);
+	}
+	call_find(&in->call, method, in->path);
+	if (call_writes(&in->call)) {
+		in->task = (struct task){ .run = run_apart, .bytes = in->len };
+		MHD_suspend_connection(connection);
+		crew_give(h->crew, &in->task);
+		return MHD_YES;
+	}
+	run_call(in);
+	return answer(h, connection, in);
 }
 
 static void take_body(struct incoming *in, const char *data, size_t len)
@@ -268,7 +312,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	visit_served(((struct http *)arg)->visits, visit_of(connection));
-	return answer(arg, connection, method, in);
+	return run_request(arg, connection, method, in);
 }
 
 static void on_done(void *arg, struct MHD_Connection *connection, void **state,
@@ -279,6 +323,8 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	struct incoming *in = *state;
 	visit_waits(h->visits, visit_of(connection));
 	if (in) {
+		if (in->ran) /* and nobody is there to be answered */
+			free_answer(&in->call);
 		free(in->path);
 		free(in->body);
 		json_object_put(in->memo);
@@ -287,69 +333,30 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **state,
 	*state = NULL;
 }
 
-int http_listen(const char *address, uint16_t port, enum http_wire wire, struct err *err)
+static void free_http(struct http *h)
 {
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
-	bool is_six = inet_pton(AF_INET6, address, &six.sin6_addr) == 1;
-	if (!is_six && inet_pton(AF_INET, address, &four.sin_addr) != 1)
-		return err_set(err, EINVAL, "--listen %s: not a numeric address", address);
-	bool loopback = is_six ? IN6_IS_ADDR_LOOPBACK(&six.sin6_addr)
-			       : ntohl(four.sin_addr.s_addr) >> 24 == 127;
-	if (!loopback && wire != HTTP_TLS)
-		return err_set(
-			err, EPERM,
-			"--listen %s: other machines could read keys on the wire; give --tls-cert "
-			"and --tls-key, or listen on 127.0.0.1 behind a proxy that has them",
-			address);
-	cleanup_fd int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int on = 1;
-	if (fd < 0)
-		return err_sys(err, errno, "--listen %s", address);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (is_six)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	const struct sockaddr *a =
-		is_six ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
-	if (bind(fd, a, is_six ? sizeof(six) : sizeof(four)) < 0 || listen(fd, BACKLOG) < 0)
-		return err_sys(err, errno, "--listen %s port %u", address, port);
-	return take_fd(&fd);
-}
-
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_in6 a = { 0 };
-	socklen_t len = sizeof(a);
-	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-		return 0;
-	return ntohs(a.sin6_port); /* at the same place in sockaddr_in */
-}
-
-unsigned http_room(void)
-{
-	struct rlimit files = { 0, 0 };
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		rlim_t wanted = CONNECTIONS + OWN_FILES;
-		files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
-		setrlimit(RLIMIT_NOFILE, &files);
-		getrlimit(RLIMIT_NOFILE, &files);
-	}
-	return files.rlim_cur > 2 * OWN_FILES ? (unsigned)files.rlim_cur - OWN_FILES : OWN_FILES;
+	if (!h)
+		return;
+	crew_end(h->crew);
+	crew_free(h->crew);
+	visits_free(h->visits);
+	free(h);
 }
 
 int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 {
 	struct http *h = calloc(1, sizeof(*h));
-	if (!h || !(h->visits = visits_new(plan->request_s))) {
-		free(h);
+	if (!h || !(h->visits = visits_new(plan->request_s)) || !(h->crew = crew_new())) {
+		free_http(h);
 		return err_set(err, ENOMEM, "http: out of memory");
 	}
 	h->server = plan->server;
-	h->port = port_of(plan->fd);
+	h->port = listener_port(plan->fd);
 	h->tls = plan->cert;
 	struct MHD_OptionItem tls[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)plan->cert },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)plan->key },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
@@ -362,12 +369,11 @@ int http_start(const struct http_plan *plan, struct http **ret, struct err *err)
 		plan->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, plan->per_address,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)HEADERS_MAX, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, plan->cert ? tls : tls + 2,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, plan->cert ? tls : tls + 3,
 		MHD_OPTION_END);
 	if (!h->daemon) {
 		int errnum = errno ? errno : EIO;
-		visits_free(h->visits);
-		free(h);
+		free_http(h);
 		return err_sys(err, errnum, "http: cannot start%s",
 			       plan->cert ? " (are certificate and key a pair of PEM files?)" : "");
 	}
@@ -384,7 +390,7 @@ void http_stop(struct http *h)
 {
 	if (!h)
 		return;
+	crew_end(h->crew);          /* a daemon does not stop while connections are set aside */
 	MHD_stop_daemon(h->daemon); /* closes the socket too */
-	visits_free(h->visits);
-	free(h);
+	free_http(h);
 }

@@ -7,19 +7,10 @@
 
 struct http;
 
-/*
- * A listening descriptor at the numeric @address. @port 0: any, see http_port. -EPERM: not loopback, and no @tls to come.
- */
-enum http_wire { HTTP_PLAIN, HTTP_TLS };
-int http_listen(const char *address, uint16_t port, enum http_wire wire, struct err *err);
-
-/* How many connections there can be: raises the limit of open files for them. */
-unsigned http_room(void);
-
 struct http_plan {
 	struct server *server;
-	unsigned connections;   /* of http_room */
-	int fd;                 /* of http_listen; taken over by a start that succeeds */
+	unsigned connections;   /* of listener_room */
+	int fd;                 /* of listener_open; taken over by a start that succeeds */
 	const char *cert, *key; /* PEM texts; NULL: no TLS */
 	unsigned per_address;   /* connections of one address; 0: as many as of all */
 	unsigned request_s;     /* how long a request may take to arrive */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +108,28 @@ struct json_object *json_text(const char *text)
 	return text ? json_object_new_string(text) : NULL;
 }
 
+const char *json_member(struct json_object *o, const char *name)
+{
+	const char *text = json_object_get_string(json_object_object_get(o, name));
+	return text ? text : "";
+}
+
 void json_put(struct json_object *o, const char *name, struct json_object *value)
 {
 	json_object_object_add_ex(o, name, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
+size_t json_values(const char *text, size_t len)
+{
+	size_t count = 1;
+	bool quoted = false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			quoted = !quoted;
+		else if (quoted && text[i] == '\\')
+			i++;
+		else if (!quoted && (text[i] == ',' || text[i] == '[' || text[i] == '{'))
+			count++;
+	}
+	return count;
 }

@@ -22,5 +22,10 @@ struct json_object *json_stored(const char *text);
 /* The same for an answer that nobody looks into: @text, which this program wrote itself, goes out as it is. */
 struct json_object *json_verbatim(const char *text);
 struct json_object *json_text(const char *text); /* null for NULL */
+/* A member as text; "" when it is absent or null. Lives as long as @o does. */
+const char *json_member(struct json_object *o, const char *name);
 /* json_object_object_add under a name that lives on; @value's reference goes over. */
 void json_put(struct json_object *o, const char *name, struct json_object *value);
+
+/* How many values the text can have at most, parsed or not: what it will cost is known before it is paid. */
+size_t json_values(const char *text, size_t len);

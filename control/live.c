@@ -24,7 +24,7 @@ struct live {
 	pthread_mutex_t lock;
 	struct waiter *waiters;
 	bool wrote;
-	int64_t newest; /* id of the newest command or action seen */
+	int64_t newest; /* id of the newest row of the feed seen */
 };
 
 void live_wrote(struct live *l)
@@ -66,29 +66,37 @@ static void resume(struct live *l, bool all)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static int take_int(const struct db_row *row, void *arg)
+struct news {
+	int64_t newest;
+	bool command;
+};
+
+static int take_news(const struct db_row *row, void *arg)
 {
-	*(int64_t *)arg = db_int(row, 0);
+	struct news *n = arg;
+	n->newest = db_int(row, 0);
+	n->command = db_int(row, 1) > 0;
 	return 0;
 }
 
-static int64_t newest(struct db *db, void *arg, struct err *err)
+/* Of the feed, only commands and their results are waited for. */
+static int64_t look(struct db *db, void *arg, struct err *err)
 {
-	return db_query(db,
-			"SELECT CASE WHEN c.id > a.id THEN c.id ELSE a.id END FROM"
-			" (SELECT COALESCE(max(id), 0) AS id FROM feed) c,"
-			" (SELECT COALESCE(max(id), 0) AS id FROM actions) a",
-			NULL, 0, take_int, arg, err);
+	struct news *n = arg;
+	return db_each(
+		db, err, take_news, n,
+		"SELECT COALESCE(max(id), $1), COALESCE(sum(CASE WHEN kind = 'command' THEN 1"
+		" ELSE 0 END), 0) FROM feed WHERE id > $1",
+		db_i(n->newest));
 }
 
 static bool foreign_writes(struct live *l)
 {
 	struct err err;
-	int64_t id = l->newest;
-	store_read(l->store, newest, &id, &err); /* a store that is away is news for nobody here */
-	bool news = id != l->newest;
-	l->newest = id;
-	return news;
+	struct news n = { .newest = l->newest };
+	store_read(l->store, look, &n, &err); /* a store that is away is news for nobody here */
+	l->newest = n.newest;
+	return n.command;
 }
 
 static bool waited_for(struct live *l)
@@ -118,6 +126,7 @@ struct live *live_new(struct store *store)
 	if (!l)
 		return NULL;
 	l->store = store;
+	l->newest = ids_at(ids_now_us());
 	pthread_mutex_init(&l->lock, NULL);
 	if (worker_start(&l->worker, wake, l) < 0) {
 		free(l);

@@ -17,7 +17,7 @@ struct live *live_new(struct store *store);
 void live_stop(struct live *l);
 void live_free(struct live *l);
 
-/* Something was written by this process (other servers' writes are seen by themselves, within a quarter second). */
+/* Something that a call may wait for was written by this process (of other servers, what is fed is seen within a quarter second). */
 void live_wrote(struct live *l);
 /* Sets @connection (an MHD_Connection) aside until the next write or @until_us, whichever is first. */
 void live_wait(struct live *l, void *connection, int64_t until_us);

@@ -26,6 +26,11 @@ struct outbox {
 	struct worker worker;
 };
 
+const char *outbox_event(enum outbox_news news)
+{
+	return news == OUTBOX_REPEATED ? "alert_repeated" : "alert";
+}
+
 /* ---- the queue in the store --------------------------------------------------------------------- */
 
 struct turn {

@@ -25,6 +25,9 @@ enum outbox_answer {
 	OUTBOX_REFUSED, /* and most probably never */
 };
 
+/* What receivers know it by. */
+const char *outbox_event(enum outbox_news news);
+
 struct outbox_plan {
 	enum outbox_id id;
 	enum metric delivered, failed, dropped;

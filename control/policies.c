@@ -99,19 +99,24 @@ int64_t rule_create(struct db *db, struct json_object *body, struct json_object 
 		    struct err *err)
 {
 	char id[AGENT_ID_SIZE];
-	int64_t now = ids_now_us();
+	int64_t now = ids_now_us(), count = 0;
 	uuid_make(id);
+	int64_t n = db_query(db, "SELECT count(*) FROM policies", NULL, 0, take_int, &count, err);
+	if (n >= 0 && count >= RULES_MAX)
+		n = err_set(err, EEXIST, "there are %d rules, and more would not be enforced",
+			    (int)RULES_MAX);
+	if (n < 0)
+		return n;
 	struct db_value priority = member(body, "priority");
 	if (priority.type == DB_NULL)
 		priority = db_i(0);
-	int64_t n = db_run(db, err,
-			   "INSERT INTO policies(" COLUMNS
-			   ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,1,$11,$12)",
-			   db_t(id), member(body, "name"), member(body, "action_type"),
-			   member(body, "resource_pattern"), member(body, "effect"),
-			   member(body, "max_risk_score"), priority, member(body, "time_start"),
-			   member(body, "time_end"), member(body, "days_allowed"), db_i(now),
-			   db_i(now));
+	n = db_run(db, err,
+		   "INSERT INTO policies(" COLUMNS
+		   ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,1,$11,$12)",
+		   db_t(id), member(body, "name"), member(body, "action_type"),
+		   member(body, "resource_pattern"), member(body, "effect"),
+		   member(body, "max_risk_score"), priority, member(body, "time_start"),
+		   member(body, "time_end"), member(body, "days_allowed"), db_i(now), db_i(now));
 	if (n >= 0)
 		n = raise_version(db, err);
 	return n < 0 ? n : get(db, id, list, err);

@@ -8,9 +8,11 @@
 
 struct json_object;
 
+enum { RULES_MAX = 1000 }; /* of all agents; what a rule costs, each action pays */
+
 /*
  * @body: members as in the API (checked already); makes the row and appends it to @list. Every
- * write of this file raises the policies' version, by which evaluators know that theirs is old.
+ * write of this file raises the policies' version, by which evaluators know that theirs is old. -EEXIST: there are RULES_MAX.
  */
 int64_t rule_create(struct db *db, struct json_object *body, struct json_object *list,
 		    struct err *err);

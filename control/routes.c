@@ -55,7 +55,8 @@ static const struct field action_fields[] = {
 	{ "resource", FIELD_TEXT, .mask = MASK_SECRETS },
 	{ "agent_name", FIELD_TEXT, .longest = AGENT_HANDLE_MAX },
 	{ "session_id", FIELD_TEXT, .longest = 255 },
-	{ "action_id", FIELD_ANY },
+	/* it is in an index: PostgreSQL's take no more than 2,704 bytes */
+	{ "action_id", FIELD_ID, .longest = 255 },
 	{ "payload", FIELD_ANY, .mask = MASK_ALL },
 	{ "snapshot", FIELD_ANY, .mask = MASK_ALL },
 	{ "risk_score", FIELD_NUMBER, .min = 0, .max = 1 },
@@ -189,7 +190,7 @@ enum {
 
 const struct route routes[] = {
 	{ "POST", "/api/check", POSTERS, api_check, check_fields,
-	  .summary = "What would be decided on this action" },
+	  .summary = "What would be decided on this action", .reads = true },
 	{ "POST", "/api/actions", POSTERS, api_actions_post, action_fields, true,
 	  "Logs an action, or an array of them" },
 	{ "GET", "/api/actions", READERS, api_actions_list, .summary = "Actions, newest first" },
@@ -207,7 +208,8 @@ const struct route routes[] = {
 	{ "POST", "/api/policies", ROLE_ADMIN, api_policies_create, policy_create_fields,
 	  .summary = "Makes a rule for all agents" },
 	{ "POST", "/api/policies/test", READERS, api_policies_trial, policy_create_fields,
-	  .summary = "What a rule would have done to the last 1000 actions; makes none" },
+	  .summary = "What a rule would have done to the last 1000 actions; makes none",
+	  .reads = true },
 	{ "GET", "/api/policies", READERS, api_policies_list,
 	  .summary = "Rules, highest priority first" },
 	{ "PATCH", "/api/policies/{policy_id}", ROLE_ADMIN, api_policies_patch, policy_patch_fields,

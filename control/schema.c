@@ -97,6 +97,9 @@ static const char *const migrations[] = {
 	"ALTER TABLE webhooks RENAME TO outboxes;\n"
 	"ALTER TABLE outboxes ADD COLUMN repeated BIGINT NOT NULL DEFAULT 0;\n"
 	"UPDATE outboxes SET repeated = delivered;\n",
+	/* a session's actions in the order of its client's clock */
+	"CREATE INDEX actions_session_at ON actions(session_id, at, id);\n"
+	"DROP INDEX actions_session;\n",
 };
 
 enum { MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };

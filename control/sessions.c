@@ -7,6 +7,7 @@
 
 #include "control/ids.h"
 #include "control/json.h"
+#include "control/page.h"
 
 static struct db_value text_of(struct json_object *o, const char *name)
 {
@@ -54,23 +55,6 @@ int64_t feed_note(struct db *db, const char *kind, const char *body, struct err 
 {
 	return db_run(db, err, "INSERT INTO feed(id, kind, body) VALUES ($1, $2, $3)",
 		      db_i(ids_next()), db_t(kind), db_t(body));
-}
-
-static int append_feed(const struct db_row *row, void *arg)
-{
-	struct json_object *o = json_object_new_object();
-	json_put(o, "id", json_object_new_int64(db_int(row, 0)));
-	json_put(o, "kind", maybe_text(row, 1));
-	json_put(o, "body", maybe_json(row, 2));
-	return json_object_array_add(arg, o);
-}
-
-int64_t feed_rows(struct db *db, int64_t after, int64_t limit, struct json_object *list,
-		  struct err *err)
-{
-	return db_each(db, err, append_feed, list,
-		       "SELECT id, kind, body FROM feed WHERE id > $1 ORDER BY id LIMIT $2",
-		       db_i(after), db_i(limit));
 }
 
 int64_t session_owned(struct db *db, const char *id, const char *key, struct err *err)
@@ -144,15 +128,20 @@ static int append_session(const struct db_row *row, void *arg)
 	" WHERE p.session_id = s.id AND p.state = 'pending') FROM sessions s" \
 	" LEFT JOIN agents a ON a.id = s.agent "
 
-int64_t session_rows(struct db *db, const char *id, const char *agent, int64_t before,
-		     int64_t limit, struct json_object *list, struct err *err)
+int64_t session_row(struct db *db, const char *id, struct json_object *list, struct err *err)
 {
-	if (id)
-		return db_each(db, err, append_session, list, SESSIONS "WHERE s.id = $1", db_t(id));
+	return db_each(db, err, append_session, list, SESSIONS "WHERE s.id = $1", db_t(id));
+}
+
+int64_t session_rows(struct db *db, const char *agent, const struct page *page,
+		     struct json_object *list, struct err *err)
+{
 	return db_each(db, err, append_session, list,
-		       SESSIONS "WHERE s.started_at < $1 AND ($2 = '' OR s.agent = $2)"
+		       SESSIONS "WHERE (s.started_at < $1 OR (s.started_at = $1 AND s.id > $4))"
+				" AND ($2 = '' OR s.agent = $2)"
 				" ORDER BY s.started_at DESC, s.id LIMIT $3",
-		       db_i(before ? before : INT64_MAX), db_t(agent ? agent : ""), db_i(limit));
+		       db_i(page->at ? page->at : INT64_MAX), db_t(agent ? agent : ""),
+		       db_i(page->limit), db_t(page->after));
 }
 
 static int append_id(const struct db_row *row, void *arg)
@@ -199,16 +188,23 @@ static int append_approval(const struct db_row *row, void *arg)
 	return json_object_array_add(arg, o);
 }
 
-int64_t approval_rows(struct db *db, const char *state, int64_t id, int64_t limit,
+#define APPROVALS \
+	"SELECT p.id, p.session_id, a.agent_id, p.request_id, p.request, p.state, p.scope," \
+	" p.reason, p.decided_by, p.created_at, p.decided_at FROM approvals p" \
+	" LEFT JOIN agents a ON a.id = p.agent "
+
+int64_t approval_row(struct db *db, int64_t id, struct json_object *list, struct err *err)
+{
+	return db_each(db, err, append_approval, list, APPROVALS "WHERE p.id = $1", db_i(id));
+}
+
+int64_t approval_rows(struct db *db, const char *state, const struct page *page,
 		      struct json_object *list, struct err *err)
 {
-	return db_each(
-		db, err, append_approval, list,
-		"SELECT p.id, p.session_id, a.agent_id, p.request_id, p.request, p.state, p.scope,"
-		" p.reason, p.decided_by, p.created_at, p.decided_at FROM approvals p"
-		" LEFT JOIN agents a ON a.id = p.agent WHERE ($1 = '' OR p.state = $1)"
-		" AND ($2 = CAST(0 AS BIGINT) OR p.id = $2) ORDER BY p.id LIMIT $3",
-		db_t(state ? state : ""), db_i(id), db_i(limit));
+	return db_each(db, err, append_approval, list,
+		       APPROVALS
+		       "WHERE ($1 = '' OR p.state = $1) AND p.id > $2 ORDER BY p.id LIMIT $3",
+		       db_t(state ? state : ""), db_i(page->at), db_i(page->limit));
 }
 
 int64_t approval_decided(struct db *db, int64_t id, const char *decision, const char *scope,

@@ -13,6 +13,7 @@
 #include "control/db.h"
 
 struct json_object;
+struct page;
 
 /* @body: the members of POST /api/sessions, checked. @agent: UUID. @key: id of the key that reports; a session
  * stays with its first. 0: it is another key's or agent's. Writes. */
@@ -22,9 +23,11 @@ int64_t session_report(struct db *db, const char *agent, const char *key, struct
 int64_t session_owned(struct db *db, const char *id, const char *key, struct err *err);
 /* The agent's UUID, "" for a session nobody knows. Its row may be gone meanwhile. */
 int session_agent(struct db *db, const char *id, char ret[static AGENT_ID_SIZE], struct err *err);
-/* Newest first; @agent UUID or NULL; @id one session or NULL. */
-int64_t session_rows(struct db *db, const char *id, const char *agent, int64_t before,
-		     int64_t limit, struct json_object *list, struct err *err);
+/* The one row, into the JSON array @list. */
+int64_t session_row(struct db *db, const char *id, struct json_object *list, struct err *err);
+/* Newest first, pages by started_at; @agent UUID or NULL. */
+int64_t session_rows(struct db *db, const char *agent, const struct page *page,
+		     struct json_object *list, struct err *err);
 /* Ids of the sandboxes of @agent (UUID) that run, newest first, as a JSON array of strings. Not the sessions of
  * an SDK ("sdk-…"): nobody there could reverse or stop anything. */
 int64_t session_running(struct db *db, const char *agent, struct json_object *list,
@@ -33,8 +36,9 @@ int64_t session_running(struct db *db, const char *agent, struct json_object *li
 /* One question, or what became of it; repeated reports change the row. Writes. */
 int64_t approval_report(struct db *db, const char *session, struct json_object *body,
 			struct err *err);
+int64_t approval_row(struct db *db, int64_t id, struct json_object *list, struct err *err);
 /* @state NULL: any. Oldest first: they wait. */
-int64_t approval_rows(struct db *db, const char *state, int64_t id, int64_t limit,
+int64_t approval_rows(struct db *db, const char *state, const struct page *page,
 		      struct json_object *list, struct err *err);
 /* Notes who decided; the sandbox's own report changes the state. Writes. */
 int64_t approval_decided(struct db *db, int64_t id, const char *decision, const char *scope,
@@ -55,10 +59,6 @@ int64_t command_result(struct db *db, int64_t id, struct json_object *list, stru
 
 /* A line of the feed: what has no row of its own that says so. @body: JSON. Writes. */
 int64_t feed_note(struct db *db, const char *kind, const char *body, struct err *err);
-/* Feed lines after @after, oldest first, as {"id", "kind", "body"}. */
-int64_t feed_rows(struct db *db, int64_t after, int64_t limit, struct json_object *list,
-		  struct err *err);
-
 /* What was rolled back; @ids: JSON array of the log's ids. Writes. */
 int64_t rollback_note(struct db *db, const char *agent, const char *session,
 		      struct json_object *result, const char *reason, const char *by,

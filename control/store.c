@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,10 @@
 
 enum {
 	POOL_SIZE = 8,
-	BATCH_MAX = 256, /* writes in one transaction */
-	TRIES = 5,       /* when another server is in the way, or the database was restarted */
-	LEASE_S = 120,   /* how long a node number is ours without a renewal */
+	/* Writes in one transaction: of more marks PostgreSQL keeps account on the disk. */
+	BATCH_MAX = 64,
+	TRIES = 5,     /* when another server is in the way, or the database was restarted */
+	LEASE_S = 120, /* how long a node number is ours without a renewal */
 	HOUSEKEEP_S = 30,
 	RETRY_MS = 200,
 };
@@ -27,14 +29,14 @@ struct job {
 	void *arg;
 	struct err *err;
 	int64_t result;
-	bool done;
+	sem_t done;
 	struct job *next;
 };
 
 struct store {
 	char *url;
 	pthread_mutex_t lock;
-	pthread_cond_t queued, done, returned;
+	pthread_cond_t queued, returned;
 	struct job *first, **last;
 	bool stopping;
 	pthread_t writer;
@@ -109,6 +111,33 @@ static int64_t run_together(struct store *s, struct job *list)
 	return db_commit(s->write_db, &err);
 }
 
+/*
+ * The same where one of them fails by itself: what it did is undone, and the others' stays. Else who posts what is
+ * refused could make a commit of its own out of everybody's write.
+ */
+static int64_t run_marked(struct store *s, struct job *list)
+{
+	struct err err;
+	int64_t r = db_begin(s->write_db, &err);
+	for (struct job *j = list; j && r >= 0; j = j->next) {
+		r = db_script(s->write_db, "SAVEPOINT job", &err);
+		if (r < 0)
+			break;
+		j->result = j->fn(s->write_db, j->arg, j->err);
+		r = worth_another_try(j->result)
+			    ? j->result
+			    : db_script(s->write_db,
+					j->result < 0 ? "ROLLBACK TO job; RELEASE job"
+						      : "RELEASE job",
+					&err);
+	}
+	if (r < 0) {
+		db_rollback(s->write_db);
+		return r;
+	}
+	return db_commit(s->write_db, &err);
+}
+
 static void run_alone(struct store *s, struct job *j)
 {
 	struct job *next = j->next;
@@ -133,7 +162,7 @@ static void run_alone(struct store *s, struct job *j)
 
 static void run_jobs(struct store *s, struct job *list)
 {
-	if (list->next && run_together(s, list) == 0)
+	if (list->next && (run_together(s, list) == 0 || run_marked(s, list) == 0))
 		return;
 	for (struct job *j = list; j; j = j->next)
 		run_alone(s, j);
@@ -184,14 +213,11 @@ static void *writer_main(void *arg)
 	while ((list = take_jobs(s))) {
 		housekeep(s);
 		run_jobs(s, list);
-		pthread_mutex_lock(&s->lock);
 		while (list) { /* a job is its waiter's: not to be looked at once it is done */
 			struct job *next = list->next;
-			list->done = true;
+			sem_post(&list->done);
 			list = next;
 		}
-		pthread_cond_broadcast(&s->done);
-		pthread_mutex_unlock(&s->lock);
 	}
 	return NULL;
 }
@@ -199,13 +225,15 @@ static void *writer_main(void *arg)
 int64_t store_write(struct store *s, store_fn *fn, void *arg, struct err *err)
 {
 	struct job job = { .fn = fn, .arg = arg, .err = err };
+	sem_init(&job.done, 0, 0);
 	pthread_mutex_lock(&s->lock);
 	*s->last = &job;
 	s->last = &job.next;
 	pthread_cond_signal(&s->queued);
-	while (!job.done)
-		pthread_cond_wait(&s->done, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	while (sem_wait(&job.done) < 0)
+		; /* a signal */
+	sem_destroy(&job.done);
 	return job.result;
 }
 
@@ -263,7 +291,6 @@ int store_open(const char *url, struct store **ret, struct err *err)
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->queued, NULL);
-	pthread_cond_init(&s->done, NULL);
 	pthread_cond_init(&s->returned, NULL);
 	s->last = &s->first;
 	char host[32] = "";

@@ -4,7 +4,8 @@
  * Theory of operation. Every write is a function that is handed to the writer and run in a transaction;
  * the caller waits until that transaction is committed (with SQLite: on the disk). Writes that arrive meanwhile
  * share the next transaction, so a thousand clients with one action each cost a few commits, not a
- * thousand. A write that fails is run again alone, so that it cannot spoil the others'.
+ * thousand. Where one of them fails, all are run again with a mark before each to go back to, so that it cannot spoil
+ * the others'; where that fails too, each alone.
  */
 #pragma once
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "control/json.h"
 
 enum {
 	SEND_S = 5,
@@ -41,10 +42,6 @@ struct syslog {
 	char hostname[NAME_MAX_BYTES + 1];
 	int fd; /* -1: not connected */
 	struct outbox *outbox;
-};
-
-static const char *const events[] = {
-	[OUTBOX_OPENED] = "alert", [OUTBOX_REPEATED] = "alert_repeated"
 };
 
 /* ---- where to -------------------------------------------------------------------------------------- */
@@ -145,12 +142,6 @@ static int send_whole(int fd, const char *text, size_t len, struct err *err)
 
 /* ---- one message ----------------------------------------------------------------------------------- */
 
-static const char *member(struct json_object *o, const char *name)
-{
-	const char *text = json_object_get_string(json_object_object_get(o, name));
-	return text ? text : "";
-}
-
 static int severity_of(const char *level)
 {
 	static const struct {
@@ -196,7 +187,7 @@ static void put_data(FILE *f, struct json_object *alert)
 	};
 	fputs("[alert@32473", f);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const char *value = member(alert, rows[i].member);
+		const char *value = json_member(alert, rows[i].member);
 		if (!*value)
 			continue;
 		fprintf(f, " %s=\"", rows[i].name);
@@ -208,21 +199,21 @@ static void put_data(FILE *f, struct json_object *alert)
 
 static void put_sentence(FILE *f, struct json_object *alert, enum outbox_news news)
 {
-	fprintf(f, "[%s] ", member(alert, "level"));
-	put_clean(f, member(alert, "agent_id"), VALUE_MAX, "");
+	fprintf(f, "[%s] ", json_member(alert, "level"));
+	put_clean(f, json_member(alert, "agent_id"), VALUE_MAX, "");
 	fputs(": ", f);
-	put_clean(f, member(alert, "message"), MESSAGE_MAX, "");
+	put_clean(f, json_member(alert, "message"), MESSAGE_MAX, "");
 	if (news == OUTBOX_REPEATED)
-		fprintf(f, " (%s times)", member(alert, "count"));
+		fprintf(f, " (%s times)", json_member(alert, "count"));
 }
 
 static void put_rfc5424(const struct syslog *s, FILE *f, struct json_object *alert,
 			enum outbox_news news)
 {
-	int priority = LOG_DAEMON | severity_of(member(alert, "level"));
+	int priority = LOG_DAEMON | severity_of(json_member(alert, "level"));
 	fprintf(f, "<%d>1 %s %s vsandbox %d %s ", priority,
-		member(alert, news == OUTBOX_REPEATED ? "last_at" : "created_at"), s->hostname,
-		(int)getpid(), events[news]);
+		json_member(alert, news == OUTBOX_REPEATED ? "last_at" : "created_at"), s->hostname,
+		(int)getpid(), outbox_event(news));
 	put_data(f, alert);
 	fputc(' ', f);
 	put_sentence(f, alert, news);
@@ -230,7 +221,7 @@ static void put_rfc5424(const struct syslog *s, FILE *f, struct json_object *ale
 
 static void put_local(FILE *f, struct json_object *alert, enum outbox_news news)
 {
-	int priority = LOG_DAEMON | severity_of(member(alert, "level"));
+	int priority = LOG_DAEMON | severity_of(json_member(alert, "level"));
 	char stamp[32] = "";
 	time_t now = time(NULL);
 	struct tm tm;

@@ -1,5 +1,6 @@
 #include "control/webhook.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -28,16 +29,6 @@ struct webhook {
 	struct outbox *outbox;
 };
 
-static const char *const events[] = {
-	[OUTBOX_OPENED] = "alert", [OUTBOX_REPEATED] = "alert_repeated"
-};
-
-static const char *member(struct json_object *o, const char *name)
-{
-	const char *text = json_object_get_string(json_object_object_get(o, name));
-	return text ? text : "";
-}
-
 /* Slack reads &, < and > as its own. */
 static void put_escaped(FILE *f, const char *text)
 {
@@ -61,17 +52,17 @@ static char *body_of(struct json_object *alert, enum outbox_news news)
 	FILE *f = open_memstream(&line, &size);
 	if (!f)
 		return NULL;
-	fprintf(f, "[%s] ", member(alert, "level"));
-	put_escaped(f, member(alert, "agent_id"));
+	fprintf(f, "[%s] ", json_member(alert, "level"));
+	put_escaped(f, json_member(alert, "agent_id"));
 	fputs(": ", f);
-	put_escaped(f, member(alert, "message"));
+	put_escaped(f, json_member(alert, "message"));
 	if (news == OUTBOX_REPEATED)
-		fprintf(f, " (%s times)", member(alert, "count"));
+		fprintf(f, " (%s times)", json_member(alert, "count"));
 	if (fclose(f) != 0)
 		return NULL;
 	struct json_object *o = json_object_new_object();
 	json_put(o, "text", json_object_new_string(line));
-	json_put(o, "event", json_object_new_string(events[news]));
+	json_put(o, "event", json_object_new_string(outbox_event(news)));
 	json_put(o, "alert", json_object_get(alert));
 	char *text = strdup(json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -114,7 +105,7 @@ static struct curl_slist *headers_of(const struct webhook *w, struct json_object
 	char signature[SIGNATURE_SIZE], delivery[DELIVERY_SIZE];
 	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
 	/* the count is news of its own, to whoever drops what it had before */
-	snprintf(delivery, sizeof(delivery), "X-Vsandbox-Delivery: %s%s", member(alert, "id"),
+	snprintf(delivery, sizeof(delivery), "X-Vsandbox-Delivery: %s%s", json_member(alert, "id"),
 		 news == OUTBOX_REPEATED ? "-repeated" : "");
 	struct curl_slist *more = list ? curl_slist_append(list, delivery) : NULL;
 	if (more && w->plan.secret)
@@ -175,10 +166,12 @@ static enum outbox_answer post(void *arg, const struct worker *worker, struct js
 	return answer;
 }
 
+/* A name that begins as an address is a name, and may be anybody's. */
 static bool is_loopback(const char *host)
 {
-	return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-	       strcmp(host, "[::1]") == 0;
+	struct in_addr four;
+	return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+	       (inet_pton(AF_INET, host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127);
 }
 
 int webhook_check(const struct webhook_plan *plan, struct err *err)

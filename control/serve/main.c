@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "control/confine.h"
 #include "control/events.h"
 #include "control/http.h"
+#include "control/listener.h"
 #include "control/live.h"
 #include "control/metrics.h"
 #include "control/rates.h"
@@ -21,7 +23,14 @@
 #include "control/webhook.h"
 #include "scoring/mask.h"
 
-enum { EXIT_SETUP = 125, PEM_MAX = 1 << 20, KEY_RATE = 10000, PER_ADDRESS = 4096, REQUEST_S = 30 };
+enum {
+	EXIT_SETUP = 125,
+	PEM_MAX = 1 << 20,
+	KEY_RATE = 10000,
+	PER_ADDRESS = 4096,
+	REQUEST_S = 30,
+	HEAPS = 4
+};
 
 struct flags {
 	const char *listen, *db, *cert, *key, *port_file, *webhook, *webhook_secret, *syslog;
@@ -187,15 +196,15 @@ static int ready_files(struct parts *p, struct err *err)
 	if (r == 0 && f->webhook_secret)
 		r = read_text(f->webhook_secret, &p->secret, err);
 	if (r == 0)
-		r = p->plan.fd =
-			http_listen(p->address, port, f->cert ? HTTP_TLS : HTTP_PLAIN, err);
+		r = p->plan.fd = listener_open(p->address, port,
+					       f->cert ? LISTENER_TLS : LISTENER_PLAIN, err);
 	if (r >= 0 && f->port_file)
 		r = p->port_file = open_port_file(f->port_file, err);
 	if (p->secret)
 		p->secret[strcspn(p->secret, "\r\n")] = '\0';
 	p->plan.cert = p->cert;
 	p->plan.key = p->key;
-	p->plan.connections = http_room();
+	p->plan.connections = listener_room();
 	p->plan.per_address = f->per_address;
 	p->plan.request_s = f->request_s;
 	return r < 0 ? r : 0;
@@ -250,7 +259,7 @@ static void finish(struct parts *p)
 	struct server *s = &p->server;
 	webhook_stop(p->webhook);
 	syslog_stop(p->syslog);
-	live_stop(s->live); /* a daemon does not stop while connections are set aside */
+	live_stop(s->live); /* so that http_stop() finds nothing set aside */
 	events_stop(s->events);
 	http_stop(p->http);
 	events_free(s->events);
@@ -315,6 +324,8 @@ int main(int argc, char **argv)
 		err_set(&err, EINVAL, "--tls-cert and --tls-key go together");
 		return fail(&err);
 	}
+	/* Many threads wait, few work: memory for a heap each would be kept for nothing. */
+	mallopt(M_ARENA_MAX, HEAPS);
 	/* Threads inherit the mask: only main takes these. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);

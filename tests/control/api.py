@@ -3,7 +3,9 @@
 
     api.py BACKEND URL ADMIN_KEY
 """
+import http.client
 import json
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -153,6 +155,19 @@ for _ in range(10):
 ok("pages show every one once", len(seen) == 301 and len(set(seen)) == 301, len(seen))
 agent = [a for a in call("GET", "/api/agents")[1] if a["agent_id"] == "batch"][0]
 same("counters fit", agent["total_actions"], 301)
+
+
+def pages(path):
+    """All rows of a list, two at a time."""
+    rows, cursor = [], ""
+    while True:
+        status, page, headers = call("GET", f"{path}{'&' if '?' in path else '?'}limit=2{cursor}")
+        rows += page
+        if status != 200 or len(rows) > 1000 or not headers.get("X-Next-Cursor"):
+            return rows
+        cursor = "&cursor=" + headers["X-Next-Cursor"]
+
+
 results = []
 
 
@@ -169,6 +184,13 @@ for t in threads:
     t.join()
 same("a hundred at once, each of fifty twice", (set(results), len(
     call("GET", "/api/actions?agent_id=crowd&limit=1000")[1])), ({200}, 50))
+for i in (2, 0, 3, 1, 3):  # as they come in from connections of their own
+    call("POST", "/api/actions", {"agent_id": "mixed", "session_id": "mixed", "action_id": str(i), "action_type": "file_read",
+                                  "resource": f"/{i}", "timestamp": f"2026-03-03T03:03:0{min(i, 2)}Z"})
+same("a session's actions are in its client's order, and a repetition is one", sorted(
+    r["resource"] for r in call("GET", "/api/actions?session_id=mixed")[1][:2]) + [
+        r["resource"] for r in call("GET", "/api/actions?session_id=mixed")[1][2:]], ["/2", "/3", "/1", "/0"])
+same("page by page, too", pages("/api/actions?session_id=mixed"), call("GET", "/api/actions?session_id=mixed")[1])
 call("POST", "/api/actions", {"agent_id": "old", "action_type": "file_read", "resource": "/tmp/x",
                               "timestamp": "2026-01-02T03:04:05Z"})
 same("the client's clock is kept",
@@ -180,6 +202,59 @@ for word in ("delete execute database_read permission_change process_spawn env_a
     status = call("POST", "/api/actions", {"agent_id": "field", "action_type": word, "resource": "x",
                                            "source": "sentry", "unknown_member": 1})[0]
     same(f"the word {word}", status, 200)
+
+for word in "sentry node-sdk go-sdk ruby-sdk".split():
+    status = call("POST", "/api/actions", {"agent_id": "field", "action_type": "api_call", "resource": "x", "source": word})[0]
+    same(f"the source {word}", (status, call("GET", "/api/actions?agent_id=field&limit=1")[1][0]["source"]), (200, word))
+
+# ---- those clients' requests, as they make them: a connection each, headers in their own case
+for who, method, path, body, member in (
+    ("Python SDK 0.7", "POST", "/api/actions", {
+        "agent_id": "py", "agent_name": "py", "session_id": "p1", "action_id": "7f0c", "action_type": "file_write",
+        "resource": "/w/a", "payload": {"size": 3}, "risk_score": 0.2, "flagged": False, "decision": "ALLOW",
+        "timestamp": "2026-03-03T03:03:03.123456+00:00", "source": "sdk"}, ("decision", "ALLOW")),
+    ("Python SDK 0.7", "POST", "/api/check", {"agent_id": "py", "action_type": "file_read", "resource": "/w/a"},
+     ("decision", "allow")),
+    ("SDK 0.5.1", "POST", "/api/actions", {"agent_id": "py5", "action_type": "execute", "resource": "ls", "payload": None,
+                                           "decision": "pause", "flagged": True, "flag_reason": "asked"}, ("decision", "PAUSE")),
+    ("Sentry", "POST", "/api/actions", {"agent_id": "watched", "action_type": "process_spawn", "resource": "/bin/ls",
+                                        "source": "sentry", "timestamp": 1772507000.5, "metadata": {"pid": 7}}, ("logged", True)),
+    ("Sentry", "POST", "/api/alerts", {"agent_id": "watched", "message": "cpu", "severity": "high", "source": "sentry",
+                                       "timestamp": "2026-03-03T03:03:03Z"}, ("level", "high")),
+    ("MCP bridge", "GET", "/api/agents", None, (0, None)),
+    ("MCP bridge", "GET", "/api/alerts", None, (0, None)),
+    ("MCP bridge", "GET", "/api/stats", None, ("total_agents", None)),
+    ("MCP bridge", "PATCH", "/api/alerts/NEWEST/acknowledge", None, ("acknowledged", True)),
+    ("MCP bridge", "PATCH", "/api/agents/watched", {"paused": True}, ("paused", True)),
+    ("MCP bridge", "PATCH", "/api/agents/watched", {"paused": False}, ("paused", False)),
+):
+    if "NEWEST" in path:
+        path = path.replace("NEWEST", str(call("GET", "/api/alerts?limit=1")[1][0]["id"]))
+    line = http.client.HTTPConnection(url.split("//")[1], timeout=120)
+    line.request(method, path, None if body is None else json.dumps(body),
+                 {"X-Api-Key": admin, "Connection": "close", "Content-Type": "application/json"})
+    answer = line.getresponse()
+    row = json.loads(answer.read())
+    found = row[member[0]] if answer.status == 200 else None
+    ok(f"{who}: {method} {path.rstrip('0123456789')}", answer.status == 200 and
+       (member[1] is None or found == member[1]) and answer.headers["Connection"].lower() == "close", (answer.status, row))
+for what, *args in (
+    ("check", "-X", "POST", "/api/check", '{"agent_id": "curl", "action_type": "file_delete", "resource": "/data/sensitive.csv"}'),
+    ("profile", "-X", "PATCH", "/api/agents/curl/profile", '''{
+    "allowed_action_types": ["file_read", "api_call"],
+    "allowed_resources": ["/tmp/*"],
+    "blocked_resources": ["prod.*", "*.env"],
+    "max_actions_per_minute": 20,
+    "max_risk_score": 0.7
+  }'''),
+    ("actions", "-X", "POST", "/api/actions", '{"agent_id": "curl", "action_type": "file_write", "resource": "/tmp/output.txt"}'),
+    ("agents", "/api/agents"), ("alerts", "/api/alerts"),
+):
+    at = 2 if args[0] == "-X" else 0
+    command = ["curl", "-s", "-m", "120", "-w", " %{http_code}", *args[:at], url + args[at], "-H", "x-api-key: " + admin]
+    command += ["-H", "Content-Type: application/json", "-d", args[at + 1]] if at else []
+    said = subprocess.run(command, capture_output=True, text=True, timeout=150).stdout
+    ok(f"the page's curl command for {what}", said.endswith(" 200") and said[0] in "[{", said)
 
 # ---- rate, risk, alerts
 call("PATCH", "/api/agents/fast/profile", {"max_actions_per_minute": 5, "allowed_resources": ["/tmp/*"]})
@@ -300,6 +375,17 @@ stats = call("GET", "/api/stats")[1]
 ok("totals", stats["total_actions"] >= 370 and stats["total_agents"] >= 5 and
    sorted(stats["risk_distribution"]) == ["critical", "high", "low", "medium"] and stats["daily_breakdown"]
    and stats["top_agents"], stats)
+for i in range(5):  # all of one second, as clients tell it
+    call("POST", "/api/sessions", dict(report, id=f"same-{i}", state="ended", started_at="2026-02-02T02:02:02Z"), gate)
+    call("POST", f"/api/sessions/same-{i}/approvals", question, gate)
+for path in ("/api/agents", "/api/sessions", "/api/approvals?state=all", "/api/alerts?acknowledged=all",
+             "/api/rollback/history", "/api/audit"):
+    whole = [r["id"] for r in call("GET", path + ("&" if "?" in path else "?") + "limit=1000")[1]]
+    paged = [r["id"] for r in pages(path)]
+    ok(f"the pages of {path} are the whole list, in its order", len(whole) > 1 and paged == whole, (paged, whole))
+for cursor in ("x", "-1", "1x", "1.x'--", "9" * 30, "1." + "x" * 100):
+    status = call("GET", "/api/agents?cursor=" + cursor)[0]
+    ok(f"a cursor {cursor[:10]} is a place or none", status == (200 if cursor == "1.x'--" else 422), status)
 usage = call("GET", "/api/usage")[1]
 ok("usage by type", usage["by_type"]["file_read"] >= 350, usage)
 
@@ -314,9 +400,15 @@ for what, raw, want in (
     ("invalid UTF-8", b'{"agent_id": "\xff\xfe", "action_type": "file_read"}', 422),
     ("a null that is required", b'{"agent_id": null, "action_type": "file_read"}', 422),
     ("two megabytes", b'{"agent_id":"' + b"x" * 2000000 + b'"}', 413),
+    ("more values than their text says", b'{"agent_id":"x","payload":[' + b"[]," * 200000 + b"0]}", 413),
+    ("a text with as many commas", b'{"agent_id":"x","action_type":"file_read","payload":"\\"[' + b"," * 500000 + b'"}', 200),
 ):
     status, row, _ = call("POST", "/api/check", raw=raw)
-    ok(f"{what}: {want}", status == want and "detail" in row, (status, row))
+    ok(f"{what}: {want}", status == want and ("detail" in row) == (want != 200), (status, row))
+for what, given, want in (("a long id", "x" * 256, 422), ("an id that is none", {"a": 1}, 422), ("an id with a NUL", "a\0b", 422),
+                          ("an id of 255 bytes", "".join(chr(33 + i * 7 % 90) for i in range(255)), 200), ("a number", 7, 200)):
+    same(f"{what} of an action", call("POST", "/api/actions", {
+        "agent_id": "ids", "action_type": "file_read", "resource": "/x", "action_id": given})[0], want)
 same("an alert has the time that its client gives", call("POST", "/api/alerts", {
     "agent_id": "timed", "message": "m", "severity": "low", "timestamp": "2026-01-02T03:04:05Z"})[1]["created_at"],
      "2026-01-02T03:04:05.000000+00:00")
@@ -344,6 +436,26 @@ same("hostile names come back as they were", (
     call("POST", "/api/actions", {"agent_id": "'; DROP TABLE actions; --", "action_type": "file_read",
                                   "resource": "<script>alert(1)</script>\u202e\n"})[0],
     call("GET", "/api/actions?limit=1")[1][0]["resource"]), (200, "<script>alert(1)</script>\u202e\n"))
+# ---- as many rules as are enforced, and no more
+made, threads = [], []
+
+
+def make_rules(n):
+    for i in range(n):
+        made.append(call("POST", "/api/policies", {"name": "many", "effect": "allow", "resource_pattern": "/none"}))
+
+
+threads = [threading.Thread(target=make_rules, args=(70,)) for _ in range(16)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+same("rules are refused beyond what is enforced", (sorted({m[0] for m in made}), len(call("GET", "/api/policies")[1])),
+     ([200, 409], 1000))
+for status, rule, _ in made:
+    if status == 200:
+        call("DELETE", "/api/policies/" + rule["id"])
+same("and go again", call("GET", "/api/policies")[1], rules)
 spec = call("GET", "/openapi.json", key=None)[1]
 ok("openapi lists the table", spec["openapi"].startswith("3.1") and "/api/check" in spec["paths"] and
    spec["paths"]["/api/check"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"]

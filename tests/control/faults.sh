@@ -1,5 +1,5 @@
 #!/bin/bash
-# The control plane when the world around it fails: the disk is full, the clock jumps. TAP on stdout.
+# The control plane when the world around it fails: the disk is full (SQLite's, PostgreSQL's), the clock jumps. TAP on stdout.
 #
 #   SERVE=... tests/control/faults.sh [--long]
 #
@@ -16,10 +16,14 @@ top=$(cd "$here/../.." && pwd)
 . "$top/tests/lib/tap.sh"
 SERVE=${SERVE:-$top/build/release/vsandbox-serve}
 work=$(mktemp -d "${TMPDIR:-/tmp}/faults.XXXXXX") || exit 1
-server='' mounted=''
+server='' mounted='' postgres=''
+as=()
+[ "$(id -u)" != 0 ] || as=(setpriv --reuid postgres --regid postgres --clear-groups)
+pg=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
 
 cleanup() {
 	[ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null
+	[ -z "$postgres" ] || "${as[@]}" "$pg/pg_ctl" -D "$work/disk/data" -m immediate stop >/dev/null 2>&1
 	[ -z "$mounted" ] || umount "$work/disk"
 	rm -rf "$work"
 }
@@ -52,7 +56,7 @@ ask() {
 	curl -s -m 120 -H "x-api-key: $key" "$@"
 }
 
-# post NAME: an action with a payload of 16 kB; prints the status
+# post NAME: an action with $filler as its payload; prints the status
 post() {
 	ask -o "$work/answer" -w '%{http_code}' "$url/api/actions" -d "{\"agent_id\":\"full\",\"action_id\":\"$1\",
 		\"action_type\":\"file_write\",\"resource\":\"/tmp/x\",\"payload\":\"$filler\"}"
@@ -62,7 +66,7 @@ post() {
 known() {
 	local cursor=''
 	while :; do
-		ask -D "$work/head" "$url/api/actions?agent_id=full&limit=100$cursor" |
+		ask -D "$work/head" "$url/api/actions?agent_id=full&limit=50$cursor" |
 			python3 -c 'import json, sys; print("\n".join(r["action_id"] for r in json.load(sys.stdin)))'
 		cursor=$(tr -d '\r' <"$work/head" | sed -n 's/^X-Next-Cursor: /\&cursor=/Ip')
 		[ -n "$cursor" ] || return
@@ -73,19 +77,35 @@ known() {
 mkdir "$work/disk"
 size=4
 [ "${1:-}" != --long ] || size=64
+
+# fill MOST: posts until three were refused, and notes in $work/acknowledged what was taken
+fill() {
+	refused=0
+	: >"$work/acknowledged"
+	: >"$work/odd"
+	for i in $(seq "$1"); do
+		status=$(post "$i")
+		case $status in
+		200) echo "$i" >>"$work/acknowledged" ;;
+		503) refused=$((refused + 1)) ;;
+		*) echo "$status" >>"$work/odd" ;;
+		esac
+		[ "$refused" -lt 3 ] || break
+	done
+}
+
+# whole NAME: what was acknowledged is in the store
+whole() {
+	tap_is "$1" "$(known | sort | comm -13 - <(sort "$work/acknowledged") | wc -l) lost of $(wc -l <"$work/acknowledged")" \
+		"0 lost of $(wc -l <"$work/acknowledged")"
+}
+
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o "size=${size}m" tmpfs "$work/disk" 2>/dev/null; then
 	mounted=1
 	filler=$(head -c 12288 /dev/zero | base64 -w 0)
 	start_server "$work/disk/store.db"
-	refused=0
-	for i in $(seq $((size * 120))); do
-		status=$(post "$i")
-		[ "$status" != 200 ] || echo "$i" >>"$work/acknowledged"
-		[ "$status" = 200 ] || refused=$((refused + 1))
-		[ "$status" = 200 ] || [ "$status" = 503 ] || echo "$status" >>"$work/odd"
-		[ "$refused" -lt 3 ] || break
-	done
-	tap_is "full disk: writing is refused with 503" "$refused $(cat "$work/odd" 2>/dev/null)" "3 "
+	fill $((size * 120))
+	tap_is "full disk: writing is refused with 503" "$refused $(cat "$work/odd")" "3 "
 	tap_is "full disk: reading goes on" "$(ask -o /dev/null -w '%{http_code}' "$url/api/actions?limit=1")" 200
 	tap_is "full disk: what is pure goes on" "$(ask -o /dev/null -w '%{http_code}' "$url/api/check" \
 		-d '{"agent_id":"full","action_type":"file_read","resource":"/tmp/x"}')" 200
@@ -94,13 +114,69 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o "size=${size}m" tmpfs "$work/disk" 2>
 	echo after >>"$work/acknowledged"
 	stop_server -KILL
 	start_server "$work/disk/store.db"
-	tap_is "and all that was acknowledged is there after kill -9" \
-		"$(known | sort | comm -13 - <(sort "$work/acknowledged") | wc -l) lost of $(wc -l <"$work/acknowledged")" \
-		"0 lost of $(wc -l <"$work/acknowledged")"
+	whole "and all that was acknowledged is there after kill -9"
 	stop_server -TERM
 	umount "$work/disk" && mounted=''
 else
 	tap_skip "full disk" "a small tmpfs needs root"
+fi
+
+# ---- PostgreSQL's disk is full ----
+# What it cannot extend it refuses; where it cannot write its log it ends, and whoever runs it starts it again.
+control_postgres() {
+	"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/disk/data" -o "-k $work/disk -h ''" -l "$work/disk.log" "$1" >/dev/null
+}
+
+make_postgres() {
+	chown postgres "$work/disk" && chmod 711 "$work"
+	: >"$work/disk.log" && chown postgres "$work/disk.log"
+	"${as[@]}" "$pg/initdb" -D "$work/disk/data" -A trust -U vs --wal-segsize=1 >"$work/initdb" 2>&1 || return
+	printf '%s\n' 'max_wal_size = 8MB' 'min_wal_size = 2MB' 'shared_buffers = 4MB' >>"$work/disk/data/postgresql.conf"
+	postgres=1
+	control_postgres start
+}
+
+writes_again() {
+	"${as[@]}" "$pg/pg_ctl" -D "$work/disk/data" status >/dev/null || control_postgres start
+	[ "$(post after)" = 200 ]
+}
+
+if [ -z "$pg" ]; then
+	tap_not_ok "postgresql is installed"
+elif [ "$(id -u)" = 0 ] && mount -t tmpfs -o "size=$((size + 44))m" tmpfs "$work/disk" 2>/dev/null; then
+	mounted=1
+	filler=$(head -c 60000 /dev/urandom | base64 -w 0) # it would press zeros into nothing
+	if make_postgres && start_server "postgresql:///postgres?host=$work/disk&user=vs"; then
+		fill 2000
+		tap_is "PostgreSQL's disk is full: writing is refused with 503" "$refused $(cat "$work/odd")" "3 "
+		tap_note "$(wc -l <"$work/acknowledged") were acknowledged"
+		grep -qE 'No space left|Check free disk space' "$work/disk.log"
+		tap_is "because PostgreSQL has no room" $? 0
+		mount -o "remount,size=$((size + 240))m" "$work/disk"
+		for _ in $(seq 600); do
+			writes_again && break
+			sleep 0.1
+		done
+		tap_is "with room again it writes again" "$(post after)" 200
+		echo after >>"$work/acknowledged"
+		"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/disk/data" -m immediate stop >/dev/null
+		control_postgres start
+		for _ in $(seq 600); do
+			ask -f -o /dev/null "$url/api/actions?limit=1" && break
+			sleep 0.1
+		done
+		whole "and all that was acknowledged is there after it was killed"
+		stop_server -TERM
+	else
+		tap_not_ok "PostgreSQL and the server start on a small disk"
+		tap_note_file "$work/initdb"
+		tap_note_file "$work/disk.log"
+	fi
+	[ -z "$postgres" ] || "${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/disk/data" -m immediate stop >/dev/null
+	postgres=''
+	umount "$work/disk" && mounted=''
+else
+	tap_skip "PostgreSQL's disk is full" "a small tmpfs needs root"
 fi
 
 # ---- the clock jumps ----

@@ -9,11 +9,13 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from served import Claims, Server, wait_for
@@ -161,9 +163,12 @@ threading.Thread(target=receiver.serve_forever, daemon=True).start()
 server = Server(SERVE, DB, DIR, "limits", *FLAGS, key=key)
 ok("what was not delivered is, by the next server on the store",
    wait_for(lambda: any(b"meanwhile" in b for _, b in posts), 60) and len(posts) == before + 1, posts[before:])
-refused = subprocess.run([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--webhook", "http://example.org/"],
-                         capture_output=True, text=True, timeout=60)
-ok("a webhook elsewhere is https", refused.returncode == 125 and "not https" in refused.stderr, refused)
+for elsewhere in ("http://example.org/", "http://127.example.org/", "http://127.0.0.1.example.org/", "http://[::2]/",
+                  "ftp://127.0.0.1/", "file:///etc/passwd"):
+    refused = subprocess.run([SERVE, "--db", DB, "--listen", "127.0.0.1:0", "--webhook", elsewhere],
+                             capture_output=True, text=True, timeout=60)
+    ok(f"a webhook elsewhere is https, and {elsewhere} is none", refused.returncode == 125 and
+       "not https" in refused.stderr, refused)
 
 # ---- for other systems
 alert = call("GET", "/api/alerts")[1][0]
@@ -259,6 +264,39 @@ with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
         except OSError:
             ended = True
     ok("a body that comes byte by byte runs out of time", ended)
+
+# ---- TLS
+cert, private = os.path.join(DIR, "cert.pem"), os.path.join(DIR, "key.pem")
+subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                "2", "-subj", "/CN=localhost", "-keyout", private, "-out", cert], check=True, capture_output=True)
+secure = Server(SERVE, DB, DIR, "tls", "--tls-cert", cert, "--tls-key", private, key=key)
+
+
+def greeted(version):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    try:
+        with socket.create_connection(("127.0.0.1", secure.port), timeout=60) as s, context.wrap_socket(s) as t:
+            body, spoken = json.dumps({"key": key}).encode(), t.version()
+            t.sendall(b"POST /api/login HTTP/1.0\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            answer = b""
+            while chunk := t.recv(65536):
+                answer += chunk
+            return spoken, b"; Secure" in answer and b"HttpOnly" in answer
+    except (ssl.SSLError, ConnectionError) as e:
+        return e
+
+
+for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+    seen = greeted(version)
+    ok(f"{version.name} is not spoken", isinstance(seen, Exception), seen)
+same("TLS 1.2 is, and the login's cookie says that it wants it", greeted(ssl.TLSVersion.TLSv1_2), ("TLSv1.2", True))
+same("so is TLS 1.3", greeted(ssl.TLSVersion.TLSv1_3), ("TLSv1.3", True))
+same("it ends well, too", secure.stop(), 0)
 
 # ---- what was written for people
 server.stop()

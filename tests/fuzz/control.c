@@ -115,7 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(body, line + 1, body_len);
 	struct call c = { .server = server, .query = query, .connection = mark };
 	c.first_us = 1; /* long ago: nothing is waited for */
-	call_dispatch(&c, head, path, admin, body, body_len);
+	call_find(&c, head, path);
+	call_run(&c, admin, body, body_len);
 	if (!c.wait_us)
 		check_answer(&c);
 	json_object_put(c.reply);
