@@ -100,8 +100,11 @@ void approvals_held(struct approvals *a, uint32_t id, const char *text)
 	}
 	json_object_put(o);
 	approvals_prompt(a);
-	if (a->prompt == PROMPT_NONE)
-		log_info("approval %u waits: vsandbox approve list %s", id, a->session);
+	if (a->prompt != PROMPT_NONE)
+		return;
+	if (a->tty_fd >= 0 && term_is_raw(a->tty_fd))
+		dprintf(a->tty_fd, "\a"); /* the words wait until the screen is nobody's */
+	log_info("approval %u waits: vsandbox approve list %s", id, a->session);
 }
 
 void approvals_settled(struct approvals *a, uint32_t id, bool denied)
@@ -195,6 +198,20 @@ void approvals_prompt(struct approvals *a)
 		a->freezing++;
 		return;
 	}
+}
+
+bool approvals_tend(struct approvals *a)
+{
+	bool open = false;
+	for (unsigned i = 0; i < HOLD_QUESTIONS; i++)
+		open |= a->items[i].id && !a->items[i].passed_over;
+	if (!open || a->prompt != PROMPT_NONE || a->tty_fd < 0)
+		return false;
+	bool raw = term_is_raw(a->tty_fd);
+	if (a->screen_taken && !raw)
+		approvals_prompt(a);
+	a->screen_taken = raw;
+	return raw;
 }
 
 static void line(FILE *f, const char *name, const char *text)

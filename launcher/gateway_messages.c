@@ -205,6 +205,8 @@ void gateway_messages(struct gateway *g)
 	}
 	/* A continue that came since was for the agent as well: it runs, and so do we. */
 	sigset_t pending;
-	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT))
+	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT)) {
+		log_tend(); /* the screen is the shell's now */
 		raise(SIGSTOP);
+	}
 }
