@@ -96,6 +96,23 @@ assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not Non
 	[ "$status" -eq 125 ]
 }
 
+@test "approve list: when nothing waits a person is told so, a program gets an empty list" {
+	prepare
+	[ -z "$("$VSANDBOX" approve list 2>&1)" ]
+	[ "$("$VSANDBOX" approve list --json)" = '[]' ]
+	terminal
+	type_line 'clear; "$VSANDBOX" approve list'
+	eventually screen_has '^vsandbox: nothing waits'
+	start_sleeper
+	[ -z "$("$VSANDBOX" approve list 2>&1)" ]
+	[ "$("$VSANDBOX" approve list --json)" = '[]' ]
+	for bad in "allow" "allow 1" "deny x" "list nosuch" "lits" "allow 1 --scope ever" "allow 1 2"; do
+		# shellcheck disable=SC2086 # words
+		run "$VSANDBOX" approve $bad
+		[ "$status" -eq 125 ] || { echo "$bad"; false; }
+	done
+}
+
 @test "an unanswered call is denied when its time is over, and the log says so" {
 	prepare
 	run "$VSANDBOX" run -p "$POLICY" --approve web --approval-timeout 1 -- sh -c 'echo x >a.ask; echo "rc $?"'
