@@ -87,7 +87,7 @@ load common
 		eventually pid_known
 		eventually started "$GATEWAY"
 		"$VSANDBOX" pause "$SESSION"
-		grep -q "paused: vsandbox resume $SESSION" "$BATS_TEST_TMPDIR/err"
+		eventually grep -q "paused: vsandbox resume $SESSION" "$BATS_TEST_TMPDIR/err"
 		kill "-$signal" "$GATEWAY"
 		wait $!
 		[ "$(tail -n 1 code)" -eq $((128 + $(kill -l $signal))) ]
