@@ -33,7 +33,7 @@ target_is_gone() {
 	[[ $output == *"supervises pid $TARGET"*"no box around it"* ]]
 	: >out
 	eventually last_is refused
-	! grep -q wrote out
+	not grep -q wrote out
 	# as the kernel sees it: a filter, and no new privileges
 	grep -q '^Seccomp:.2' "/proc/$TARGET/status"
 	grep -q '^NoNewPrivs:.1' "/proc/$TARGET/status"
@@ -59,7 +59,7 @@ target_is_gone() {
 	kill -TERM "$gateway"
 	said() { grep -q "signal 15 ignored: pid $TARGET" "$XDG_STATE_HOME/vsandbox/sessions/$(cat id)/messages"; }
 	eventually said
-	! target_is_gone
+	not target_is_gone
 	"$VSANDBOX" kill "$(cat id)"
 	eventually target_is_gone
 	[ "$(state_of "$(cat id)")" = ended ]
@@ -102,7 +102,7 @@ target_is_gone() {
 	run "$VSANDBOX" attach -p ./limits.json "$TARGET"
 	[ "$status" -eq 125 ]
 	[[ $output == *limits* ]]
-	! grep -q '^Seccomp:.2' "/proc/$TARGET/status"
+	not grep -q '^Seccomp:.2' "/proc/$TARGET/status"
 	[ "$("$VSANDBOX" doctor --pid "$TARGET" | grep -c '^fail')" -eq 0 ]
 	: >out
 	eventually last_is wrote

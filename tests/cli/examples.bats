@@ -89,7 +89,8 @@ block() {
 
 @test "the manual's other examples: each line is run, each block is what it says, and none is left out" {
 	# lines: vsandbox itself above, requests to the control plane in serve.bats
-	! sed -nE 's/^\.Dl (\$ )?//p' "$PAGES"/*.[1-8] | grep -vE '^(vsandbox|curl) '
+	sed -nE 's/^\.Dl (\$ )?//p' "$PAGES"/*.[1-8] >lines
+	not grep -vE '^(vsandbox|curl) ' lines
 	[ "$(sed -nE 's/^\.Dl \$ curl/&/p' "$PAGES"/*.[1-8] | wc -l)" -eq "$(sed -nE 's/^\.Dl \$ curl/&/p' "$PAGES/vsandbox-serve.8" | wc -l)" ]
 	grep -q "Dl .. (curl" "$BATS_TEST_DIRNAME/serve.bats"
 	[ "$(grep -c '^\.Bd -literal' "$PAGES"/*.[1-8] | grep -v ':0$' | sed 's|.*/||' | tr '\n' ' ')" = \
@@ -137,7 +138,7 @@ block() {
 	cc -fsyntax-only -I"$BATS_TEST_DIRNAME/../../sdk/c" block.c
 	# help shows none that would have to be run
 	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/ { print $1 }'); do
-		! "$VSANDBOX" help "$verb" | grep -E '^ *(\$ |vsandbox )'
+		not grep -E '^ *(\$ |vsandbox )' <("$VSANDBOX" help "$verb")
 	done
 }
 
@@ -189,9 +190,9 @@ block() {
 	box -q -- sh -c '(echo >x.secret) 2>/dev/null; true'
 	for verb in ps show logs diff doctor status "top --once" "why --event 2" help; do
 		# shellcheck disable=SC2086 # verb and flag
-		! "$VSANDBOX" $verb | grep -q $'\033'
+		not grep -q $'\033' <("$VSANDBOX" $verb)
 		# shellcheck disable=SC2086
-		! NO_COLOR=1 TERM=xterm script -qec "'$VSANDBOX' $verb" /dev/null </dev/null | grep -q $'\033\['
+		not grep -q $'\033\[[0-9;]*m' <(NO_COLOR=1 TERM=xterm script -qec "'$VSANDBOX' $verb" /dev/null </dev/null)
 	done
 }
 

@@ -80,7 +80,10 @@ load common
 			p = subprocess.Popen([sys.argv[1], "run", "-p", sys.argv[2], "--workspace", "direct", "--", "sh", "-c", inside],
 			                     preexec_fn=reset)
 			print(p.pid, flush=True)
-			print(p.wait(), flush=True)
+			try:
+			    print(p.wait(120), flush=True)
+			finally:
+			    p.kill()
 		PY
 		GATEWAY=
 		pid_known() { GATEWAY=$(head -n 1 code) && [ -n "$GATEWAY" ] && [ -e started ]; }

@@ -15,7 +15,7 @@ load server
 	await "$SERVER"
 	[ "$status" -eq 0 ]
 	start_server
-	! grep -q '^vtk_' "$BATS_TEST_TMPDIR/server"
+	not grep -q '^vtk_' "$BATS_TEST_TMPDIR/server"
 	ask /api/keys | grep -q '"host"'
 	# the examples of its page, as they stand there
 	KEY=$(cat "$ADMIN") LAST=0
@@ -56,7 +56,7 @@ load server
 	run "$VSANDBOX" status
 	[[ $output == *"reports to  $URL"*"answers and knows the key"* ]]
 	box -q --name reporter -- sh -c '(echo >a.secret) 2>/dev/null; touch made; env' >environment
-	! grep -q "$(cat key)" environment
+	not grep -q "$(cat key)" environment
 	id=$(sessions)
 	reported() { ask "/api/sessions/$id" | grep -q '"state": *"ended"'; }
 	eventually reported

@@ -141,7 +141,7 @@ for line in sys.stdin: json.loads(line)'
 	for verb in ps logs diff "diff --name-status" show; do
 		# shellcheck disable=SC2086 # verb and flag
 		"$VSANDBOX" $verb >out
-		! grep -q $'\033\|\r\|\302\233' out
+		not grep -q $'\033\|\r\|\302\233' out
 	done
 	grep -q 'x\\x1b\[31m\\x0d\\n' <("$VSANDBOX" diff --name-status)
 	"$VSANDBOX" diff --json | N=$name python3 -c '

@@ -57,8 +57,8 @@ screen_is_vims() {
 	type_line ':wq'
 	eventually screen_has '^end-0'
 	[ "$(cat f)" = one ]
-	"$VSANDBOX" diff -p >patch
-	grep -qx '+two' patch
+	"$VSANDBOX" diff -p >changes
+	grep -qx '+two' changes
 	"$VSANDBOX" commit --yes
 	[ "$(cat f)" = $'one\ntwo' ]
 	# the terminal is the shell's again
