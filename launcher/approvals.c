@@ -93,8 +93,11 @@ void approvals_held(struct approvals *a, uint32_t id, const char *text)
 	}
 	json_object_put(o);
 	approvals_prompt(a);
-	if (a->prompt == PROMPT_NONE)
-		log_info("approval %u waits: vsandbox approve list %s", id, a->session);
+	if (a->prompt != PROMPT_NONE)
+		return;
+	if (a->tty_fd >= 0 && term_is_raw(a->tty_fd))
+		dprintf(a->tty_fd, "\a"); /* the words wait until the screen is nobody's */
+	log_info("approval %u waits: vsandbox approve list %s", id, a->session);
 }
 
 void approvals_settled(struct approvals *a, uint32_t id, bool denied)
@@ -190,6 +193,20 @@ void approvals_prompt(struct approvals *a)
 	}
 }
 
+bool approvals_tend(struct approvals *a)
+{
+	bool open = false;
+	for (unsigned i = 0; i < HOLD_QUESTIONS; i++)
+		open |= a->items[i].id && !a->items[i].passed_over;
+	if (!open || a->prompt != PROMPT_NONE || a->tty_fd < 0)
+		return false;
+	bool raw = term_is_raw(a->tty_fd);
+	if (a->screen_taken && !raw)
+		approvals_prompt(a);
+	a->screen_taken = raw;
+	return raw;
+}
+
 static void line(FILE *f, const char *name, const char *text)
 {
 	if (!*text)
@@ -199,17 +216,38 @@ static void line(FILE *f, const char *name, const char *text)
 	fputs("\r\n", f);
 }
 
-static void line_list(FILE *f, const char *name, struct json_object *list, const char *between)
+static void line_list(FILE *f, const char *name, struct json_object *list)
 {
 	if (!json_object_is_type(list, json_type_array) || !json_object_array_length(list))
 		return;
 	fprintf(f, "  %-10s", name);
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		const char *text = json_object_get_string(json_object_array_get_idx(list, i));
-		fputs(i ? between : "", f);
+		fputs(i ? " " : "", f);
 		term_text(f, text && *text ? text : "''");
 	}
 	fputs("\r\n", f);
+}
+
+/* Who started whom; a program that nobody may look at has no name. */
+static void line_ancestry(FILE *f, struct json_object *list)
+{
+	const char *between = "";
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(list, i));
+		if (!text || !*text)
+			continue;
+		if (*between)
+			fputs(between, f);
+		else
+			fprintf(f, "  %-10s", "from");
+		term_text(f, text);
+		between = " < ";
+	}
+	if (*between)
+		fputs("\r\n", f);
 }
 
 static void line_score(FILE *f, const struct json_object *event)
@@ -232,15 +270,15 @@ static void show_action(const struct json_object *e, FILE *f)
 	fputs("\r\n", f);
 	line(f, "to", event_text(e, "resource2"));
 	line(f, "asked as", event_text(e, "alias"));
-	line_list(f, "command", json_object_object_get(e, "argv"), " ");
+	line_list(f, "command", json_object_object_get(e, "argv"));
 	line(f, "in", event_text(e, "cwd"));
 	line(f, "address", event_text(e, "address"));
-	line_list(f, "opened", json_object_object_get(e, "flags"), " ");
+	line_list(f, "opened", json_object_object_get(e, "flags"));
 	if (json_object_object_get(e, "size"))
 		fprintf(f, "  %-10s%lld bytes, %s; what will be written is not known before\r\n",
 			"now", (long long)event_number(e, "size"), event_text(e, "provenance"));
 	line(f, "program", event_text(e, "program"));
-	line_list(f, "from", json_object_object_get(e, "ancestry"), " < ");
+	line_ancestry(f, json_object_object_get(e, "ancestry"));
 	line(f, "because",
 	     *event_text(e, "rule") ? event_text(e, "rule") : event_text(e, "reason"));
 	line_score(f, e);

@@ -7,7 +7,7 @@
  * tree is frozen first, so nothing inside reads or writes meanwhile; what had been typed for
  * the agent before is not ours to read, and then the prompt stays away. NONE -> FREEZING
  * (REQUEST_PROMPT is on its way) -> SHOWN -> NONE; the mode of the terminal is put back exactly.
- * Where no prompt can be shown, `vsandbox approve` answers from another terminal.
+ * Where no prompt can be shown, `vsandbox approve` answers from another terminal; a full-screen program's rings its bell.
  */
 #pragma once
 
@@ -50,6 +50,7 @@ struct approvals {
 	struct termios termios; /* as the agent has it, while SHOWN */
 	pid_t foreground;       /* the group that had the terminal, while SHOWN */
 	pid_t agent_pid;
+	bool screen_taken; /* when last looked: a question waits, and a full-screen program has the terminal */
 };
 
 void approvals_init(struct approvals *a, const struct control_host *host, const char *session,
@@ -78,3 +79,8 @@ void approvals_reply(struct approvals *a, int result);
 void approvals_withdraw(struct approvals *a);
 /* Shows one if there is something to ask and it can be asked here. */
 void approvals_prompt(struct approvals *a);
+/*
+ * Asks what a full-screen program has kept from being asked, once that is gone. True while one does: again a little
+ * later.
+ */
+bool approvals_tend(struct approvals *a);

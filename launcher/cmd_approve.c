@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/priority.h"
 #include "base/scope.h"
@@ -93,6 +94,8 @@ static struct json_object *collect(const struct session *list, int count)
 
 static void print(struct json_object *all)
 {
+	if (!json_object_array_length(all) && isatty(STDERR_FILENO))
+		log_info("nothing waits for an answer");
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		struct json_object *o = json_object_array_get_idx(all, i);
 		struct json_object *action = json_object_object_get(o, "action");

@@ -21,10 +21,34 @@ const struct option_spec audit_options[] = {
 	{ NULL },
 };
 
+/* A chain that is whole, but another session's. */
+static int verify_owner(const struct session *s, struct err *err)
+{
+	struct eventfile f;
+	struct eventfile_line line;
+	int r = eventfile_open(s->dirfd, &f, err);
+	if (r < 0)
+		return r;
+	r = eventfile_next(&f, &line, err);
+	if (r > 0) {
+		const char *owner = event_text(line.json, "session");
+		r = !strcmp(owner, s->id)
+			    ? 0
+			    : err_set(err, EBADMSG,
+				      "events.jsonl of session %s is the log of '%.64s'", s->id,
+				      owner);
+		json_object_put(line.json);
+	}
+	eventfile_close(&f);
+	return r;
+}
+
 static int verify(const struct session *s, struct err *err)
 {
 	uint64_t events = 0;
 	int r = eventlog_verify(s->dirfd, &events, err);
+	if (r == 0)
+		r = verify_owner(s, err);
 	if (r == 0)
 		printf("session %s: %llu events, chain intact%s\n", s->id,
 		       (unsigned long long)events, s->state == SESSION_RUNNING ? " so far" : "");

@@ -75,9 +75,7 @@ int cmd_commit(const struct options *o)
 {
 	struct session s;
 	struct err err;
-	/* a first argument that looks like a path can be no session id */
-	bool only_paths = o->arg_count && path_is_given(o->args[0]);
-	int first = o->arg_count && !only_paths ? 1 : 0, code = EXIT_USAGE;
+	int first = path_first(o), code = EXIT_USAGE;
 	char **paths = calloc((size_t)o->arg_count + 1, sizeof(*paths));
 	int r = paths ? options_want_args(o, 0, o->arg_count, &err)
 		      : err_set(&err, ENOMEM, "out of memory");
@@ -88,7 +86,7 @@ int cmd_commit(const struct options *o)
 			r = err_set(&err, ENOMEM, "out of memory");
 	}
 	if (r == 0)
-		r = session_find(first ? o->args[0] : NULL, &s, &err);
+		r = path_session(o, "commit", &s, &err);
 	if (r == 0) {
 		code = commit(o, &s, (const char *const *)paths);
 		session_close(&s);

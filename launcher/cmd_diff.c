@@ -7,6 +7,7 @@
 #include "launcher/diff_patch.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
+#include "launcher/pager.h"
 #include "launcher/path.h"
 #include "launcher/session.h"
 #include "launcher/term.h"
@@ -178,6 +179,8 @@ static void print_text(const struct rows *rows, const struct options *o)
 							       [CHANGE_ADDED] = TERM_GREEN };
 	size_t count[CHANGE_KIND_COUNT] = { 0 };
 	bool color = term_color(1);
+	struct pager pager;
+	pager_begin(&pager, (int64_t)rows->count + 1);
 	for (size_t i = 0; i < rows->count; i++) {
 		const struct row *row = &rows->items[i];
 		count[row->kind]++;
@@ -197,6 +200,7 @@ static void print_text(const struct rows *rows, const struct options *o)
 	if (!options_has(o, DIFF_NAME_STATUS))
 		printf("%zu deleted, %zu modified, %zu added\n", count[CHANGE_DELETED],
 		       count[CHANGE_MODIFIED], count[CHANGE_ADDED]);
+	pager_end(&pager);
 }
 
 static int diff(const struct session *s, const char *below, const struct options *o,
@@ -245,13 +249,13 @@ int cmd_diff(const struct options *o)
 	struct session s;
 	struct err err;
 	char path[STATE_PATH_SIZE];
-	int r = options_want_args(o, 0, 2, &err);
-	bool only_path = o->arg_count == 1 && path_is_given(o->args[0]);
-	const char *given = only_path ? o->args[0] : o->arg_count > 1 ? o->args[1] : NULL;
-	if (r == 0 && given)
+	int first = path_first(o);
+	int r = options_want_args(o, 0, first + 1, &err);
+	const char *given = r == 0 ? o->args[first] : NULL;
+	if (given)
 		r = path_absolute(given, path, &err);
 	if (r == 0)
-		r = session_find(only_path ? NULL : o->args[0], &s, &err);
+		r = path_session(o, "diff", &s, &err);
 	if (r == 0) {
 		r = diff(&s, given ? path : NULL, o, &err);
 		session_close(&s);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/nearest.h"
 #include "base/scope.h"
 #include "launcher/exit.h"
 #include "launcher/jsonfile.h"
@@ -157,7 +158,17 @@ static const struct {
 	{ "patch", oci_patch_word },
 	{ "agent", oci_agent_word },
 	{ "hook", oci_hook_word },
+	{ NULL, NULL },
 };
+
+static int unknown_word(const char *word, struct err *err)
+{
+	const char *near = nearest_word(word, &words->name, sizeof(*words));
+	if (!*word)
+		return err_set(err, EINVAL, "patch, agent, hook or runtime?");
+	return err_set(err, EINVAL, "there is no 'oci %.40s'%s%s%s", word,
+		       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
 
 int cmd_oci(const struct options *o)
 {
@@ -178,13 +189,11 @@ int cmd_oci(const struct options *o)
 	else if (options_has(&rest, OCI_VERBOSE))
 		log_set_level(LOG_VERBOSE);
 	const char *word = o->arg_count ? o->args[0] : "";
-	size_t i = 0, count = sizeof(words) / sizeof(words[0]);
-	while (i < count && strcmp(word, words[i].name) != 0)
+	size_t i = 0;
+	while (words[i].name && strcmp(word, words[i].name) != 0)
 		i++;
 	if (r == 0)
-		r = i < count ? words[i].run(&rest, &err)
-		    : *word   ? err_set(&err, EINVAL, "there is no 'oci %.40s'", word)
-			      : err_set(&err, EINVAL, "patch, agent, hook or runtime?");
+		r = words[i].name ? words[i].run(&rest, &err) : unknown_word(word, &err);
 	if (r < 0)
 		log_error("oci: %s", err.text);
 	return r < 0 ? EXIT_USAGE : r;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/scope.h"
 #include "launcher/eventfile.h"
@@ -61,9 +62,17 @@ static void command_text(const struct session *s, struct buf *b)
 	}
 }
 
-static void print_row(const struct session *s, const struct live *live)
+static bool is_degraded(const struct session *s)
 {
-	char started[32] = "-", code[16] = "-", command[160];
+	struct json_object *degraded;
+	return json_object_object_get_ex(s->start, "degraded", &degraded) &&
+	       json_object_is_type(degraded, json_type_array) && json_object_array_length(degraded);
+}
+
+/* On a terminal of @width a row is cut to it: what asks for somebody stands before the command. */
+static void print_row(const struct session *s, const struct live *live, unsigned width)
+{
+	char row[1024], started[32] = "-", code[16] = "-";
 	struct buf b;
 	time_t at = (time_t)(session_number(s, "started_ns") / 1000000000);
 	struct tm tm;
@@ -71,25 +80,27 @@ static void print_row(const struct session *s, const struct live *live)
 		strftime(started, sizeof(started), "%m-%d %H:%M:%S", &tm);
 	if (s->end)
 		snprintf(code, sizeof(code), "%lld", (long long)event_number(s->end, "exit_code"));
-	printf("%-16s %-8s ", s->id, live_state_name(s, live));
+	buf_init(&b, row, sizeof(row));
+	buf_printf(&b, "%-16s %-8s ", s->id, live_state_name(s, live));
 	if (s->state == SESSION_DAMAGED) {
-		term_text(stdout, s->damage);
-		putchar('\n');
+		buf_term(&b, s->damage, strlen(s->damage));
+		term_line(stdout, row, width);
 		return;
 	}
-	buf_init(&b, command, sizeof(command));
-	command_text(s, &b);
-	printf("%-14s %4s %6llu  %-12.24s %-10.20s %s%s", started, code,
-	       (unsigned long long)denied(s), session_text(s, "agent"), session_text(s, "policy"),
-	       command, b.overflow ? "…" : "");
-	struct json_object *degraded;
-	if (json_object_object_get_ex(s->start, "degraded", &degraded) &&
-	    json_object_is_type(degraded, json_type_array) && json_object_array_length(degraded))
-		fputs("  (degraded)", stdout);
+	buf_printf(&b, "%-14s %4s %6llu  %-12.24s %-10.20s ", started, code,
+		   (unsigned long long)denied(s), session_text(s, "agent"),
+		   session_text(s, "policy"));
 	if (live->approvals)
-		printf("  (%u wait%s for approval)", live->approvals,
-		       live->approvals == 1 ? "s" : "");
-	putchar('\n');
+		buf_printf(&b, "(%u wait%s for approval) ", live->approvals,
+			   live->approvals == 1 ? "s" : "");
+	if (is_degraded(s))
+		buf_puts(&b, "(degraded) ");
+	char command[160];
+	struct buf c;
+	buf_init(&c, command, sizeof(command));
+	command_text(s, &c);
+	buf_printf(&b, "%s%s", command, c.overflow ? "…" : "");
+	term_line(stdout, row, width);
 }
 
 int cmd_ps(const struct options *o)
@@ -118,11 +129,15 @@ int cmd_ps(const struct options *o)
 		}
 		puts("]}");
 	} else if (count) {
-		puts("SESSION          STATE    STARTED        EXIT DENIED  AGENT        POLICY    "
-		     " COMMAND");
+		unsigned width = term_width(STDOUT_FILENO);
+		term_line(stdout,
+			  "SESSION          STATE    STARTED        EXIT DENIED  AGENT        "
+			  "POLICY    "
+			  " COMMAND",
+			  width);
 		for (int i = 0; i < count; i++) {
 			live_ask(&list[i], &budget_ms, &live);
-			print_row(&list[i], &live);
+			print_row(&list[i], &live, width);
 		}
 	}
 	session_list_free(list, count);

@@ -118,14 +118,17 @@ static void print_json(const struct session *s, const struct load *l, bool first
 	       l->cut ? "true" : "false");
 }
 
-static void print_row(const struct session *s, const struct load *l)
+static void print_row(const struct session *s, const struct load *l, unsigned width)
 {
+	char text[512];
 	double rate = (double)l->actions[1] / span_s[1];
-	printf("%-16s %-12.12s %-12.12s %6llu %8.1f %7llu%c %6llu %6llu  %.2f  %s\n", s->id,
-	       session_text(s, "agent"), session_text(s, "policy"),
-	       (unsigned long long)l->actions[0], rate, (unsigned long long)l->actions[2],
-	       l->cut ? '+' : ' ', (unsigned long long)l->alerts, (unsigned long long)l->denials,
-	       l->top_score, l->last);
+	snprintf(text, sizeof(text),
+		 "%-16s %-12.12s %-12.12s %6llu %8.1f %7llu%c %6llu %6llu  %.2f  %s", s->id,
+		 session_text(s, "agent"), session_text(s, "policy"),
+		 (unsigned long long)l->actions[0], rate, (unsigned long long)l->actions[2],
+		 l->cut ? '+' : ' ', (unsigned long long)l->alerts, (unsigned long long)l->denials,
+		 l->top_score, l->last);
+	term_line(stdout, text, width);
 }
 
 /* Number of running sessions shown, or -errno. */
@@ -135,13 +138,16 @@ static int show(bool json, struct err *err)
 	struct session *list = NULL;
 	cleanup_fd int state = state_open(path, err);
 	int count = state < 0 ? state : session_list(state, path, &list, err), shown = 0;
+	unsigned width = json ? 0 : term_width(STDOUT_FILENO);
 	if (count < 0)
 		return count;
 	if (json)
 		fputs("{\"schema_version\":1,\"sessions\":[", stdout);
 	else
-		puts("SESSION          AGENT        POLICY        LAST1S  /S(10S)  LAST60S ALERTS "
-		     "DENIED  SCORE LAST ACTION");
+		term_line(stdout,
+			  "SESSION          AGENT        POLICY       LAST1S  /S(10S)  LAST60S  "
+			  "ALERTS DENIED SCORE LAST ACTION",
+			  width);
 	for (int i = 0; i < count; i++) {
 		struct load l;
 		if (list[i].state != SESSION_RUNNING)
@@ -150,7 +156,7 @@ static int show(bool json, struct err *err)
 		if (json)
 			print_json(&list[i], &l, shown == 0);
 		else
-			print_row(&list[i], &l);
+			print_row(&list[i], &l, width);
 		shown++;
 	}
 	if (json)
@@ -169,6 +175,8 @@ int cmd_top(const struct options *o)
 		if (live)
 			fputs("\033[H\033[2J", stdout); /* until Ctrl-C */
 		r = show(json, &err);
+		if (live && r == 0)
+			puts("no session is running");
 		if (!live || r < 0 || fflush(stdout) != 0)
 			break;
 		sleep(1);

@@ -73,6 +73,11 @@ static void print_steps(const struct commit_plan *p)
 				print_line(*letter, p->ops[i].path, NULL);
 }
 
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static size_t count_steps(const struct commit_plan *p)
 {
 	size_t n = 0;
@@ -194,7 +199,9 @@ static enum consent consent(const struct commit_wish *wish, const struct session
 		return CONSENT_MISSING;
 	}
 	print_steps(p);
-	fprintf(stderr, "Make these %zu changes of session %s real? [y/N] ", count_steps(p), s->id);
+	size_t steps = count_steps(p);
+	fprintf(stderr, "Make %zu change%s of session %s real? [y/N] ", steps, plural(steps),
+		s->id);
 	return term_answer() == 'y' ? CONSENT_YES : CONSENT_NO;
 }
 
@@ -232,9 +239,9 @@ static int carry_out(const struct session *s, const struct overlay *o,
 						  ? ""
 						  : "; nothing was committed");
 			else
-				log_info("committed %zu changes of session %s; to take them back: "
+				log_info("committed %zu change%s of session %s; to take back: "
 					 "vsandbox undo %s",
-					 count_steps(p), s->id, s->id);
+					 count_steps(p), plural(count_steps(p)), s->id, s->id);
 			if (r == 0)
 				print_problems(p, COMMIT_NOTE, '~');
 		}
@@ -335,8 +342,8 @@ int commit_session_undo(const struct session *s, bool dry_run, bool yes, bool js
 	if (r == 0 && dry_run)
 		return 0;
 	if (r == 0 && !yes) {
-		fprintf(stderr, "Take back these %zu changes that session %s made? [y/N] ", steps,
-			s->id);
+		fprintf(stderr, "Take back %zu change%s that session %s made? [y/N] ", steps,
+			plural(steps), s->id);
 		if (term_answer() != 'y') {
 			log_info("nothing was undone");
 			return 0;
@@ -354,8 +361,8 @@ int commit_session_undo(const struct session *s, bool dry_run, bool yes, bool js
 		printf(",\"outcome\":\"undone\",\"restored\":%zu,\"drifted\":%zu}\n",
 		       undone.restored, undone.drifted);
 	}
-	log_info("undid commit %u of session %s: %zu changes taken back", undone.number, s->id,
-		 undone.restored);
+	log_info("undid commit %u of session %s: %zu change%s taken back", undone.number, s->id,
+		 undone.restored, plural(undone.restored));
 	if (undone.drifted)
 		log_error("left as found, changed on the host since: %zu; what the commit had "
 			  "replaced there is kept, by number, in %s/%s",

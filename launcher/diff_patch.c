@@ -8,6 +8,7 @@
 
 #include "base/scope.h"
 #include "launcher/changes.h"
+#include "launcher/pager.h"
 #include "launcher/sibling.h"
 #include "launcher/term.h"
 
@@ -23,18 +24,19 @@ static const char *color_of(const char *line)
 	return line[0] == '-' ? TERM_RED : line[0] == '+' ? TERM_GREEN : NULL;
 }
 
+/* 1, and so no more of them, when nobody takes them. */
 static int print_line(char *text, void *arg)
 {
 	const struct printer *p = arg;
 	if (!p->terminal) {
 		puts(text);
-		return 0;
+		return ferror(stdout) != 0;
 	}
 	const char *color = p->color ? color_of(text) : NULL;
 	fputs(color ? color : "", stdout);
 	term_text(stdout, text);
 	puts(color ? TERM_RESET : "");
-	return 0;
+	return ferror(stdout) != 0;
 }
 
 static int is_outside(const struct change *c, void *arg)
@@ -68,11 +70,15 @@ int diff_patch(const struct session *s, const char *below, struct err *err)
 		if (r)
 			base = session_text(s, "workspace");
 	}
+	struct pager pager;
+	pager_begin(&pager, PAGER_ANY_LENGTH);
 	fputs("# paths are relative to ", stdout);
 	term_text(stdout, *base ? base : "/");
 	putchar('\n');
 	fflush(stdout);
 	const char *args[] = { changes_are_real(s) ? "real" : "overlay", base, below ? below : "",
 			       NULL };
-	return sibling_run("patch", args, (int[]){ s->dirfd, -1 }, print_line, &p, err);
+	int r = sibling_run("patch", args, (int[]){ s->dirfd, -1 }, print_line, &p, err);
+	pager_end(&pager);
+	return r > 0 ? 0 : r;
 }

@@ -26,10 +26,12 @@
 #include "launcher/gateway.h"
 #include "launcher/log.h"
 #include "launcher/session_again.h"
+#include "launcher/term.h"
 
 enum {
 	DRAIN_DELAY_MS = 20, /* while busy: large batches, and the CPU to the monitor */
 	INTERRUPT_TWICE_MS = 1000,
+	SCREEN_MS = 200, /* how often it is looked whether what waits to be said may be said */
 };
 
 void gateway_drop_fd(int *fd)
@@ -111,7 +113,7 @@ static void on_signal(struct gateway *g, const struct signalfd_siginfo *info)
 		tell(g, MONITOR_SIGNALLED, signum);
 	if (signum == SIGCONT)
 		approvals_prompt(&g->approvals);
-	if (signum == SIGINT && from_terminal) {
+	if (signum == SIGINT && from_terminal && !term_is_raw(STDIN_FILENO)) {
 		uint64_t now = clock_ms();
 		if (g->interrupt_ms && now - g->interrupt_ms < INTERRUPT_TWICE_MS)
 			gateway_end_tree(g, "interrupted twice");
@@ -171,7 +173,8 @@ static void supervise(struct gateway *g)
 		};
 		control_polls(&g->control, fds + 6);
 		uint64_t now = clock_ms();
-		int timeout = timeout_of(now, g->drain_ms, -1);
+		bool screen = log_tend() | approvals_tend(&g->approvals);
+		int timeout = timeout_of(now, g->drain_ms, screen ? SCREEN_MS : -1);
 		timeout = timeout_of(now, g->deadline_ms, timeout);
 		timeout = timeout_of(now, g->kill_ms, timeout);
 		timeout = timeout_of(now, notify_due_ms(&g->notify, &g->approvals, now), timeout);
@@ -278,6 +281,7 @@ int gateway_run(struct run *run)
 		.container = run->container,
 	};
 	report_init(&g->report, run, &g->session);
+	log_spare_screen();
 	if (gateway_start(g, envp, &mask, &err) == 0) {
 		supervise(g);
 		code = gateway_settle(g, &mask, gateway_finish(g));

@@ -51,6 +51,7 @@ int gateway_finish(struct gateway *g)
 	bool refused = g->approvals.denied_any;
 	priority_raise();
 	approvals_finish(&g->approvals); /* the terminal first: what follows writes to it */
+	log_release();
 	int code, n = 0, end = 0;
 	const char *reason = g->reason;
 	if (!g->exited)

@@ -135,6 +135,18 @@ static void on_denied(struct gateway *g, const struct packet *m)
 	gateway_end_tree(g, "approval denied");
 }
 
+/* By a verb that told the monitor itself, or by a signal that what is paused cannot take. */
+static void on_ending(struct gateway *g, int signum)
+{
+	if (g->reason)
+		return;
+	g->reason = signum ? "signal" : "killed";
+	if (!signum)
+		return;
+	g->exit_code = EXIT_SIGNAL + signum;
+	log_warn("session %s is paused: signal %d ends it", g->session.id, signum);
+}
+
 void gateway_messages(struct gateway *g)
 {
 	static struct packet m; /* large for a stack */
@@ -174,8 +186,7 @@ void gateway_messages(struct gateway *g)
 			approvals_settled(&g->approvals, m.ticket, m.value);
 			break;
 		case MONITOR_ENDING:
-			if (!g->reason)
-				g->reason = "killed";
+			on_ending(g, m.value);
 			break;
 		case MONITOR_DENIED:
 			on_denied(g, &m);
@@ -200,6 +211,7 @@ void gateway_messages(struct gateway *g)
 	if (stopped && sigpending(&pending) == 0 && !sigismember(&pending, SIGCONT)) {
 		/* who is stopped starts nothing, and others in there go on */
 		netplan_wake(&g->broker);
+		log_tend(); /* the screen is the shell's now */
 		raise(SIGSTOP);
 	}
 }

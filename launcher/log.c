@@ -19,6 +19,63 @@ enum log_level log_get_level(void)
 	return current;
 }
 
+enum { WAITING_SIZE = 16384 };
+
+static struct {
+	bool sparing;
+	size_t len;
+	unsigned dropped; /* lines that had no room */
+	char text[WAITING_SIZE];
+} waiting;
+
+static bool screen_is_taken(void)
+{
+	return waiting.sparing && term_is_raw(STDERR_FILENO);
+}
+
+static void say(const char *text, size_t len)
+{
+	/* A stderr that is gone or full must not stop what we are doing. */
+	ssize_t written = write(STDERR_FILENO, text, len);
+	(void)written;
+}
+
+static void say_or_keep(const char *line, size_t len)
+{
+	if (!waiting.len && !screen_is_taken()) {
+		say(line, len);
+	} else if (len > WAITING_SIZE - waiting.len) {
+		waiting.dropped++;
+	} else {
+		memcpy(waiting.text + waiting.len, line, len);
+		waiting.len += len;
+	}
+}
+
+void log_spare_screen(void)
+{
+	waiting.sparing = true;
+}
+
+bool log_tend(void)
+{
+	if (!waiting.len || screen_is_taken())
+		return waiting.len;
+	unsigned dropped = waiting.dropped;
+	say(waiting.text, waiting.len);
+	waiting.len = waiting.dropped = 0;
+	if (dropped)
+		log_warn("… %u more lines while the screen was another's; all is in: vsandbox logs",
+			 dropped);
+	return false;
+}
+
+void log_release(void)
+{
+	waiting.sparing = false;
+	log_tend();
+}
+
 /* One write, so that lines of ours and of the agent do not mix within a line. */
 static void emit(const char *style, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
@@ -36,9 +93,7 @@ static void emit(const char *style, const char *fmt, va_list ap)
 	if (at > sizeof(line) - 1)
 		at = sizeof(line) - 1;
 	line[at++] = '\n';
-	/* A stderr that is gone or full must not stop what we are doing. */
-	ssize_t written = write(STDERR_FILENO, line, at);
-	(void)written;
+	say_or_keep(line, at);
 	errno = saved;
 }
 

@@ -5,9 +5,22 @@
 #include <string.h>
 #include <unistd.h>
 
-bool path_is_given(const char *arg)
+int path_first(const struct options *o)
 {
-	return arg[0] == '.' || strchr(arg, '/');
+	const char *first = o->args[0];
+	return first && !o->dashes && first[0] != '.' && !strchr(first, '/');
+}
+
+int path_session(const struct options *o, const char *verb, struct session *ret, struct err *err)
+{
+	const char *id = path_first(o) ? o->args[0] : NULL;
+	int r = session_find(id, ret, err);
+	if (r == -ENOENT && id)
+		err_set(err, ENOENT,
+			"there is no session '%.64s'; vsandbox ps lists them. If it is a path: "
+			"vsandbox %s -- %.64s",
+			id, verb, id);
+	return r;
 }
 
 int path_absolute(const char *given, char path[static STATE_PATH_SIZE], struct err *err)

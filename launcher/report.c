@@ -337,10 +337,8 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 		if (run->policy->on_exit == ON_EXIT_DISCARD && changes)
 			log_info("the changes are discarded, as asked");
 		else if (changes && run->policy->on_exit == ON_EXIT_KEEP)
-			log_info("next: vsandbox diff %s, then vsandbox commit %s or vsandbox "
-				 "discard "
-				 "%s",
-				 r->session->id, r->session->id, r->session->id);
+			log_info("next: vsandbox diff %s, then vsandbox commit or discard",
+				 r->session->id);
 	}
 	digest_finish(&d);
 	effects_finish(&r->effects);

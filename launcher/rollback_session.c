@@ -11,6 +11,7 @@
 
 #include "base/eventlog.h"
 #include "base/scope.h"
+#include "launcher/changes.h"
 #include "launcher/control.h"
 #include "launcher/eventfile.h"
 #include "launcher/exit.h"
@@ -197,8 +198,12 @@ static bool confirmed(const struct rollback_wish *w, const struct session *s)
 			  (unsigned long long)w->last, s->id);
 		return false;
 	}
-	fprintf(stderr, "Undo the last %llu changes of session %s? [y/N] ",
-		(unsigned long long)w->last, s->id);
+	fputs("Undo the last ", stderr);
+	if (w->last > 1)
+		fprintf(stderr, "%llu changes", (unsigned long long)w->last);
+	else
+		fputs("change", stderr);
+	fprintf(stderr, " of session %s? [y/N] ", s->id);
 	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
@@ -223,6 +228,12 @@ int rollback_session(const struct session *s, const struct rollback_wish *w)
 	const struct rollback_request request = { .last = w->last, .dry_run = w->dry_run };
 	struct undo_result result = { 0 };
 	struct err err;
+	if (s->state != SESSION_RUNNING && !changes_kept(s)) {
+		log_error("session %s holds no changes: committed (then vsandbox undo takes them "
+			  "back), discarded, or never any",
+			  s->id);
+		return EXIT_USAGE;
+	}
 	if (!confirmed(w, s))
 		return EXIT_USAGE;
 	int r = s->state == SESSION_RUNNING ? rollback_running(s, &request, &result, &err)

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -23,6 +25,49 @@ bool term_color(int fd)
 		known[fd] = yes ? 2 : 1;
 	}
 	return known[fd] == 2;
+}
+
+static struct winsize size_of(int fd)
+{
+	struct winsize size = { 0 };
+	if (ioctl(fd, TIOCGWINSZ, &size) < 0)
+		size = (struct winsize){ 0 };
+	return size;
+}
+
+unsigned term_width(int fd)
+{
+	return size_of(fd).ws_col;
+}
+
+unsigned term_height(int fd)
+{
+	return size_of(fd).ws_row;
+}
+
+bool term_is_raw(int fd)
+{
+	struct termios t;
+	return tcgetattr(fd, &t) == 0 && !(t.c_lflag & ICANON);
+}
+
+/* Bytes of the first @count characters of UTF-8 in @text. */
+static size_t bytes_of(const char *text, unsigned count)
+{
+	size_t at = 0;
+	for (; text[at]; at++)
+		if (((unsigned char)text[at] & 0xc0) != 0x80 && count-- == 0)
+			break;
+	return at;
+}
+
+void term_line(FILE *f, const char *text, unsigned width)
+{
+	size_t len = strlen(text);
+	if (!width || bytes_of(text, width) == len)
+		fprintf(f, "%s\n", text);
+	else
+		fprintf(f, "%.*s…\n", (int)bytes_of(text, width - 1), text);
 }
 
 void term_text(FILE *f, const char *text)

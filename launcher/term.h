@@ -15,6 +15,16 @@
 /* Colour only on a terminal that can, and never with NO_COLOR. Asked once for each fd. */
 bool term_color(int fd);
 
+/* Columns and rows of the terminal behind @fd; 0: it is none, or does not say. */
+unsigned term_width(int fd);
+unsigned term_height(int fd);
+
+/* A terminal whose keys go to a program one by one: one that draws the whole screen, or a line editor. */
+bool term_is_raw(int fd);
+
+/* @text, which holds no escape code, as a line: of more characters than @width the last shown is "…"; 0: all. */
+void term_line(FILE *f, const char *text, unsigned width);
+
 /* @text escaped for a terminal. */
 void term_text(FILE *f, const char *text);
 /* As term_text, with the home directory as ~. */

@@ -236,8 +236,11 @@ static void log_answer(struct watch *watch, const struct hold_question *q, bool 
 		if (allow)
 			e.decision.verdict = VERDICT_ALLOW;
 	} else {
-		watch_notice(watch, "approval %u %s %s: %s %s (%u waiting)", q->id, word, by,
-			     action_type_name(e.action.type), e.action.resource, q->calls);
+		char calls[32] = "";
+		if (q->calls > 1)
+			snprintf(calls, sizeof(calls), ", %u calls", q->calls);
+		watch_notice(watch, "approval %u %s %s: %s %s%s", q->id, word, by,
+			     action_type_name(e.action.type), e.action.resource, calls);
 		if (allow) /* what is carried out has an event of its own */
 			return;
 	}

@@ -20,6 +20,7 @@
 #include "base/stack.h"
 #include "sandbox/network.h"
 #include "sandbox/nudge.h"
+#include "sandbox/proc.h"
 #include "sandbox/requests.h"
 #include "sandbox/rollback.h"
 #include "sandbox/sampler.h"
@@ -71,17 +72,57 @@ static void heed_nudges(struct watch *watch, struct box *box)
 	}
 }
 
+static bool asks_to_end(int signum)
+{
+	return signum == SIGTERM || signum == SIGINT || signum == SIGHUP || signum == SIGQUIT;
+}
+
+/* As under nohup(1). */
+static bool agent_ignores(const struct box *box, int signum)
+{
+	char name[32], status[PROC_STATUS_SIZE];
+	snprintf(name, sizeof(name), "%d/status", box->agent_pid);
+	return proc_read(box->proc_fd, name, status, sizeof(status)) > 0 &&
+	       proc_number(status, "SigIgn", 16) & 1ul << (signum - 1);
+}
+
+/*
+ * Somebody has sent the agent a signal. A paused one cannot take it, a handler of its least of all: whoever paused it
+ * wants nothing of it to run. But who asks it to end means it, and often has nobody to tell that it waits.
+ */
+static void pass_signal(struct watch *watch, struct box *box, int signum)
+{
+	if (asks_to_end(signum) && requests_paused(watch) && !agent_ignores(box, signum)) {
+		monitor_tell(watch->plan, MONITOR_ENDING, signum, "");
+		end_inside(watch, box);
+		return;
+	}
+	box_signal(box, signum);
+	hold_signalled(watch);
+}
+
+/* The terminal has sent a signal to everybody inside. */
+static void terminal_signal(struct watch *watch)
+{
+	const char *session = watch->plan->box->session_id;
+	if (requests_paused(watch))
+		watch_notice(watch,
+			     "paused, so that waits: vsandbox resume %s lets it go on, vsandbox "
+			     "kill %s ends it",
+			     session, session);
+	hold_signalled(watch);
+}
+
 /* All packets of the gateway's that are there. false: it is gone, nobody is left to answer to. */
 static bool hear_gateway(struct watch *watch, struct box *box)
 {
 	static struct packet m; /* of the one thread that supervises; too large for a stack */
 	int r;
 	while (heed_nudges(watch, box), (r = packet_receive(watch->plan->gateway_fd, &m)) == 1) {
-		if (m.type == MONITOR_SIGNAL) {
-			box_signal(box, m.value);
-			hold_signalled(watch);
-		} else if (m.type == MONITOR_SIGNALLED)
-			hold_signalled(watch);
+		if (m.type == MONITOR_SIGNAL)
+			pass_signal(watch, box, m.value);
+		else if (m.type == MONITOR_SIGNALLED)
+			terminal_signal(watch);
 		else if (m.type == MONITOR_KILL)
 			end_inside(watch, box);
 		else if (m.type == MONITOR_REQUEST)

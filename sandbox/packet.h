@@ -22,7 +22,8 @@ enum packet_type {
 	MONITOR_REPLY,   /* ticket; value: 0 or -errno; text: JSON object, or why not */
 	MONITOR_HELD,    /* ticket: id of a question; text: the question as JSON */
 	MONITOR_SETTLED, /* ticket: id of a question that is over; value: 1 it was denied */
-	MONITOR_ENDING,  /* a verb has told the monitor itself to end the tree: it does */
+	MONITOR_ENDING, /* the tree is being ended. value: by that signal, which it could not take; 0: a verb has told
+			    the monitor itself to */
 	MONITOR_DENIED, /* a threshold that was passed; text: which. All is frozen, and is to be ended */
 	/* gateway -> monitor */
 	MONITOR_SIGNAL,    /* value: signal for the agent */

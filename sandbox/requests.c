@@ -34,13 +34,31 @@ static int request_status(struct watch *watch, const char *argument, struct buf 
 	return 0;
 }
 
+static bool is_worked_on(int session_dirfd)
+{
+	cleanup_fd int fd =
+		openat(session_dirfd, MONITOR_WORK_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+bool requests_paused(const struct watch *watch)
+{
+	return freeze_has(&watch->freeze, FREEZE_PERSON) &&
+	       !is_worked_on(watch->plan->box->session_dirfd);
+}
+
 /* A task that is long in a system call comes to its stop later: paused all the same, -ETIMEDOUT. */
 static int pause_all(struct watch *watch, struct err *err)
 {
 	bool already = freeze_has(&watch->freeze, FREEZE_PERSON);
 	int r = freeze_add(&watch->freeze, FREEZE_PERSON, PATIENCE_MS, err);
-	if (!already && (r == 0 || r == -ETIMEDOUT))
-		watch_notice(watch, "paused");
+	if (!already && (r == 0 || r == -ETIMEDOUT)) {
+		if (requests_paused(watch))
+			watch_notice(watch, "paused: vsandbox resume %s lets it go on",
+				     watch->plan->box->session_id);
+		else
+			watch_notice(watch, "paused");
+	}
 	return r;
 }
 
@@ -61,13 +79,6 @@ static int request_pause(struct watch *watch, const char *argument, struct buf *
 		return r;
 	buf_printf(reply, "{\"frozen\":true,\"still\":%s}", r == 0 ? "true" : "false");
 	return 0;
-}
-
-static bool is_worked_on(int session_dirfd)
-{
-	cleanup_fd int fd =
-		openat(session_dirfd, MONITOR_WORK_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 static int request_resume(struct watch *watch, const char *argument, struct buf *reply,

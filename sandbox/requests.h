@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "sandbox/packet.h"
 
 struct watch;
@@ -12,3 +14,5 @@ struct watch;
 void requests_serve(struct watch *watch, const struct packet *m);
 /* A pause that was asked for without the gateway: nobody waits for a reply. */
 void requests_pause_now(struct watch *watch);
+/* Paused until somebody says otherwise; false while a command that lets it go on by itself has it paused. */
+bool requests_paused(const struct watch *watch);

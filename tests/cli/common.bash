@@ -48,6 +48,11 @@ print(json.load(open(sys.argv[1] + "/session.json"))[sys.argv[2]]["pid"])' \
 		"$XDG_STATE_HOME/vsandbox/sessions/$1" "$2"
 }
 
+# The arguments fail: a bare `!` is no failure to bats, unless it is the last line of a test.
+not() {
+	! "$@"
+}
+
 # Waits until the arguments are true. The patience is for a machine that does much else.
 eventually() {
 	local until=$((SECONDS + 60))

@@ -5,9 +5,19 @@ load common
 PAGES=$BATS_TEST_DIRNAME/../../man
 README=$BATS_TEST_DIRNAME/../../README.md
 
-# Lines "vsandbox …" of the README's shell blocks, and those the manual shows; comments are cut.
+# Lines of the README's shell blocks; comments are cut.
+readme_lines() {
+	awk '/^```sh/ { on = 1; next } /^```/ { on = 0 } on' "$README" | sed -E 's/ +#.*//' | grep .
+}
+
+# What builds the program that is tested here.
+builds() {
+	grep -E '^(make( .*)?|apt install .*|PATH=\$PWD/build/release:\$PATH)$'
+}
+
+# Lines of the README's shell blocks but those that build, and lines "vsandbox …" that the manual shows.
 examples() {
-	awk '/^```sh/ { on = 1; next } /^```/ { on = 0 } on' "$README" | grep -E '^vsandbox ' | sed -E 's/ +#.*//'
+	readme_lines | grep -vxFf <(readme_lines | builds)
 	sed -nE 's/^\.Dl (\$ )?(vsandbox .*)/\2/p' "$PAGES"/*.[1-8] | sed -e 's/\\&//g' -e 's/\\e/\\/g' -e 's/\\-/-/g'
 }
 
@@ -51,6 +61,85 @@ examples() {
 		}
 	done <list
 	kill "$sleeper"
+}
+
+# Number @2 of the literal blocks of manual page @1.
+block() {
+	awk -v wanted="$2" '/^\.Bd -literal/ { on = ++n == wanted; next } /^\.Ed/ { on = 0 } on' "$PAGES/$1" |
+		sed -e 's/\\&//g' -e 's/\\e/\\/g' -e 's/\\-/-/g'
+}
+
+@test "what the README builds with is what is built with here" {
+	[ "$(readme_lines | builds | wc -l)" -eq 5 ]
+	cd "$BATS_TEST_DIRNAME/../.."
+	for target in $(readme_lines | builds | sed -nE 's/^make ([a-z]+)/\1/p'); do
+		grep -q "^$target: .*##" Makefile
+	done
+	words=$(sh -c "$(readme_lines | builds | sed -n 's/^apt install/echo/p')")
+	for package in $(sed -n 's/^build \(lib[^ ]*\)$/\1/p' packaging/apt-packages) gcc make; do
+		[[ " $words " == *" $package "* ]] || { echo "$package"; false; }
+		dpkg -s "$package" >/dev/null
+	done
+	# make demo is that and this
+	grep -A4 '^demo:' Makefile | grep -q examples/demo.sh
+	TMPDIR=$BATS_TEST_TMPDIR run sh examples/demo.sh </dev/null
+	[ "$status" -eq 0 ]
+	[[ $output == *"The project is what it was before the agent ran."* && $output == *"denied file_"* ]]
+}
+
+@test "the manual's other examples: each line is run, each block is what it says, and none is left out" {
+	# lines: vsandbox itself above, requests to the control plane in serve.bats
+	sed -nE 's/^\.Dl (\$ )?//p' "$PAGES"/*.[1-8] >lines
+	not grep -vE '^(vsandbox|curl) ' lines
+	[ "$(sed -nE 's/^\.Dl \$ curl/&/p' "$PAGES"/*.[1-8] | wc -l)" -eq "$(sed -nE 's/^\.Dl \$ curl/&/p' "$PAGES/vsandbox-serve.8" | wc -l)" ]
+	grep -q "Dl .. (curl" "$BATS_TEST_DIRNAME/serve.bats"
+	[ "$(grep -c '^\.Bd -literal' "$PAGES"/*.[1-8] | grep -v ':0$' | sed 's|.*/||' | tr '\n' ' ')" = \
+		"vsandbox-ci.1:2 vsandbox-oci.8:2 vsandbox-policy.5:1 vsandbox-sdk.3:1 " ]
+	block vsandbox-policy.5 1 >careful.json
+	"$VSANDBOX" policy check ./careful.json
+	"$VSANDBOX" why -p ./careful.json --path db/live/x --op write | grep -q 'decision *block'
+	ln -s "$VSANDBOX" vsandbox
+	echo '{"ociVersion":"1.0.2","process":{},"linux":{}}' >config.json
+	block vsandbox-oci.8 1 >hook.json
+	block vsandbox-oci.8 2 >engines
+	block vsandbox-ci.1 1 >runner.toml
+	block vsandbox-ci.1 2 >runner.env
+	for engine in podman ctr buildah; do
+		grep -q "^$engine .*-runc" engines
+		grep -rq "$engine " "$BATS_TEST_DIRNAME/../oci"
+	done
+	"$VSANDBOX" help ci >help
+	python3 - <<-'PY'
+		import json, re, subprocess, tomllib
+		hook = json.load(open("hook.json"))
+		assert re.match(list(hook["when"]["annotations"])[0], "io.vsandbox.policy")
+		assert hook["stages"] == ["precreate"]
+		patched = subprocess.run(hook["hook"]["args"], executable="./vsandbox", stdin=open("config.json"), capture_output=True, check=True)
+		assert json.loads(patched.stdout)["linux"]["seccomp"]["listenerPath"]
+		docker = json.loads(open("engines").read().split("Docker:", 1)[1])
+		assert docker["runtimes"]["vsandbox-ci"]["runtimeArgs"] == ["--vsandbox-policy", "ci"]
+		custom = tomllib.load(open("runner.toml", "rb"))["runners"][0]["custom"]
+		flags = re.findall("--[a-z-]+", open("help").read())
+		for stage in "config", "prepare", "run", "cleanup":
+		    assert custom[stage + "_exec"] == "/usr/bin/vsandbox"
+		    args = custom[stage + "_args"]
+		    assert args[:3] == ["ci", "gitlab", stage]
+		    assert all(a in flags for a in args if a.startswith("--")), args
+		env = dict(line.split("=", 1) for line in open("runner.env").read().split("\n") if line)
+		assert all(a in flags for a in env["VSANDBOX_GHA_OPTIONS"].split() if a.startswith("--"))
+	PY
+	{
+		printf '#include <err.h>\n#include "vsandbox.h"\nvoid write_report(const char *);\nint remove_again(const struct vs_action *, void *);\n'
+		printf 'void example(struct vs_client *vs, const char *path);\nvoid example(struct vs_client *vs, const char *path) {\n'
+		printf 'struct vs_decision decision; struct vs_error err;\n'
+		block vsandbox-sdk.3 1
+		echo '}'
+	} >block.c
+	cc -fsyntax-only -I"$BATS_TEST_DIRNAME/../../sdk/c" block.c
+	# help shows none that would have to be run
+	for verb in $("$VSANDBOX" help | awk '/^  [a-z]/ { print $1 }'); do
+		not grep -E '^ *(\$ |vsandbox )' <("$VSANDBOX" help "$verb")
+	done
 }
 
 @test "every verb that is built has an example or a test of its own" {
@@ -101,9 +190,9 @@ examples() {
 	box -q -- sh -c '(echo >x.secret) 2>/dev/null; true'
 	for verb in ps show logs diff doctor status "top --once" "why --event 2" help; do
 		# shellcheck disable=SC2086 # verb and flag
-		! "$VSANDBOX" $verb | grep -q $'\033'
+		not grep -q $'\033' <("$VSANDBOX" $verb)
 		# shellcheck disable=SC2086
-		! NO_COLOR=1 TERM=xterm script -qec "'$VSANDBOX' $verb" /dev/null </dev/null | grep -q $'\033\['
+		not grep -q $'\033\[[0-9;]*m' <(NO_COLOR=1 TERM=xterm script -qec "'$VSANDBOX' $verb" /dev/null </dev/null)
 	done
 }
 

@@ -1,8 +1,9 @@
 load common
+load terminal
 
-# A policy that asks for everything named *.ask; a terminal in tmux, on a server of its own.
+# A policy that asks for everything named *.ask.
 prepare() {
-	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run TMUX_TMPDIR=$BATS_TEST_TMPDIR
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/run
 	mkdir -m 0700 "$XDG_RUNTIME_DIR"
 	cat >"$BATS_TEST_TMPDIR/ask.json" <<-'JSON'
 		{
@@ -23,56 +24,6 @@ prepare() {
 # What runs inside waits for this: gate/ is the host's own there.
 open_gate() {
 	: >gate/open
-}
-
-teardown() {
-	local pid
-	if [ -n "${TERMINAL-}" ]; then
-		tmux -L t kill-server 2>/dev/null || true
-	fi
-	for pid in $(jobs -pr); do kill -KILL "$pid" 2>/dev/null || true; done
-}
-
-terminal() {
-	TERMINAL=1
-	tmux -L t -f /dev/null new-session -d -x 150 -y 50 'env PS1="$ " bash --norc --noprofile -i' 3>&-
-	eventually screen_has '^\$'
-}
-
-screen() {
-	tmux -L t capture-pane -p -t 0
-}
-
-screen_has() {
-	screen | grep -q -- "$1"
-}
-
-type_line() {
-	tmux -L t send-keys -t 0 -l "$1"
-	tmux -L t send-keys -t 0 Enter
-}
-
-type_key() {
-	tmux -L t send-keys -t 0 "$1"
-}
-
-# press KEY TEXT: an answer, which TEXT on the screen acknowledges
-press() {
-	local tries
-	for tries in 1 2 3 4 5; do
-		sleep 0.3 # a hasty key is no answer
-		type_key "$1"
-		! acknowledged "$2" || return 0
-	done
-	return 1
-}
-
-acknowledged() {
-	local until=$((SECONDS + 10))
-	until screen_has "$1"; do
-		((SECONDS < until)) || return 1
-		sleep 0.02
-	done
 }
 
 in_background() {
@@ -143,6 +94,23 @@ assert a["rule"] == "asks" and 0 <= a["score"] <= 1 and a["ancestry"] is not Non
 	out_has "done"
 	run "$VSANDBOX" approve allow 1
 	[ "$status" -eq 125 ]
+}
+
+@test "approve list: when nothing waits a person is told so, a program gets an empty list" {
+	prepare
+	[ -z "$("$VSANDBOX" approve list 2>&1)" ]
+	[ "$("$VSANDBOX" approve list --json)" = '[]' ]
+	terminal
+	type_line 'clear; "$VSANDBOX" approve list'
+	eventually screen_has '^vsandbox: nothing waits'
+	start_sleeper
+	[ -z "$("$VSANDBOX" approve list 2>&1)" ]
+	[ "$("$VSANDBOX" approve list --json)" = '[]' ]
+	for bad in "allow" "allow 1" "deny x" "list nosuch" "lits" "allow 1 --scope ever" "allow 1 2"; do
+		# shellcheck disable=SC2086 # words
+		run "$VSANDBOX" approve $bad
+		[ "$status" -eq 125 ] || { echo "$bad"; false; }
+	done
 }
 
 @test "an unanswered call is denied when its time is over, and the log says so" {

@@ -140,3 +140,48 @@ none_busy() {
 	sleep 0.5
 	[ ! -e went-on ]
 }
+
+@test "pause as an ordinary user: processes that nobody may look into stand still too" {
+	[ "$(id -u)" -eq 0 ] || skip "root is needed to become another"
+	OTHER_HOME=$(mktemp -d /var/tmp/vsandbox-undumpable-XXXXXX)
+	mkdir -m 0700 "$OTHER_HOME/work" "$OTHER_HOME/run"
+	cp "$POLICY" "$OTHER_HOME/open.json"
+	cat >"$OTHER_HOME/count.py" <<-'PY'
+		import ctypes, os, time
+		PR_SET_DUMPABLE = 4
+		if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+		    raise SystemExit("prctl")
+		fd = os.open("grown", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+		os.fork()
+		while True:
+		    os.write(fd, b"x")
+		    time.sleep(0.002)
+	PY
+	chmod 755 "$OTHER_HOME"
+	chown -R 12345:12345 "$OTHER_HOME"
+	as_other() {
+		setpriv --reuid 12345 --regid 12345 --clear-groups env -i HOME="$OTHER_HOME" PATH=/usr/bin:/bin \
+			XDG_RUNTIME_DIR="$OTHER_HOME/run" "$VSANDBOX" "$@"
+	}
+	grows() {
+		local before
+		before=$(stat -c %s grown)
+		sleep 0.3
+		[ "$(stat -c %s grown)" -gt "$before" ]
+	}
+	stands() { ! grows; }
+	cd "$OTHER_HOME/work"
+	as_other run -q -p ../open.json --workspace direct --timeout 300 -- /usr/bin/python3 ../count.py \
+		3>&- >/dev/null 2>"$BATS_TEST_TMPDIR/err" </dev/null &
+	eventually test -s grown
+	paused=$(as_other pause 2>&1)
+	eventually stands
+	stands
+	as_other resume
+	eventually grows
+	as_other kill "$(as_other ps | awk '$2 == "running" { print $1 }')"
+	stands
+	cd /
+	rm -rf "$OTHER_HOME"
+	[[ $paused == *"is paused"* ]]
+}

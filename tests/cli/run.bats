@@ -133,6 +133,18 @@ load common
 	[[ $output == *"vsandbox diff"* ]]
 }
 
+@test "the digest names every deletion, or the directory it went with; of the rest a few and how many more" {
+	mkdir -p gone/deep
+	for i in $(seq 30); do echo x >"gone/deep/$i"; done
+	for i in $(seq 25); do echo x >"file$i"; done
+	run box -- sh -c 'rm -r gone file*; for i in $(seq 30); do touch new$i; done'
+	[[ $output == *"  D $PWD/gone/ and 31 below it"$'\n'* ]]
+	[ "$(grep -c "^  D $PWD/file" <<<"$output")" -eq 25 ]
+	[ "$(grep -c "^  D " <<<"$output")" -eq 26 ]
+	[ "$(grep -c "^  A " <<<"$output")" -eq 20 ]
+	[[ $output == *"  and 10 more"* ]]
+}
+
 @test "on-exit discard keeps no layers" {
 	box --on-exit discard -- touch fresh
 	[ ! -e fresh ]

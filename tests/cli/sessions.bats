@@ -50,6 +50,27 @@ kinds = {c["path"].rsplit("/", 1)[1]: c["kind"] for c in json.load(sys.stdin)["c
 assert kinds["old"] == "deleted" and kinds["changed"] == "modified" and kinds["added"] == "added"'
 }
 
+@test "diff: a name alone is a session's; behind -- or with a slash it is a path" {
+	box -q -- sh -c 'touch here; mkdir sub; touch sub/there'
+	run "$VSANDBOX" diff here
+	[ "$status" -eq 125 ]
+	[[ $output == *"no session 'here'"*"vsandbox diff -- here"* ]]
+	for one in "-- here" "./here" "$(sessions) here"; do
+		# shellcheck disable=SC2086 # words
+		run "$VSANDBOX" diff --name-status $one
+		[ "$status" -eq 0 ]
+		[ "$output" = $'A\t'"$PWD/here" ]
+	done
+	run "$VSANDBOX" diff ./here ./sub
+	[ "$status" -eq 125 ]
+	run "$VSANDBOX" commit --yes here
+	[ "$status" -eq 125 ]
+	[[ $output == *"vsandbox commit -- here"* ]]
+	[ ! -e here ]
+	"$VSANDBOX" commit --yes -- here sub
+	[ -e here ] && [ -e sub/there ]
+}
+
 @test "discard wants a yes, then drops the changes and keeps the log" {
 	box -q -- touch fresh
 	run "$VSANDBOX" discard </dev/null
@@ -120,7 +141,7 @@ for line in sys.stdin: json.loads(line)'
 	for verb in ps logs diff "diff --name-status" show; do
 		# shellcheck disable=SC2086 # verb and flag
 		"$VSANDBOX" $verb >out
-		! grep -q $'\033\|\r\|\302\233' out
+		not grep -q $'\033\|\r\|\302\233' out
 	done
 	grep -q 'x\\x1b\[31m\\x0d\\n' <("$VSANDBOX" diff --name-status)
 	"$VSANDBOX" diff --json | N=$name python3 -c '

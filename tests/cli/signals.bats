@@ -11,7 +11,7 @@ crashed() {
 			import signal, subprocess, sys
 			name = sys.argv[1]
 			def reset():
-			    for s in (signal.SIGINT, signal.SIGQUIT):
+			    for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP): # nohup(1) leaves that one
 			        signal.signal(s, signal.SIG_DFL)
 			inside = f'trap "echo got; exit 9" {name}; echo ready; while :; do sleep 0.05; done'
 			p = subprocess.Popen([sys.argv[2], "run", "-p", sys.argv[3], "--", "sh", "-c", inside],

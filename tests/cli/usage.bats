@@ -19,6 +19,70 @@ load common
 	[ -z "$(sessions)" ]
 }
 
+verbs() {
+	"$VSANDBOX" help | awk '/^  [a-z]/ { print $1 }'
+}
+
+# flags_of VERB: "--name" or "--name VALUE" of each, in lines
+flags_of() {
+	"$VSANDBOX" help "$1" | sed -nE 's/^  (-.,|   ) (--[a-z-]+( [^ ]+)?)  .*/\2/p'
+}
+
+@test "every flag of every verb: mistyped it is named, whatever else the line says" {
+	for verb in $(verbs); do
+		while read -r flag _; do
+			name=${flag#--}
+			wrong=--${name:0:1}${name:2} # the second letter is missing
+			run "$VSANDBOX" "$verb" "$wrong=x" y
+			[ "$status" -eq 125 ] || { echo "$verb $wrong: $status $output"; return 1; }
+			# shorter ones may be as near to another
+			[[ ${#name} -le 3 && $output == *"did you mean --"* || $output == *"did you mean $flag?"* ]] ||
+				{ echo "$verb $wrong: $output"; return 1; }
+			echo x >>tried
+		done < <(flags_of "$verb")
+		run "$VSANDBOX" "$verb" --qqqqqqqqqqqq
+		[ "$status" -eq 125 ]
+		[[ $output == *"$verb: unknown option '--qqqqqqqqqqqq' (vsandbox help $verb)"* ]]
+	done
+	[ "$(wc -l <tried)" -gt 150 ]
+	[ -z "$(sessions)" ]
+}
+
+@test "every flag of every verb counts as given when its variable is set" {
+	for verb in $(verbs); do
+		first=$(flags_of "$verb" | head -n 1)
+		# as many as a line may have: one more, from wherever, is one too many
+		mapfile -t full < <(for _ in $(seq 256); do tr ' ' '\n' <<<"$first"; done)
+		while read -r flag value; do
+			name=VSANDBOX_$(tr 'a-z-' 'A-Z_' <<<"${flag#--}")
+			run env "$name=1" "$VSANDBOX" "$verb" "${full[@]}"
+			[ "$status" -eq 125 ]
+			[[ $output == *"$verb: more than 256 options"* ]] || { echo "$verb $flag $value: $output"; return 1; }
+			echo x >>tried
+		done < <(flags_of "$verb")
+	done
+	[ "$(wc -l <tried)" -gt 150 ]
+}
+
+@test "every verb has a file of tests that runs it" {
+	file_of() {
+		case $1 in
+		detach) echo attach ;;
+		ps | show | logs | discard) echo sessions ;;
+		diff | undo) echo commit ;;
+		approve) echo hold ;;
+		resume) echo pause ;;
+		login | logout) echo serve ;;
+		top | status | prune | shell | doctor) echo host ;;
+		help | version) echo examples ;;
+		*) echo "$1" ;;
+		esac
+	}
+	for verb in $(verbs); do
+		grep -qE "VSANDBOX\"? $verb\\b" "$BATS_TEST_DIRNAME/$(file_of "$verb").bats" || { echo "$verb"; false; }
+	done
+}
+
 @test "a valued flag without its value is refused" {
 	run "$VSANDBOX" run --policy
 	[ "$status" -eq 125 ]
