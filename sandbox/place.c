@@ -284,6 +284,42 @@ static int resolve_fast(const struct place_env *env, const struct tracee *task, 
 	return r;
 }
 
+/* Links of /proc mean the caller and not us, so whatever leads there is left to the walk. */
+int place_follow(const struct place_env *env, int at, const char *path, uint64_t flags,
+		 struct place *p)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+				.resolve = RESOLVE_NO_MAGICLINKS };
+	cleanup_fd int pin = (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
+	if (pin < 0 || fstat(pin, &p->st) < 0 || p->st.st_dev == env->proc_dev ||
+	    (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode)))
+		return -ELOOP;
+	strcpy(p->alias, p->path);
+	if (place_fd_path(env, pin, p->path, sizeof(p->path)) < 0 || dirs_is_gone(p->path))
+		return -ELOOP;
+	if (strcmp(p->alias, p->path) == 0)
+		p->alias[0] = '\0';
+	p->object_fd = take_fd(&pin);
+	p->exists = true;
+	return 0;
+}
+
+/* -ELOOP: walk. */
+static int resolve_followed(const struct place_env *env, const struct tracee *task, int dirfd,
+			    const char *path, enum place_flags flags, struct place *ret)
+{
+	struct dir base;
+	int r = place_begin(env, task, dirfd, path, &base);
+	if (r < 0)
+		return r;
+	if (place_join(base.path, path, ret->path, sizeof(ret->path)))
+		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
+	else
+		r = -ENAMETOOLONG;
+	place_begin_finish(&base);
+	return r;
+}
+
 struct walk {
 	const struct place_env *env;
 	const struct tracee *task;
@@ -537,6 +573,11 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 		if (r == -ELOOP) {
 			place_finish(ret);
 			ret->exists = false;
+			if (flags & PLACE_ALONE)
+				r = resolve_followed(env, task, dirfd, path, flags, ret);
+		}
+		if (r == -ELOOP) {
+			ret->alias[0] = '\0';
 			r = resolve_slow(env, task, dirfd, path, flags, ret);
 			if (r == 0)
 				note_alias(task, dirfd, path, ret);

@@ -142,7 +142,7 @@ static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 	struct stat ns;
 	bool ours = !t->mount_ns ||
 		    (fstatat(task.dir_fd, "ns/mnt", &ns, 0) == 0 && ns.st_ino == t->mount_ns);
-	if (!ours || proc_read(task.dir_fd, "status", status, sizeof(status)) < 0) {
+	if (!ours || proc_read_record(task.dir_fd, "status", status, sizeof(status)) < 0) {
 		close(task.dir_fd);
 		return NULL;
 	}
@@ -241,7 +241,7 @@ int tracee_umask(struct tracees *t, struct tracee *task)
 	if (quiet && task->umask >= 0)
 		return task->umask;
 	char status[PROC_STATUS_SIZE];
-	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
+	ssize_t len = proc_read_record(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
 	int mask = (int)(proc_number(status, "Umask", 8) & 0777);
@@ -262,7 +262,7 @@ static unsigned fs_id(const char *status, const char *name)
 int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 {
 	char status[PROC_STATUS_SIZE];
-	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
+	ssize_t len = proc_read_record(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
 	*ret = (struct tracee_creds){ .fsuid = fs_id(status, "Uid"),
@@ -284,7 +284,7 @@ int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 bool tracee_signalled(const struct tracee *task)
 {
 	char status[PROC_STATUS_SIZE];
-	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
+	if (proc_read_record(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
 	uint64_t pending = proc_number(status, "SigPnd", 16) | proc_number(status, "ShdPnd", 16);
 	return pending & ~proc_number(status, "SigBlk", 16) & ~proc_number(status, "SigIgn", 16);
@@ -293,7 +293,7 @@ bool tracee_signalled(const struct tracee *task)
 bool tracee_traced_inside(const struct tracee *task)
 {
 	char status[PROC_STATUS_SIZE], name[32], own[64], other[64];
-	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
+	if (proc_read_record(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
 	unsigned long tracer = proc_number(status, "TracerPid", 10);
 	snprintf(name, sizeof(name), "../%lu/ns/pid", tracer);
