@@ -450,7 +450,16 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 static bool look_after(const struct worker *w, struct stat *ret)
 {
 	bool moved = w->row->undo == UNDO_RENAME || w->row->op == OP_LINK;
-	const struct place *p = &w->place[moved];
+	const struct place *p = &w->place[moved], *from = &w->place[0];
+	/*
+	 * Nothing that a record has of a file changes with its name. Not so where a copy-up comes with it, or the file is
+	 * made anew: see is_identity.
+	 */
+	if (w->row->undo == UNDO_RENAME && !S_ISDIR(from->st.st_mode) &&
+	    created_has(&w->watch->created, &from->st)) {
+		*ret = from->st;
+		return true;
+	}
 	if (w->row->undo == UNDO_UNLINK || w->row->undo == UNDO_RMDIR)
 		return false;
 	if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)

@@ -21,6 +21,7 @@ enum {
 	INTERN_SIZE = 2048, /* distinct program paths remembered; more become "…" */
 	CHANGING_MAX = 16,
 	PAGE_MASK = 4095,
+	PATH_STEP = 256, /* most paths are short: one small read */
 };
 
 /* A number cannot be recycled within this time: pid_max forks do not fit into it. */
@@ -348,7 +349,7 @@ int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
 
 ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size)
 {
-	size_t have = 0, step = 256; /* most paths are short: one small read */
+	size_t have = 0, step = PATH_STEP;
 	while (have < size) {
 		size_t want = step < size - have ? step : size - have;
 		ssize_t n = tracee_read_some(tid, addr + have, buf + have, want);
@@ -361,6 +362,30 @@ ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size)
 		step = size;
 	}
 	return -ENAMETOOLONG;
+}
+
+int tracee_read_strings(pid_t tid, const uint64_t addr[2], char *const buf[2], size_t size)
+{
+	struct iovec local[2], remote[2];
+	size_t total = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len = (PAGE_MASK + 1) - (addr[i] & PAGE_MASK);
+		len = len < PATH_STEP ? len : PATH_STEP;
+		len = len < size ? len : size;
+		local[i] = (struct iovec){ .iov_base = buf[i], .iov_len = len };
+		remote[i] =
+			(struct iovec){ .iov_base = (void *)(uintptr_t)addr[i], .iov_len = len };
+		total += len;
+	}
+	if (process_vm_readv(tid, local, 2, remote, 2, 0) == (ssize_t)total &&
+	    memchr(buf[0], '\0', local[0].iov_len) && memchr(buf[1], '\0', local[1].iov_len))
+		return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		ssize_t len = tracee_read_string(tid, addr[i], buf[i], size);
+		if (len < 0)
+			return (int)len;
+	}
+	return 0;
 }
 
 static void fd_name(char *name, size_t size, int dirfd)
