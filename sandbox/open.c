@@ -484,6 +484,18 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	return place_join(dir, leaf, p->path, sizeof(p->path)) ? 0 : -ENAMETOOLONG;
 }
 
+/* What the open left. It changes nothing of a file that is in the upper already, but by emptying it. */
+static bool look_opened(const struct worker *w, int fd, const struct request *q, struct stat *ret)
+{
+	const struct place *p = &w->place[0];
+	if (p->exists && !(q->how.flags & O_TRUNC) && (q->how.flags & O_TMPFILE) != O_TMPFILE &&
+	    created_has(&w->watch->created, &p->st)) {
+		*ret = p->st;
+		return true;
+	}
+	return fstat(fd, ret) == 0;
+}
+
 static int open_slow(struct worker *w, const struct request *q)
 {
 	struct place *p = &w->place[0];
@@ -527,7 +539,7 @@ static int open_slow(struct worker *w, const struct request *q)
 	r = p->nameless || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
 	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
 	struct stat st;
-	bool seen = fd >= 0 && writes(&q->how) && fstat(fd, &st) == 0;
+	bool seen = fd >= 0 && writes(&q->how) && look_opened(w, fd, q, &st);
 	capture_after(w, fd, seen ? &st : NULL);
 	if (fd < 0) {
 		int error = fd;
