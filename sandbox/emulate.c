@@ -630,6 +630,12 @@ static bool see_made(const struct worker *w, struct stat *ret)
 	       fstatat(p->parent_fd, p->leaf, ret, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* Can it take from somebody, or give, the way through a directory? By its mode, its owner or an access list. */
+static bool op_closes(enum action_op op)
+{
+	return op == OP_CHMOD || op == OP_CHOWN || op == OP_XATTR;
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -661,6 +667,9 @@ static int emulate(struct worker *w, const struct responder *s)
 	r = capture_before(w);
 	if (r == 0)
 		r = creds_assume(w);
+	/* who may go through a directory was found out for what is remembered behind it */
+	if (op_closes(w->row->op) && S_ISDIR(w->place[FIRST].st.st_mode))
+		dirs_forget_below(&w->watch->dirs, w->place[FIRST].path);
 	if (r == 0)
 		r = s->perform(w, s->fixed);
 	creds_resume(w);
