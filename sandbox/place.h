@@ -79,7 +79,7 @@ void place_begin_finish(struct dir *d);
 
 /*
  * The file or directory that @path, from @at on, leads to over symbolic links, which the kernel follows: pinned, with its
- * own name as its path, and as its alias what @p->path was before, the path as it was asked for. @flags: of O_NOFOLLOW.
+ * own name as its path, and as its alias what @p->path was before, the path as it was asked for. @flags: O_NOFOLLOW or 0.
  * 0; -ELOOP, whatever it was that did not fit: walk, as place_resolve does.
  */
 int place_follow(const struct place_env *env, int at, const char *path, uint64_t flags,
