@@ -118,6 +118,12 @@ void origins_forget(struct origins *s)
 	__atomic_store_n(&s->stale, true, __ATOMIC_RELEASE);
 }
 
+void origins_forget_below(struct origins *s, const char *path)
+{
+	if (path_is_within(s->settled, path))
+		s->settled[0] = '\0';
+}
+
 static bool is_settled(struct origins *s, const char *path, size_t len)
 {
 	if (__atomic_exchange_n(&s->stale, false, __ATOMIC_ACQUIRE))

@@ -60,8 +60,10 @@ int origins_open(const struct overlay *o, int session_dirfd, struct origins *ret
  * @failed: commit then takes the file for changed by somebody else.
  */
 void origins_note(struct origins *s, const char *path, const struct stat *st);
-/* Directories may have moved or gone: what the upper holds is looked up anew. */
+/* Directories may have moved or gone: what the upper holds is looked up anew. By any thread. */
 void origins_forget(struct origins *s);
+/* The same of the directory @path and those below it; by the thread that notes. */
+void origins_forget_below(struct origins *s, const char *path);
 /* Something is about to be made at @path: the directories above it are copied up, and noted. */
 void origins_note_parents(struct origins *s, const char *path);
 /* As origins_note, for a directory that is about to move, and everything in it. */

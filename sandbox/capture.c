@@ -304,8 +304,9 @@ static int before_rename(struct worker *w)
 		to->exists && !exchange &&
 		(S_ISDIR(to->st.st_mode) ||
 		 (k.upper && k.content != JOURNAL_CONTENT_NAMED && !S_ISLNK(to->st.st_mode)));
-	if (r == 0 && attributes)
+	if (r == 0 && attributes && k.fd < 0)
 		r = place_pin(to);
+	int listed = k.fd >= 0 ? k.fd : to->object_fd;
 	struct journal_record *record;
 	if (r == 0)
 		r = begin(w, &record);
@@ -321,7 +322,7 @@ static int before_rename(struct worker *w)
 	record->upper_ino = k.upper_ino;
 	journal_put_path(c->journal, from->path);
 	journal_put_path(c->journal, to->path);
-	if ((attributes && put_xattrs(c, to->object_fd) < 0) || kept_put(c, record, &k, to) < 0) {
+	if ((attributes && put_xattrs(c, listed) < 0) || kept_put(c, record, &k, to) < 0) {
 		/* the parts that did not fit are nobody's; the names are kept all the same */
 		k.content = JOURNAL_CONTENT_LOST;
 		r = begin(w, &record);
@@ -450,7 +451,16 @@ int capture_before_open(struct worker *w, uint64_t open_flags)
 static bool look_after(const struct worker *w, struct stat *ret)
 {
 	bool moved = w->row->undo == UNDO_RENAME || w->row->op == OP_LINK;
-	const struct place *p = &w->place[moved];
+	const struct place *p = &w->place[moved], *from = &w->place[0];
+	/*
+	 * Nothing that a record has of a file changes with its name. Not so where a copy-up comes with it, or the file is
+	 * made anew: see is_identity.
+	 */
+	if (w->row->undo == UNDO_RENAME && !S_ISDIR(from->st.st_mode) &&
+	    created_has(&w->watch->created, &from->st)) {
+		*ret = from->st;
+		return true;
+	}
 	if (w->row->undo == UNDO_UNLINK || w->row->undo == UNDO_RMDIR)
 		return false;
 	if (w->row->undo == UNDO_META || w->row->undo == UNDO_CONTENT)

@@ -327,7 +327,7 @@ void watch_forget_dir(struct watch *watch, const struct place *p)
 	if (!p->exists || !S_ISDIR(p->st.st_mode))
 		return;
 	dirs_forget_below(&watch->dirs, p->path);
-	origins_forget(&watch->origins);
+	origins_forget_below(&watch->origins, p->path);
 }
 
 void watch_forget_dirs(struct watch *watch)

@@ -45,6 +45,20 @@ void dirs_forget_below(struct dirs *d, const char *path)
 	}
 }
 
+void dirs_next(struct dirs *d)
+{
+	d->begun = NULL;
+}
+
+/* What another thread has said meanwhile. */
+static void heed(struct dirs *d)
+{
+	if (!__atomic_exchange_n(&d->stale, false, __ATOMIC_ACQUIRE))
+		return;
+	for (unsigned i = 0; i < DIRS_MAX; i++)
+		disown(&d->entries[i]);
+}
+
 void dirs_forget(struct dirs *d)
 {
 	__atomic_store_n(&d->stale, true, __ATOMIC_RELEASE);
@@ -73,7 +87,7 @@ static bool is_ours(const struct dirs *d, const struct statx *sx)
 }
 
 /* @fd is lent from here on if there is room to remember it, else it stays the caller's. */
-static void remember(struct dirs *d, const struct statx *sx, struct dir *dir)
+static void remember(struct dirs *d, const struct statx *sx, struct dir *dir, size_t walked)
 {
 	struct dirs_entry *oldest = &d->entries[0];
 	for (unsigned i = 1; i < DIRS_MAX && oldest->path; i++)
@@ -91,9 +105,12 @@ static void remember(struct dirs *d, const struct statx *sx, struct dir *dir)
 		.ino = sx->stx_ino,
 		.mnt_id = sx->stx_mnt_id,
 		.used = ++d->clock,
+		.walked = walked,
 	};
 	dir->lent = true;
 }
+
+enum { WHO = STATX_TYPE | STATX_INO | STATX_MNT_ID | STATX_ATIME | STATX_MTIME };
 
 static void saw(const struct statx *sx, struct dir *dir)
 {
@@ -103,15 +120,69 @@ static void saw(const struct statx *sx, struct dir *dir)
 	dir->mtime = sx->stx_mtime;
 }
 
-enum { WHO = STATX_TYPE | STATX_INO | STATX_MNT_ID | STATX_ATIME | STATX_MTIME };
+static void lend(struct dirs *d, struct dirs_entry *e, struct dir *ret)
+{
+	e->used = ++d->clock;
+	ret->fd = e->fd;
+	ret->lent = true;
+	ret->seen = false;
+	strcpy(ret->path, e->path); /* it came from a field of this size */
+}
+
+bool dirs_find_path(struct dirs *d, const char *path, size_t from, struct dir *ret)
+{
+	heed(d);
+	for (unsigned i = 0; i < DIRS_MAX; i++) {
+		struct dirs_entry *e = &d->entries[i];
+		if (!e->path || !e->ino || e->walked > from || strcmp(e->path, path) != 0)
+			continue;
+		lend(d, e, ret);
+		return true;
+	}
+	return false;
+}
+
+void dirs_keep(struct dirs *d, struct dir *dir, size_t from)
+{
+	struct statx sx;
+	if (!d->layers || statx(dir->fd, "", AT_EMPTY_PATH, WHO, &sx) < 0 || !is_ours(d, &sx))
+		return;
+	saw(&sx, dir);
+	for (unsigned i = 0; i < DIRS_MAX; i++) {
+		struct dirs_entry *e = &d->entries[i];
+		if (!is(e, &sx) || strcmp(e->path, dir->path) != 0)
+			continue;
+		e->walked = from < e->walked ? from : e->walked;
+		e->used = ++d->clock;
+		close(dir->fd);
+		dir->fd = e->fd;
+		dir->lent = true;
+		return;
+	}
+	remember(d, &sx, dir, from);
+}
+
+/* The same as for the first name of this call. */
+static bool find_begun(struct dirs *d, int dirfd, struct dir *ret)
+{
+	const struct dirs_entry *b = d->begun;
+	if (!b || d->begun_dirfd != dirfd || !b->ino)
+		return false;
+	lend(d, &d->entries[b - d->entries], ret);
+	ret->seen = true;
+	ret->mnt_id = b->mnt_id;
+	ret->atime = d->begun_atime;
+	ret->mtime = d->begun_mtime;
+	return true;
+}
 
 int dirs_find(struct dirs *d, int self_fd, const struct tracee *task, int dirfd, struct dir *ret)
 {
 	struct statx sx;
 	ret->lent = ret->seen = false;
-	if (__atomic_exchange_n(&d->stale, false, __ATOMIC_ACQUIRE))
-		for (unsigned i = 0; i < DIRS_MAX; i++)
-			disown(&d->entries[i]);
+	heed(d);
+	if (find_begun(d, dirfd, ret))
+		return 0;
 	int r = d->layers ? tracee_dir_statx(task, dirfd, WHO, &sx) : 0;
 	if (r < 0)
 		return r;
@@ -120,11 +191,12 @@ int dirs_find(struct dirs *d, int self_fd, const struct tracee *task, int dirfd,
 		struct dirs_entry *e = &d->entries[i];
 		if (!is(e, &sx))
 			continue;
-		e->used = ++d->clock;
-		ret->fd = e->fd;
-		ret->lent = true;
+		lend(d, e, ret);
 		saw(&sx, ret);
-		strcpy(ret->path, e->path); /* it came from a field of this size */
+		d->begun = e;
+		d->begun_dirfd = dirfd;
+		d->begun_atime = sx.stx_atime;
+		d->begun_mtime = sx.stx_mtime;
 		return 0;
 	}
 	cleanup_fd int fd = tracee_dirfd(task, dirfd);
@@ -138,10 +210,7 @@ int dirs_find(struct dirs *d, int self_fd, const struct tracee *task, int dirfd,
 	ret->path[len] = '\0';
 	ret->fd = take_fd(&fd);
 	/* what stands there now need not be what stood there at the first look */
-	if (ours && !dirs_is_gone(ret->path) && statx(ret->fd, "", AT_EMPTY_PATH, WHO, &sx) == 0 &&
-	    is_ours(d, &sx)) {
-		saw(&sx, ret);
-		remember(d, &sx, ret);
-	}
+	if (ours && !dirs_is_gone(ret->path))
+		dirs_keep(d, ret, strlen(ret->path));
 	return 0;
 }

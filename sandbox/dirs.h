@@ -4,8 +4,12 @@
  * Another thread can change either between two looks, so descriptor and path are always those of one
  * object. Directories of the session's overlays are remembered, by who they are and not by who
  * stands in them: one look-up then tells whether the caller still stands in one. There a directory's
- * path changes by the monitor's own hand alone, which says so (dirs_forget); elsewhere others move
- * directories too, and nothing is remembered.
+ * path changes by the monitor's own hand alone, which says so (dirs_forget), and so does who may go through
+ * it; elsewhere others move directories too, and nothing is remembered.
+ *
+ * So a remembered one is found by its path as well, where it was walked to before from the same place or from above it:
+ * every name on the way is a directory's and no link's, and may be gone through, so the kernel's walk would end there
+ * again. Whoever stands in a directory need not be able to walk to it.
  *
  * For the leader alone, but for dirs_forget.
  */
@@ -27,6 +31,7 @@ struct dirs_entry {
 	uint32_t dev_major, dev_minor;
 	uint64_t ino, mnt_id;
 	uint64_t used; /* when last */
+	size_t walked; /* it was walked to from the first so many bytes of path on; all of it: never */
 };
 
 struct dirs {
@@ -34,6 +39,10 @@ struct dirs {
 	struct dirs_entry entries[DIRS_MAX];
 	uint64_t clock;
 	bool stale; /* atomic */
+	/* where names began in the call under way, and its times then: for a second name of the call. NULL none */
+	const struct dirs_entry *begun;
+	int begun_dirfd;
+	struct statx_timestamp begun_atime, begun_mtime;
 };
 
 struct dir {
@@ -51,11 +60,25 @@ void dirs_finish(struct dirs *d);
 
 /*
  * Where names relative to @dirfd (AT_FDCWD: the cwd) of @task begin. @self_fd: the outer /proc/self/fd.
- * 0, or the errno the kernel would give. At least the last two are valid at a time.
+ * 0, or the errno the kernel would give. What is lent stays valid until many more were found.
  */
 int dirs_find(struct dirs *d, int self_fd, const struct tracee *task, int dirfd, struct dir *ret);
 
-/* The directory @path, canonical, is about to move or go, and all below it. */
+/*
+ * A call begins. Within it each directory that names begin in is looked at once: both names of a rename begin where
+ * the caller stood at one moment.
+ */
+void dirs_next(struct dirs *d);
+
+/*
+ * Where a walk to @path, absolute, without "..", ends that begins behind the first @from bytes of it: lent and not looked
+ * at. False: that is not known; open it without following a link, and dirs_keep it.
+ */
+bool dirs_find_path(struct dirs *d, const char *path, size_t from, struct dir *ret);
+/* @dir, so opened: if it is of the session's overlays it has been seen, and is lent from now on. */
+void dirs_keep(struct dirs *d, struct dir *dir, size_t from);
+
+/* The directory @path, canonical, is about to move or go, or to be closed or opened to somebody, and all below it. */
 void dirs_forget_below(struct dirs *d, const char *path);
 /* Any may have moved or gone: by any thread. */
 void dirs_forget(struct dirs *d);

@@ -64,16 +64,32 @@ static int number_arg(const struct worker *w, enum arg kind)
 	return i < 0 ? 0 : worker_int(w, (unsigned)i);
 }
 
+/* The path argument of which w->path[@which] is the copy. */
+static int resolve_read(struct worker *w, unsigned which, enum place_flags flags)
+{
+	return place_resolve(&w->watch->env, w->task, dirfd_for(w, arg_of(w, ARG_PATH, which)),
+			     w->path[which], flags, &w->place[which]);
+}
+
 static int resolve(struct worker *w, unsigned which, enum place_flags flags)
 {
 	int i = arg_of(w, ARG_PATH, which);
 	if (i < 0)
 		return -ENOSYS;
 	int r = worker_path(w, (unsigned)i, which);
-	if (r < 0)
-		return r;
-	return place_resolve(&w->watch->env, w->task, dirfd_for(w, i), w->path[which], flags,
-			     &w->place[which]);
+	return r < 0 ? r : resolve_read(w, which, flags);
+}
+
+/* Both paths of a call, before either is resolved, as the kernel takes them. */
+static int read_paths(struct worker *w)
+{
+	const __u64 *args = w->n.notif.data.args;
+	int first = arg_of(w, ARG_PATH, FIRST), second = arg_of(w, ARG_PATH, SECOND);
+	if (first < 0 || second < 0)
+		return -ENOSYS;
+	const uint64_t addr[2] = { args[first], args[second] };
+	char *const buf[2] = { w->path[FIRST], w->path[SECOND] };
+	return tracee_read_strings(w->task->tid, addr, buf, sizeof(w->path[FIRST]));
 }
 
 static void describe(struct worker *w, unsigned which)
@@ -187,9 +203,11 @@ static int prepare_pair(struct worker *w, int fixed)
 		first = (flags & AT_SYMLINK_FOLLOW ? PLACE_FOLLOW : 0) |
 			(flags & AT_EMPTY_PATH ? PLACE_EMPTY_PATH : 0);
 	}
-	int r = resolve(w, FIRST, first);
+	int r = read_paths(w);
 	if (r == 0)
-		r = resolve(w, SECOND, PLACE_NOFOLLOW);
+		r = resolve_read(w, FIRST, first);
+	if (r == 0)
+		r = resolve_read(w, SECOND, PLACE_NOFOLLOW);
 	if (r < 0)
 		return r;
 	if (!w->place[FIRST].exists)
@@ -612,6 +630,12 @@ static bool see_made(const struct worker *w, struct stat *ret)
 	       fstatat(p->parent_fd, p->leaf, ret, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* Can it take from somebody, or give, the way through a directory? By its mode, its owner or an access list. */
+static bool op_closes(enum action_op op)
+{
+	return op == OP_CHMOD || op == OP_CHOWN || op == OP_XATTR;
+}
+
 static int emulate(struct worker *w, const struct responder *s)
 {
 	int r = s->prepare(w, s->fixed);
@@ -643,6 +667,9 @@ static int emulate(struct worker *w, const struct responder *s)
 	r = capture_before(w);
 	if (r == 0)
 		r = creds_assume(w);
+	/* who may go through a directory was found out for what is remembered behind it */
+	if (op_closes(w->row->op) && S_ISDIR(w->place[FIRST].st.st_mode))
+		dirs_forget_below(&w->watch->dirs, w->place[FIRST].path);
 	if (r == 0)
 		r = s->perform(w, s->fixed);
 	creds_resume(w);

@@ -169,7 +169,7 @@ static int follow_chain(struct worker *w, const char *path, struct expected *x)
 		snprintf(script, sizeof(script), "%s", interp);
 		place_finish(p);
 		r = place_resolve(&w->watch->env, w->task, AT_FDCWD, script,
-				  PLACE_FOLLOW | PLACE_OBJECT, p);
+				  PLACE_FOLLOW | PLACE_OBJECT | PLACE_ALONE, p);
 		if (r == 0 && !p->exists)
 			r = -ENOENT;
 		if (r == 0)
@@ -256,7 +256,9 @@ static enum outcome guard(struct worker *w, const struct expected *x, pid_t *ret
 			let_go(pid, event ? 0 : WSTOPSIG(status));
 			return EXEC_FAILED;
 		}
-		cleanup_fd int dir = open_proc(w->watch, pid);
+		/* a thread that was not the leader has another number now */
+		cleanup_fd int other = pid == w->task->tid ? -1 : open_proc(w->watch, pid);
+		int dir = pid == w->task->tid ? w->task->dir_fd : other;
 		struct stat exe;
 		bool same = dir >= 0 && fstatat(dir, "exe", &exe, 0) == 0 && exe.st_dev == x->dev &&
 			    exe.st_ino == x->ino && argv_matches(w, dir, x);
@@ -297,7 +299,8 @@ static int prepare(struct worker *w, struct expected *x)
 	if (r < 0)
 		return r;
 	struct place *p = &w->place[0];
-	enum place_flags how = PLACE_OBJECT | (flags & AT_SYMLINK_NOFOLLOW ? 0 : PLACE_FOLLOW) |
+	enum place_flags how = PLACE_OBJECT | PLACE_ALONE |
+			       (flags & AT_SYMLINK_NOFOLLOW ? 0 : PLACE_FOLLOW) |
 			       (flags & AT_EMPTY_PATH ? PLACE_EMPTY_PATH : 0);
 	r = place_resolve(&w->watch->env, w->task, dirfd, w->path[0], how, p);
 	if (r == 0 && !p->exists)

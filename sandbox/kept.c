@@ -133,13 +133,26 @@ static int stash(struct capture *c, struct kept *k, const struct stat *st, bool 
 }
 
 /*
+ * For its attributes, which of a merged directory are the upper's too. One without read permission is left as it is; so is
+ * a real one, where somebody could see it opened.
+ */
+static int open_upper_directory(const struct kept *k)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					   RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, k->layer->upper_fd, k->rel, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+/*
  * Is the object its upper's, so that the lower does not hold it? The one place that knows. A file is
- * opened for it, since it is to be read if it is.
+ * opened for it, since it is to be read if it is, and a directory for what is to be listed.
  */
 static bool look_upper(struct kept *k, struct stat *ret)
 {
-	if (S_ISREG(k->st.st_mode)) {
-		k->fd = open_upper(k);
+	if (S_ISREG(k->st.st_mode) || (S_ISDIR(k->st.st_mode) && !k->layer->real)) {
+		k->fd = S_ISREG(k->st.st_mode) ? open_upper(k) : open_upper_directory(k);
 		if (k->fd == -ENOENT || k->fd == -ENOTDIR)
 			return false;
 	}

@@ -152,33 +152,25 @@ static int finish(struct worker *w, int fd, const struct open_how *how)
 }
 
 /*
- * A file or directory behind symbolic links, most shared libraries for one: the kernel follows them, and
- * what it came to is opened by descriptor and judged by its own name, with the one asked for as its alias.
- * Links of /proc mean the caller and not us: whatever leads there takes the long way. Descriptor, or -ELOOP
- * for that way, or -errno.
+ * A file or directory behind symbolic links, most shared libraries for one: what the kernel came to is opened by
+ * descriptor and judged by its own name, with the one asked for as its alias. Descriptor, or -ELOOP for the long way,
+ * or -errno.
  */
 static int open_linked(struct worker *w, const struct request *q, int at)
 {
-	static const char gone[] = " (deleted)";
 	struct place *p = &w->place[0];
-	const struct place_env *env = &w->watch->env;
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
-				.resolve = RESOLVE_NO_MAGICLINKS };
-	cleanup_fd int pin = (int)syscall(SYS_openat2, at, w->path[0], &how, sizeof(how));
-	if (pin < 0 || fstat(pin, &p->st) < 0 || p->st.st_dev == env->proc_dev ||
-	    (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode)))
-		return -ELOOP;
-	strcpy(p->alias, p->path);
-	ssize_t len = place_fd_path(env, pin, p->path, sizeof(p->path)), tail = sizeof(gone) - 1;
-	if (len < 0 || p->path[0] != '/' || (len > tail && !strcmp(p->path + len - tail, gone)))
-		return -ELOOP;
-	if (strcmp(p->alias, p->path) == 0)
-		p->alias[0] = '\0';
+	int r = place_follow(&w->watch->env, at, w->path[0], q->how.flags & O_NOFOLLOW, p);
+	if (r < 0)
+		return r;
 	char name[16];
-	snprintf(name, sizeof(name), "%d", pin); /* a worker stands in /proc/self/fd */
+	snprintf(name, sizeof(name), "%d", p->object_fd); /* a worker stands in /proc/self/fd */
 	uint64_t flags = (q->how.flags & ~(uint64_t)O_NOFOLLOW) | O_CLOEXEC | O_NOCTTY;
 	int fd = openat(AT_FDCWD, name, (int)flags);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	r = -errno;
+	place_finish(p); /* the long way begins anew */
+	return r;
 }
 
 /* Where no link is on the way: one openat2. Descriptor, -ELOOP: there is one, or -errno. */
@@ -492,6 +484,18 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	return place_join(dir, leaf, p->path, sizeof(p->path)) ? 0 : -ENAMETOOLONG;
 }
 
+/* What the open left. It changes nothing of a file that is in the upper already, but by emptying it. */
+static bool look_opened(const struct worker *w, int fd, const struct request *q, struct stat *ret)
+{
+	const struct place *p = &w->place[0];
+	if (p->exists && !(q->how.flags & O_TRUNC) && (q->how.flags & O_TMPFILE) != O_TMPFILE &&
+	    created_has(&w->watch->created, &p->st)) {
+		*ret = p->st;
+		return true;
+	}
+	return fstat(fd, ret) == 0;
+}
+
 static int open_slow(struct worker *w, const struct request *q)
 {
 	struct place *p = &w->place[0];
@@ -535,7 +539,7 @@ static int open_slow(struct worker *w, const struct request *q)
 	r = p->nameless || !writes(&q->how) ? 0 : capture_before_open(w, q->how.flags);
 	cleanup_fd int fd = r < 0 ? r : open_judged(w, q);
 	struct stat st;
-	bool seen = fd >= 0 && writes(&q->how) && fstat(fd, &st) == 0;
+	bool seen = fd >= 0 && writes(&q->how) && look_opened(w, fd, q, &st);
 	capture_after(w, fd, seen ? &st : NULL);
 	if (fd < 0) {
 		int error = fd;

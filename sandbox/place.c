@@ -228,8 +228,47 @@ static int look(struct place *p, enum place_flags flags)
 	return slash && !S_ISDIR(p->st.st_mode) ? -ENOTDIR : 0;
 }
 
-static int resolve_beneath(struct dir *base, const char *path, enum place_flags flags,
-			   struct place *ret)
+static bool climbs(const char *path)
+{
+	for (; *path; path += strcspn(path, "/")) {
+		path += strspn(path, "/");
+		if (path[0] == '.' && path[1] == '.' && (path[2] == '/' || path[2] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/* The directory @parent, which is not empty, from @base on. */
+static int find_parent(struct dirs *dirs, const struct dir *base, const char *parent,
+		       struct dir *ret)
+{
+	size_t from = base->path[1] ? strlen(base->path) : 0;
+	bool plain =
+		!climbs(parent) && place_join(base->path, parent, ret->path, sizeof(ret->path));
+	ret->lent = ret->seen = false;
+	if (plain && dirs_find_path(dirs, ret->path, from, ret))
+		return 0;
+	ret->fd = open_beneath(base->fd, parent, O_PATH | O_DIRECTORY);
+	if (ret->fd < 0)
+		return ret->fd;
+	if (plain)
+		dirs_keep(dirs, ret, from);
+	return 0;
+}
+
+/* @dir is taken over. */
+static void set_parent(struct place *p, struct dir *dir)
+{
+	p->parent_fd = take_fd(&dir->fd);
+	p->lent = dir->lent;
+	p->seen = dir->seen;
+	p->parent_mnt = dir->mnt_id;
+	p->parent_atime = dir->atime;
+	p->parent_mtime = dir->mtime;
+}
+
+static int resolve_beneath(struct dirs *dirs, struct dir *base, const char *path,
+			   enum place_flags flags, struct place *ret)
 {
 	if (!place_join(base->path, path, ret->path, sizeof(ret->path)))
 		return -ENAMETOOLONG;
@@ -241,33 +280,27 @@ static int resolve_beneath(struct dir *base, const char *path, enum place_flags 
 			return fd;
 		ret->parent_fd = fd;
 		strcpy(ret->leaf, *leaf == '/' ? "/" : ".");
+		return look(ret, flags);
+	}
+	size_t name_len = strcspn(leaf, "/"), parent_len = (size_t)(leaf - path);
+	if (name_len > NAME_MAX)
+		return -ENAMETOOLONG;
+	if (parent_len == 0) {
+		set_parent(ret, base);
 	} else {
-		if (strcspn(leaf, "/") > NAME_MAX)
-			return -ENAMETOOLONG;
 		char parent[ACTION_PATH_SIZE];
-		size_t parent_len = (size_t)(leaf - path);
+		struct dir dir;
 		memcpy(parent, path, parent_len);
 		parent[parent_len] = '\0';
-		int fd;
-		if (parent_len == 0) {
-			ret->lent = base->lent;
-			ret->seen = base->seen;
-			ret->parent_mnt = base->mnt_id;
-			ret->parent_atime = base->atime;
-			ret->parent_mtime = base->mtime;
-			fd = take_fd(&base->fd);
-		} else {
-			fd = open_beneath(base->fd, parent, O_PATH | O_DIRECTORY);
-		}
-		if (fd < 0)
-			return fd;
-		ret->parent_fd = fd;
-		size_t name_len = strcspn(leaf, "/");
-		memcpy(ret->leaf, leaf, name_len);
-		ret->leaf[name_len] = '\0';
-		if (leaf[name_len] == '/')
-			strcat(ret->leaf, "/");
+		int r = find_parent(dirs, base, parent, &dir);
+		if (r < 0)
+			return r;
+		set_parent(ret, &dir);
 	}
+	memcpy(ret->leaf, leaf, name_len);
+	ret->leaf[name_len] = '\0';
+	if (leaf[name_len] == '/')
+		strcat(ret->leaf, "/");
 	return look(ret, flags);
 }
 
@@ -279,7 +312,43 @@ static int resolve_fast(const struct place_env *env, const struct tracee *task, 
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	r = resolve_beneath(&base, path, flags, ret);
+	r = resolve_beneath(env->dirs, &base, path, flags, ret);
+	place_begin_finish(&base);
+	return r;
+}
+
+/* Links of /proc mean the caller and not us, so whatever leads there is left to the walk. */
+int place_follow(const struct place_env *env, int at, const char *path, uint64_t flags,
+		 struct place *p)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+				.resolve = RESOLVE_NO_MAGICLINKS };
+	cleanup_fd int pin = (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
+	if (pin < 0 || fstat(pin, &p->st) < 0 || p->st.st_dev == env->proc_dev ||
+	    (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode)))
+		return -ELOOP;
+	strcpy(p->alias, p->path);
+	if (place_fd_path(env, pin, p->path, sizeof(p->path)) < 0 || dirs_is_gone(p->path))
+		return -ELOOP;
+	if (strcmp(p->alias, p->path) == 0)
+		p->alias[0] = '\0';
+	p->object_fd = take_fd(&pin);
+	p->exists = true;
+	return 0;
+}
+
+/* -ELOOP: walk. */
+static int resolve_followed(const struct place_env *env, const struct tracee *task, int dirfd,
+			    const char *path, enum place_flags flags, struct place *ret)
+{
+	struct dir base;
+	int r = place_begin(env, task, dirfd, path, &base);
+	if (r < 0)
+		return r;
+	if (place_join(base.path, path, ret->path, sizeof(ret->path)))
+		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
+	else
+		r = -ENAMETOOLONG;
 	place_begin_finish(&base);
 	return r;
 }
@@ -537,6 +606,11 @@ int place_resolve(const struct place_env *env, const struct tracee *task, int di
 		if (r == -ELOOP) {
 			place_finish(ret);
 			ret->exists = false;
+			if (flags & PLACE_ALONE)
+				r = resolve_followed(env, task, dirfd, path, flags, ret);
+		}
+		if (r == -ELOOP) {
+			ret->alias[0] = '\0';
 			r = resolve_slow(env, task, dirfd, path, flags, ret);
 			if (r == 0)
 				note_alias(task, dirfd, path, ret);

@@ -40,7 +40,8 @@ enum place_flags {
 	PLACE_EMPTY_PATH = 2, /* "" names the descriptor itself (AT_EMPTY_PATH) */
 	PLACE_OBJECT = 4,     /* object_fd is wanted */
 	PLACE_SLASH_FOLLOWS =
-		8, /* a slash after a final link follows it (not so for names to remove) */
+		8,        /* a slash after a final link follows it (not so for names to remove) */
+	PLACE_ALONE = 16, /* no parent is wanted to act in, only the object */
 };
 
 /* Descriptors of the monitor that every resolution needs; all borrowed. */
@@ -75,6 +76,14 @@ int place_from_fd(const struct place_env *env, int fd, struct place *ret);
 int place_begin(const struct place_env *env, const struct tracee *task, int dirfd, const char *path,
 		struct dir *ret);
 void place_begin_finish(struct dir *d);
+
+/*
+ * The file or directory that @path, from @at on, leads to over symbolic links, which the kernel follows: pinned, with its
+ * own name as its path, and as its alias what @p->path was before, the path as it was asked for. @flags: O_NOFOLLOW or 0.
+ * 0; -ELOOP, whatever it was that did not fit: walk, as place_resolve does.
+ */
+int place_follow(const struct place_env *env, int at, const char *path, uint64_t flags,
+		 struct place *p);
 
 /* Opens the object as O_PATH if that was not done yet. 0, -errno. */
 int place_pin(struct place *p);

@@ -23,6 +23,16 @@ ssize_t proc_read(int dirfd, const char *name, char *buf, size_t size)
 	return len;
 }
 
+ssize_t proc_read_record(int dirfd, const char *name, char *buf, size_t size)
+{
+	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, buf, size - 1);
+	if (len < 0)
+		return -errno;
+	buf[len] = '\0';
+	return len;
+}
+
 const char *proc_field(const char *status, const char *name)
 {
 	size_t len = strlen(name);
@@ -43,7 +53,8 @@ unsigned long proc_number(const char *status, const char *name, int base)
 /* From the blank before field 3 on: the name may hold anything, also ')'. NULL: unreadable. */
 static const char *stat_fields(int dirfd, char text[static STAT_SIZE])
 {
-	const char *p = proc_read(dirfd, "stat", text, STAT_SIZE) < 0 ? NULL : strrchr(text, ')');
+	const char *p =
+		proc_read_record(dirfd, "stat", text, STAT_SIZE) < 0 ? NULL : strrchr(text, ')');
 	return p ? p + 1 : NULL;
 }
 

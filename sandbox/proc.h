@@ -9,6 +9,11 @@ enum { PROC_STATUS_SIZE = 4096 };
 /* @name in @dirfd, NUL-terminated, at most @size - 1 bytes of it. Length or -errno. */
 ssize_t proc_read(int dirfd, const char *name, char *buf, size_t size);
 
+/*
+ * The same of a file that is one record, as stat and status are: one read gives all of it, so none is spent on its end.
+ */
+ssize_t proc_read_record(int dirfd, const char *name, char *buf, size_t size);
+
 /* Value of a "Name:\t..." line of a status file; NULL when missing. */
 const char *proc_field(const char *status, const char *name);
 /* The same as a number; 0 when missing. */

@@ -22,6 +22,7 @@ enum {
 	INTERN_SIZE = 2048, /* distinct program paths remembered; more become "…" */
 	CHANGING_MAX = 16,
 	PAGE_MASK = 4095,
+	PATH_STEP = 256, /* most paths are short: one small read */
 };
 
 /* A number cannot be recycled within this time: pid_max forks do not fit into it. */
@@ -124,7 +125,7 @@ static struct tracee *load(struct tracees *t, pid_t tid, struct tracee *slot)
 	struct stat ns;
 	bool ours = !t->mount_ns ||
 		    (fstatat(task.dir_fd, "ns/mnt", &ns, 0) == 0 && ns.st_ino == t->mount_ns);
-	if (!ours || proc_read(task.dir_fd, "status", status, sizeof(status)) < 0) {
+	if (!ours || proc_read_record(task.dir_fd, "status", status, sizeof(status)) < 0) {
 		close(task.dir_fd);
 		return NULL;
 	}
@@ -224,7 +225,7 @@ int tracee_umask(struct tracees *t, struct tracee *task)
 	if (quiet && task->umask >= 0)
 		return task->umask;
 	char status[PROC_STATUS_SIZE];
-	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
+	ssize_t len = proc_read_record(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
 	int mask = (int)(proc_number(status, "Umask", 8) & 0777);
@@ -245,7 +246,7 @@ static unsigned fs_id(const char *status, const char *name)
 int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 {
 	char status[PROC_STATUS_SIZE];
-	ssize_t len = proc_read(task->dir_fd, "status", status, sizeof(status));
+	ssize_t len = proc_read_record(task->dir_fd, "status", status, sizeof(status));
 	if (len < 0)
 		return (int)len;
 	*ret = (struct tracee_creds){ .fsuid = fs_id(status, "Uid"),
@@ -267,7 +268,7 @@ int tracee_creds(const struct tracee *task, struct tracee_creds *ret)
 bool tracee_signalled(const struct tracee *task)
 {
 	char status[PROC_STATUS_SIZE];
-	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
+	if (proc_read_record(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
 	uint64_t pending = proc_number(status, "SigPnd", 16) | proc_number(status, "ShdPnd", 16);
 	return pending & ~proc_number(status, "SigBlk", 16) & ~proc_number(status, "SigIgn", 16);
@@ -276,7 +277,7 @@ bool tracee_signalled(const struct tracee *task)
 bool tracee_traced_inside(const struct tracee *task)
 {
 	char status[PROC_STATUS_SIZE], name[32], own[64], other[64];
-	if (proc_read(task->dir_fd, "status", status, sizeof(status)) < 0)
+	if (proc_read_record(task->dir_fd, "status", status, sizeof(status)) < 0)
 		return false;
 	unsigned long tracer = proc_number(status, "TracerPid", 10);
 	snprintf(name, sizeof(name), "../%lu/ns/pid", tracer);
@@ -331,7 +332,7 @@ int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len)
 
 ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size)
 {
-	size_t have = 0, step = 256; /* most paths are short: one small read */
+	size_t have = 0, step = PATH_STEP;
 	while (have < size) {
 		size_t want = step < size - have ? step : size - have;
 		ssize_t n = tracee_read_some(tid, addr + have, buf + have, want);
@@ -344,6 +345,30 @@ ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size)
 		step = size;
 	}
 	return -ENAMETOOLONG;
+}
+
+int tracee_read_strings(pid_t tid, const uint64_t addr[2], char *const buf[2], size_t size)
+{
+	struct iovec local[2], remote[2];
+	size_t total = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len = (PAGE_MASK + 1) - (addr[i] & PAGE_MASK);
+		len = len < PATH_STEP ? len : PATH_STEP;
+		len = len < size ? len : size;
+		local[i] = (struct iovec){ .iov_base = buf[i], .iov_len = len };
+		remote[i] =
+			(struct iovec){ .iov_base = (void *)(uintptr_t)addr[i], .iov_len = len };
+		total += len;
+	}
+	if (process_vm_readv(tid, local, 2, remote, 2, 0) == (ssize_t)total &&
+	    memchr(buf[0], '\0', local[0].iov_len) && memchr(buf[1], '\0', local[1].iov_len))
+		return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		ssize_t len = tracee_read_string(tid, addr[i], buf[i], size);
+		if (len < 0)
+			return (int)len;
+	}
+	return 0;
 }
 
 static void fd_name(char *name, size_t size, int dirfd)

@@ -71,6 +71,11 @@ int tracee_read(pid_t tid, uint64_t addr, void *buf, size_t len);
 ssize_t tracee_read_some(pid_t tid, uint64_t addr, void *buf, size_t len);
 /* A NUL-terminated string with its NUL: length without it, -EFAULT, -ENAMETOOLONG. */
 ssize_t tracee_read_string(pid_t tid, uint64_t addr, char *buf, size_t size);
+/*
+ * Two strings of at most @size bytes each, in one look where neither is long nor at the end of its page. 0, or what
+ * tracee_read_string says of the first that fails.
+ */
+int tracee_read_strings(pid_t tid, const uint64_t addr[2], char *const buf[2], size_t size);
 int tracee_write(pid_t tid, uint64_t addr, const void *buf, size_t len);
 
 /* O_PATH on what the task's descriptor refers to; AT_FDCWD: its working directory. -EBADF. */

@@ -112,6 +112,7 @@ static void clear(struct worker *w)
 		w->place[i].path[0] = w->place[i].alias[0] = '\0';
 		w->place[i].exists = w->place[i].magic = w->place[i].nameless = false;
 	}
+	dirs_next(&w->watch->dirs);
 	memset(&w->action, 0, sizeof(w->action));
 	memset(&w->event.decision, 0, sizeof(w->event.decision));
 	w->event.text = NULL;

@@ -556,6 +556,56 @@ static int parent_swap_unlink(void)
 	return refused ? STOPPED : INCONCLUSIVE;
 }
 
+/* The same name is by turns a directory, which is remembered, and a link to the vault. */
+static void *flip_spot(void *arg)
+{
+	(void)arg;
+	while (!shared->stop) {
+		if (rename("spot", "away") == 0 && symlink("vault", "spot") == 0)
+			shared->flips++;
+		unlink("spot");
+		rename("away", "spot");
+	}
+	return NULL;
+}
+
+static int open_in_spot(void)
+{
+	return open("spot/key", O_RDONLY);
+}
+
+static int open_in_spot_rw(void)
+{
+	return open("spot/key", O_RDWR);
+}
+
+static int spot_swap_with(int (*opener)(void))
+{
+	pthread_t t;
+	struct tally tally;
+	int fd;
+
+	if (share(MAP_PRIVATE) != 0 || mkdir("spot", 0700) != 0 ||
+	    (fd = open("spot/key", O_WRONLY | O_CREAT, 0600)) < 0 || write(fd, "public", 6) != 6)
+		return skip("set-up");
+	close(fd);
+	if (pthread_create(&t, NULL, flip_spot, NULL) != 0)
+		return skip("pthread_create");
+	tally = open_many(opener, tries(20000));
+	pthread_join(t, NULL);
+	return judged(tally);
+}
+
+static int spot_swap(void)
+{
+	return spot_swap_with(open_in_spot);
+}
+
+static int spot_swap_write(void)
+{
+	return spot_swap_with(open_in_spot_rw);
+}
+
 /* What a relative name begins in is another thread's to move, by registers alone. */
 enum { BEGIN_FD = 60 };
 static int fd_open, fd_vault;
@@ -680,6 +730,8 @@ const struct attack attacks[] = {
 	{ "parent_swap", parent_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "parent_swap_write", parent_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "parent_swap_unlink", parent_swap_unlink, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "spot_swap", spot_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
+	{ "spot_swap_write", spot_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "cwd_swap", cwd_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "cwd_swap_write", cwd_swap_write, NATIVE_MUST, UNDER_ATTACK, "vault/key" },
 	{ "dirfd_swap", dirfd_swap, NATIVE_MUST, UNDER_ATTACK, "vault/key" },

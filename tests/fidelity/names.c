@@ -313,6 +313,85 @@ static void relative(void)
 	shut(deleted);
 }
 
+/* The same text leads elsewhere, or nowhere, after what is done to the directories on the way. */
+static void walked(void)
+{
+	char far[PATH_MAX];
+	int back = open(".", O_RDONLY | O_DIRECTORY), way;
+
+	section("a directory that was walked to before");
+	TRY(mkdir("walk", 0755));
+	TRY(mkdir("walk/in", 0755));
+	put("walk/in/f", "one");
+	put("walk/in/g", "two");
+	TRY(rename("walk", "walk-old"));
+	SHUT(open("walk/in/h", O_WRONLY | O_CREAT, 0600));
+	TRY(mkdir("walk", 0755));
+	SHUT(open("walk/in/h", O_WRONLY | O_CREAT, 0600));
+	TRY(mkdir("walk/in", 0755));
+	put("walk/in/h", "anew");
+	look("walk/in/h");
+	look("walk-old/in/h");
+	TRY(unlink("walk/in/h"));
+	TRY(rmdir("walk/in"));
+	SHUT(open("walk/in/h", O_WRONLY | O_CREAT, 0600));
+	TRY(symlink("../walk-old/in", "walk/in"));
+	put("walk/in/i", "behind a link");
+	look("walk-old/in/i");
+	TRY(mkdir("walk-other", 0755));
+	TRY(mkdir("walk-other/in", 0755));
+	put("walk-other/in/f", "another");
+	put("walk-old/in/f", "one");
+	TRY(renameat2(AT_FDCWD, "walk-old", AT_FDCWD, "walk-other", RENAME_EXCHANGE));
+	get("walk-old/in/f");
+	put("walk-old/in/j", "exchanged");
+	look("walk-other/in/j");
+	TRY(rename("walk-other", "walk-old/in/below"));
+	put("walk-old/in/below/in/k", "moved below");
+	SHUT(open("walk-other/in/k", O_WRONLY | O_CREAT, 0600));
+	TRY(mkdir("walk-empty", 0755));
+	SHUT(open("walk-empty/l", O_WRONLY | O_CREAT, 0600));
+	TRY(unlink("walk-empty/l"));
+	TRY(rename("walk-old", "walk-empty"));
+	put("walk-empty/l", "put over an empty one");
+	look("walk-empty/in/f");
+	SHUT(open("walk-empty/in/../in/f", O_RDWR));
+	SHUT(open("walk-empty/nothing/../in/f", O_RDWR));
+
+	/* closed to who walks, not to who stands behind */
+	way = open("walk-empty", O_RDONLY | O_DIRECTORY);
+	if (!realpath("walk-empty/in", far))
+		far[0] = '\0';
+	strcat(far, "/m");
+	SHUT(open(far, O_WRONLY | O_CREAT, 0600));
+	SHUT(open("walk-empty/in/m", O_WRONLY));
+	TRY(fchmod(way, 0600));
+	SHUT(open(far, O_WRONLY));
+	SHUT(open("walk-empty/in/m", O_WRONLY));
+	TRY(rename("walk-empty/in/m", "walk-empty/in/n"));
+	TRY(fchmod(way, 0700));
+	SHUT(open(far, O_WRONLY | O_CREAT, 0600));
+	TRY(chdir("walk-empty/in"));
+	TRY(chmod("..", 0));
+	SHUT(open("m", O_WRONLY | O_CREAT, 0600));
+	SHUT(open(far, O_WRONLY));
+	TRY(unlink(far));
+	TRY(fchdir(back));
+	SHUT(open("walk-empty/in/m", O_WRONLY));
+	TRY(fchmod(way, 0700));
+	TRY(unlink("walk-empty/in/m"));
+	TRY(chmod("found", 0));
+	SHUT(open("found/inner/deep", O_WRONLY));
+	TRY(chmod("found", 0755));
+	SHUT(open("found/inner/deep", O_WRONLY));
+	SHUT(open("found/inner/deep", O_WRONLY));
+	TRY(chmod("found", 0));
+	SHUT(open("found/inner/deep", O_WRONLY));
+	TRY(chmod("found", 0755));
+	shut(way);
+	shut(back);
+}
+
 /* Again where a mount or a rename anywhere on the machine kept the kernel from being sure of a "..". */
 static long open_two(int dir, const char *name, struct open_how *how)
 {
@@ -425,6 +504,7 @@ int main(void)
 	nodes();
 	openat2s();
 	trees();
+	walked();
 	relative(); /* last: it leaves the process in a deleted directory */
 	return 0;
 }
