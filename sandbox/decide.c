@@ -338,11 +338,17 @@ void watch_forget_dirs(struct watch *watch)
 	origins_forget(&watch->origins);
 }
 
+/* bind(2) is the one call that makes a name without the monitor. */
+static bool is_bound_here(const struct watch *watch, const struct place *p)
+{
+	return S_ISSOCK(p->st.st_mode) && watch->capture && capture_is_new(watch->capture, p);
+}
+
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
 	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",
 						   "/boot/", "/opt/", "/proc/", "/sys/",  "/dev/" };
-	if (!p->exists || created_has(&watch->created, &p->st))
+	if (!p->exists || created_has(&watch->created, &p->st) || is_bound_here(watch, p))
 		return PROVENANCE_CREATED;
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(*system_dirs); i++)
 		if (strncmp(p->path, system_dirs[i], strlen(system_dirs[i])) == 0)
