@@ -122,8 +122,11 @@ static int make_overlay(const struct overlay_request *req, const struct overlay_
 		rc = set_string(fsfd, "redirect_dir", "off");
 	if (rc == 0 && rootful)
 		rc = set_string(fsfd, "metacopy", "off");
-	/* two names of one file show one number, also when the state is on another file system (git checks) */
-	if (rc == 0 && rootful)
+	/*
+	 * Two names of one file show one number, also when the state is on another file system (git checks). In the
+	 * skeleton, whose template always is on another, directories show the number that their parent lists.
+	 */
+	if (rc == 0 && (rootful || (strcmp(l->mount, "/") == 0 && !req->rootfs)))
 		rc = set_string(fsfd, "xino", "on");
 	if (rc == 0 && req->volatile_upper)
 		rc = set_flag(fsfd, "volatile");
