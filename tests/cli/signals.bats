@@ -6,12 +6,12 @@ crashed() {
 
 @test "INT TERM HUP QUIT USR1 USR2 sent to us reach the agent" {
 	for signal in INT TERM HUP QUIT USR1 USR2; do
-		# a shell without job control starts background processes with INT and QUIT ignored
+		# a shell without job control starts background processes with INT and QUIT ignored, nohup with HUP
 		python3 - "$signal" "$VSANDBOX" "$POLICY" <<-'PY'
 			import signal, subprocess, sys
 			name = sys.argv[1]
 			def reset():
-			    for s in (signal.SIGINT, signal.SIGQUIT):
+			    for s in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
 			        signal.signal(s, signal.SIG_DFL)
 			inside = f'trap "echo got; exit 9" {name}; echo ready; while :; do sleep 0.05; done'
 			p = subprocess.Popen([sys.argv[2], "run", "-p", sys.argv[3], "--", "sh", "-c", inside],
