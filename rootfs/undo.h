@@ -24,6 +24,7 @@ struct undo_layer {
 	uint64_t mnt_id;
 	int upper_fd, lower_fd; /* O_PATH; owned */
 	bool rootful;
+	bool bare; /* the lower is a template: nothing of the host's is in it */
 	bool real; /* no overlay: the only copy there is; upper_fd is the mount's own root */
 };
 
@@ -47,6 +48,8 @@ void undo_layers_close(struct undo_layers *l);
 const struct undo_layer *undo_layer_by_mount(const struct undo_layers *l, uint64_t mnt_id);
 /* @path (canonical, absolute) within its layer, "." for its root. */
 const char *undo_layer_path(const struct undo_layer *l, const char *path);
+/* Its lower has no such name: what is there now came with the session. False when it cannot be asked. */
+bool undo_layer_lower_lacks(const struct undo_layer *l, const char *path);
 
 enum undo_outcome {
 	UNDO_RESTORED,

@@ -39,6 +39,7 @@ int undo_layers_open(const struct overlay *o, struct undo_layers *ret, struct er
 			.lower_fd =
 				skeleton ? -1 : open(from->lower, O_PATH | O_DIRECTORY | O_CLOEXEC),
 			.rootful = o->rootful,
+			.bare = skeleton,
 		};
 		if (!l->mount || l->upper_fd < 0) {
 			finish_layer(l);
@@ -184,4 +185,16 @@ const char *undo_layer_path(const struct undo_layer *l, const char *path)
 	path += l->mount_len;
 	path += *path == '/';
 	return *path ? path : ".";
+}
+
+bool undo_layer_lower_lacks(const struct undo_layer *l, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+				.resolve =
+					RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+	if (l->lower_fd < 0)
+		return l->bare;
+	cleanup_fd int fd =
+		(int)syscall(SYS_openat2, l->lower_fd, undo_layer_path(l, path), &how, sizeof(how));
+	return fd < 0 && errno == ENOENT;
 }

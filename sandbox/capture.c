@@ -106,6 +106,12 @@ static const struct undo_layer *locate(const struct capture *c, const struct pla
 	return l && strncmp(p->path, l->mount, l->mount_len) == 0 ? l : NULL;
 }
 
+bool capture_is_new(const struct capture *c, const struct place *p)
+{
+	const struct undo_layer *l = locate(c, p, NULL);
+	return l && undo_layer_lower_lacks(l, p->path);
+}
+
 bool capture_same_file(const struct capture *c, const struct place *a, const struct place *b)
 {
 	const struct undo_layer *l = locate(c, a, NULL);

@@ -66,6 +66,8 @@ int capture_before_open(struct worker *w, uint64_t open_flags);
 void capture_after(struct worker *w, int result, const struct stat *after);
 /* What the last capture_after told of was taken back at once: it never happened. */
 void capture_undone(struct worker *w);
+/* No lower has this name: what is there was made in the session. False where that cannot be told. */
+bool capture_is_new(const struct capture *c, const struct place *p);
 /* Are the two names of one file, as their layer has it? */
 bool capture_same_file(const struct capture *c, const struct place *a, const struct place *b);
 /* Tells a person what is past undoing since the last call. Not while an event is begun. */

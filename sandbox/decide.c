@@ -152,7 +152,7 @@ bool watch_allows_still(struct watch *watch, const struct action *a)
 {
 	struct event e = { .kind = EVENT_ACTION };
 	struct action now = *a;
-	stamp(&e);
+	event_stamp(&e);
 	now.mono_ns = e.mono_ns;
 	now.wall_ns = e.wall_ns;
 	now.utc_offset_min = watch->utc_offset_min;
@@ -336,11 +336,17 @@ void watch_forget_dirs(struct watch *watch)
 	origins_forget(&watch->origins);
 }
 
+/* bind(2) is the one call that makes a name without the monitor. */
+static bool is_bound_here(const struct watch *watch, const struct place *p)
+{
+	return S_ISSOCK(p->st.st_mode) && watch->capture && capture_is_new(watch->capture, p);
+}
+
 enum provenance watch_provenance(const struct watch *watch, const struct place *p)
 {
 	static const char *const system_dirs[] = { "/usr/",  "/lib",  "/bin/",  "/sbin/", "/etc/",
 						   "/boot/", "/opt/", "/proc/", "/sys/",  "/dev/" };
-	if (!p->exists || created_has(&watch->created, &p->st))
+	if (!p->exists || created_has(&watch->created, &p->st) || is_bound_here(watch, p))
 		return PROVENANCE_CREATED;
 	for (size_t i = 0; i < sizeof(system_dirs) / sizeof(*system_dirs); i++)
 		if (strncmp(p->path, system_dirs[i], strlen(system_dirs[i])) == 0)

@@ -10,10 +10,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 #include "sandbox/network_private.h"
 
-enum { READY_MS = 10000, SEND_SECONDS = 5, DNS_PORT = 53 };
+enum {
+	READY_MS = 30000, /* its death is told at once; a busy machine is no death */
+	SEND_SECONDS = 5,
+	DNS_PORT = 53,
+};
 
 /* A wildcard socket on the port of DNS: whatever server a program asks is ours. */
 static int dns_socket(uint8_t family, int type, struct err *err)
@@ -93,7 +98,7 @@ static int set_up_broker(struct network *n)
 				    .inspect = network_inspection(n->watch) };
 	const char *tls = policy->database_tls == DATABASE_TLS_WHOLE ? "whole" : NULL;
 	n->broker = NETWORK_WAKING;
-	n->ready_by_ms = network_now_ms() + READY_MS;
+	n->ready_by_ms = clock_ms() + READY_MS;
 	for (unsigned i = 0; i < policy->publish_count; i++) {
 		send_publish(n, AF_INET, &policy->publish[i]);
 		send_publish(n, AF_INET6, &policy->publish[i]);

@@ -1,8 +1,9 @@
 #include "sandbox/placement.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum {
 	FAR_NS =
@@ -11,13 +12,6 @@ enum {
 	SLOW_MAX = 2,
 	REST = 256,
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* False: it is confined by somebody else, or may not be. */
 static bool confine(pid_t tid, const cpu_set_t *here, cpu_set_t *ret_before)
@@ -62,12 +56,12 @@ static bool confine_both(struct placement *p, pid_t tid)
 void placement_begin(struct placement *p, pid_t tid)
 {
 	p->narrowed = p->narrow_left > 0 && confine_both(p, tid);
-	p->begun_ns = now_ns();
+	p->begun_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 void placement_end(struct placement *p, pid_t tid)
 {
-	bool far = now_ns() - p->begun_ns > (uint64_t)FAR_NS;
+	bool far = clock_ns(CLOCK_MONOTONIC) - p->begun_ns > (uint64_t)FAR_NS;
 	if (p->narrowed) {
 		release(p, 0, &p->ours);
 		release(p, tid, &p->caller);

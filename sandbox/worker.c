@@ -46,7 +46,11 @@ void worker_answer(struct worker *w, int64_t value)
 int worker_inject(struct worker *w, int fd, enum inject_flags flags)
 {
 	begin_answer(w);
+	if (w->leading)
+		placement_begin(&w->watch->placement, w->task->tid);
 	int r = listener_inject(w->listener, w->n.notif.id, fd, flags);
+	if (w->leading)
+		placement_end(&w->watch->placement, w->task->tid);
 	end_answer(w);
 	return r;
 }

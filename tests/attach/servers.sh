@@ -106,21 +106,23 @@ busy_redis() {
 
 # postgres with its processes under pgbench: no transaction fails, the sums agree; then COPY is decided.
 busy_postgres() {
-	local i bad=0 pid port port_holder load got as=()
-	if ! command -v initdb >/dev/null || ! command -v pgbench >/dev/null; then
+	local i bad=0 pid port port_holder load got bin as=()
+	# Debian keeps what only a server runs out of PATH
+	bin=$(dirname "$(command -v initdb || echo /usr/lib/postgresql/*/bin/initdb)")
+	if [ ! -x "$bin/initdb" ] || ! command -v pgbench >/dev/null; then
 		tap_skip "postgres under pgbench" "no postgres"
 		return
 	fi
 	# postgres does not run as root: then it is another user's, whose powers its calls are made with
 	if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid nobody --regid nogroup --clear-groups); fi
 	mkdir -p pg && chmod 755 "$work" && chmod 777 pg
-	if ! "${as[@]}" initdb -D "$work/pg/data" -U u --no-sync -A trust >initdb.out 2>&1; then
+	if ! "${as[@]}" "$bin/initdb" -D "$work/pg/data" -U u --no-sync -A trust >initdb.out 2>&1; then
 		tap_skip "postgres under pgbench" "initdb: $(tail -n 1 initdb.out)"
 		return
 	fi
 	hold_port
 	for ((i = 0; i < few; i++)); do
-		"${as[@]}" postgres -D "$work/pg/data" -p "$port" -h 127.0.0.1 -k "$work/pg" -F >pg.log 2>&1 &
+		"${as[@]}" "$bin/postgres" -D "$work/pg/data" -p "$port" -h 127.0.0.1 -k "$work/pg" -F >pg.log 2>&1 &
 		pid=$!
 		within 60 psql -h 127.0.0.1 -p "$port" -U u -c 'select 1' postgres -o /dev/null 2>/dev/null || tap_note_file pg.log
 		[ "$i" -gt 0 ] || pgbench -h 127.0.0.1 -p "$port" -U u -i -q postgres >/dev/null 2>&1

@@ -341,7 +341,7 @@ diff_of() {
 @test "device nodes and forged overlay attributes in a layer are refused" {
 	[ "$(id -u)" -eq 0 ] || skip "root is needed to forge a layer"
 	box -q -- sh -c 'echo 1 >f; echo 1 >g'
-	upper=$(find "$XDG_STATE_HOME"/vsandbox/sessions/*/layers -path "*upper*$PWD")
+	upper=$(find "$XDG_STATE_HOME"/vsandbox/sessions/*/layers -path '*/upper/*/work/f' -printf '%h')
 	setfattr -n user.overlay.redirect -v /etc "$upper/f"
 	mknod "$upper/node" c 1 3
 	run commit

@@ -206,14 +206,36 @@ load common
 	done
 }
 
-@test "mounts that come and go while a user's sandboxes start" {
-	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+# A copy of the program for another user, in $dir, with a home that is his.
+for_another_user() {
 	dir=$BATS_TEST_TMPDIR/vs
 	mkdir -p "$dir/build/release" "$dir/mounts" "$dir/home"
 	cp "$VSANDBOX"* "$dir/build/release/"
 	cp -r "$BATS_TEST_DIRNAME/../../policies" "$dir/"
 	for d in "$dir" "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"; do chmod a+rx "$d"; done
 	chown 12345 "$dir/home"
+}
+
+@test "a user's directories beside a mount have the number that they are listed with" {
+	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+	for_another_user
+	beside=$(mktemp -d /tmp/vsandbox-beside.XXXXXX)
+	mkdir -m 777 "$beside/mine" && mkdir "$beside/mine/mount" && chmod 755 "$beside"
+	unshare --mount --propagation private sh -c '
+		mount -t tmpfs vsandbox-test "$2/mine/mount" && cd "$1/home" &&
+		exec setpriv --reuid 12345 --regid 12345 --clear-groups env HOME="$1/home" PATH=/usr/bin:/bin \
+			XDG_STATE_HOME="$1/home" ../build/release/vsandbox run -q -- python3 -c "
+import os, sys
+os.mkdir(sys.argv[1] + \"/made\")
+print([(e.name, e.inode() == os.lstat(e.path).st_ino) for e in os.scandir(sys.argv[1]) if e.name != \"mount\"])" "$2/mine"' \
+		sh "$dir" "$beside" >out || true
+	rm -rf "$beside"
+	[ "$(cat out)" = "[('made', True)]" ]
+}
+
+@test "mounts that come and go while a user's sandboxes start" {
+	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+	for_another_user
 	cat >start.sh <<-'EOF'
 		cd "$1"
 		while [ ! -e done ]; do

@@ -42,16 +42,19 @@ class Filler:
 
     def leave(self, space):
         """As good as @space bytes are free: a tmpfs counts a few pages more for its own use."""
-        size = os.fstat(self.fd).st_size
-        size += free(self.top) - space
-        if size > os.fstat(self.fd).st_size:
+        has = os.fstat(self.fd).st_size
+        size = has + free(self.top) - space
+        if size <= has:
+            os.ftruncate(self.fd, max(size, 0))
+        while size > has:
             try:
-                os.posix_fallocate(self.fd, 0, size)
+                os.posix_fallocate(self.fd, has, size - has)
+                break
             except OSError as e:
+                # all of it is given back then; what runs beside may have taken a page since it was asked what is free
                 if e.errno != errno.ENOSPC:
                     raise
-        else:
-            os.ftruncate(self.fd, max(size, 0))
+                size -= PAGE
 
     def close(self):
         os.ftruncate(self.fd, 0)

@@ -54,6 +54,26 @@ echo x >found
 "$VSANDBOX" run -q --policy "$work/policy.json" -- bash -c 'exec 3<found; ln -L /proc/self/fd/3 second; rm -f found'
 tap_is 'a found file that got a second name by its descriptor is a found file' \
 	"$("$VSANDBOX" logs --json | jq -r 'select(.op == "delete" and (.resource | endswith("/found"))) | .provenance')" existing
+
+# bind(2) makes a name that no decision was asked for.
+cat >"$work/sockets.py" <<'EOF2'
+import os, socket, sys
+def bind(path):
+    with socket.socket(socket.AF_UNIX) as s: s.bind(path)
+if sys.argv[1] == "one":
+    bind("old.sock")
+else:
+    os.unlink("old.sock")
+    for i in range(100): # in directories that are new, when there is something to hold them against
+        os.mkdir(f"d{i}")
+        bind(f"d{i}/new.sock")
+        os.unlink(f"d{i}/new.sock")
+EOF2
+python3 "$work/sockets.py" one
+"$VSANDBOX" run -q --policy coding-agent --on-exit discard -- python3 - all <"$work/sockets.py" 2>"$work/err"
+tap_is 'sockets that come and go are no burst of deletions' "$? $(cat "$work/err")" '0 '
+tap_is '… the one that was there is found, the others are its own' \
+	"$("$VSANDBOX" logs --json | jq -r 'select(.op == "delete") | .provenance' | sort | uniq -c | tr -s ' \n' ' ')" ' 100 created 1 existing '
 rm -f data/f1
 tap_is 'natively the same loop deletes' "$(find data -type f | wc -l)" 1999
 tap_done

@@ -171,8 +171,9 @@ static void foreign(void)
 {
 	section("what is not ours");
 	SHUT(open("/etc/passwd", O_RDONLY));
-	SHUT(open("/proc/1/environ", O_WRONLY));
 	if (geteuid() != 0) { /* ids that a namespace of one does not even know */
+		/* root may have it natively, as the init of the machine goes; inside that is nobody's */
+		SHUT(open("/proc/1/environ", O_WRONLY));
 		TRY(setuid(65534));
 		TRY(setgid(65534));
 		TRY(setresuid(geteuid(), 65534, (uid_t)-1));
