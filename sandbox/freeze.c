@@ -59,6 +59,19 @@ void freeze_gate(struct freeze *f)
 	pthread_mutex_lock(&f->gate);
 }
 
+bool freeze_gate_within(struct freeze *f, unsigned ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	return pthread_mutex_timedlock(&f->gate, &until) == 0;
+}
+
 void freeze_ungate(struct freeze *f)
 {
 	pthread_mutex_unlock(&f->gate);

@@ -83,5 +83,7 @@ void freeze_bury(struct freeze *f);
  * task was seized meanwhile, restarts the call after the thaw, and is unseen until then.
  */
 void freeze_gate(struct freeze *f);
+/* … or gives it up after @ms. */
+bool freeze_gate_within(struct freeze *f, unsigned ms);
 void freeze_ungate(struct freeze *f);
 bool freeze_seized(const struct freeze *f, pid_t tid);

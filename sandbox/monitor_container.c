@@ -30,6 +30,8 @@
 #include "sandbox/container.h"
 #include "sandbox/slate.h"
 
+enum { LAST_ANSWER_MS = 1000 };
+
 struct orphan {
 	const struct listener *listener;
 	unsigned count;
@@ -171,6 +173,12 @@ int monitor_container_main(const struct monitor_plan *plan)
 	monitor_tell(plan, MONITOR_STARTED, plan->attach->pid, "box");
 	pthread_mutex_unlock(&watch->leader);
 	attached_supervise(&w, true);
+	/*
+	 * The container goes on, so no thread may end with us in the middle of an answer: an open whose descriptor
+	 * is on its way then returns 0 with no descriptor (the kernel's seccomp_notify_addfd). One that is busy for
+	 * longer is not answering.
+	 */
+	freeze_gate_within(&watch->freeze, LAST_ANSWER_MS);
 	monitor_tell(plan, MONITOR_EXIT, 0, "");
 	if (plan->agents_dirfd >= 0)
 		history_save(plan->history, plan->agents_dirfd, plan->agent, &err);

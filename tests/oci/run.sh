@@ -293,6 +293,8 @@ goes_on() {
 	within 60 more_reads "$1" "$(($(reads "$1") + 3))" && echo "goes on $(grep -c lost "$1") $(grep -c LEAK "$1")"
 }
 
+restarts() { [ "$(grep -c started manager.out)" -ge "$1" ]; }
+
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # Reads for ever. A call that was under way when an agent ended is interrupted, and made again: it is not lost.
@@ -302,6 +304,15 @@ reader='while :; do
 	case $x in "read data") echo "$x" ;; *Interrupted*) ;; *) echo "lost: $x" ;; esac
 	read -r x </root/canary.secret && echo LEAK
 	usleep 50000
+done'
+
+# Reads as fast as it can. An open that says 0 where no descriptor has come reads nothing of the standard input.
+# shellcheck disable=SC2016 # for the container's shell
+hasty='n=0; while :; do
+	x=data
+	read -r x </root/data 2>/dev/null
+	[ "$x" = data ] || echo "lost: $x"
+	n=$((n + 1)); [ $((n % 50)) -ne 0 ] || echo "read data"
 done'
 
 # The session after an agent's end undoes what the one before it journaled.  rolls_back NAME SESSION RUN...
@@ -323,7 +334,7 @@ tool.ask 1"
 runtime_claims() {
 	local name=$1
 	shift
-	local run=("$@")
+	local run=("$@") i
 	start_agent
 	bundle b "$name" "$work/open.json" /bin/sh -c \
 		'cat /root/data; cat /root/canary.secret; ln /root/canary.secret /tmp/l; cat /tmp/l /proc/self/root/root/canary.secret; echo x >/tmp/new; cat /tmp/new'
@@ -394,6 +405,13 @@ tool.ask"
 	tap_is "$name: which decides as before" \
 		"$("${run[@]}" exec "$name-6" /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
 	"${run[@]}" delete -f "$name-6" 2>/dev/null
+	bundle b "$name" "$work/open.json" /bin/sh -c "$hasty"
+	"${run[@]}" run -d -b b "$name-7" </dev/null >hasty.out 2>&1 || tap_note_file hasty.out
+	for ((i = 1; i <= 10; i++)); do
+		goes_on hasty.out >/dev/null && kill -USR1 "$manager" && within 30 restarts "$((i + 2))"
+	done
+	tap_is "$name: an answer that is under way when an agent ends arrives or does not" "$(goes_on hasty.out)" "goes on 0 0"
+	"${run[@]}" delete -f "$name-7" 2>/dev/null
 	kill "$manager"
 	wait "$manager" 2>/dev/null
 }

@@ -131,6 +131,7 @@ manager_claims() {
 	tap_is "$name: exec is decided as before" \
 		"$("${runc_there[@]}" exec sd /bin/cat /root/data /root/canary.secret 2>/dev/null)" data
 	# the monitor binds for it, with what the unit leaves of root's powers
+	# shellcheck disable=SC2016 # for the container's shell
 	tap_is "$name: a port of the system's may be bound by who has the power" "$("${runc_there[@]}" exec sd /bin/sh -c '
 		nc -l -p 80 >/dev/null 2>&1 & for i in $(seq 200); do
 			if grep -q ":0050 " /proc/net/tcp /proc/net/tcp6; then echo bound; break; fi
