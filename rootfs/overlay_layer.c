@@ -93,8 +93,11 @@ int overlay_layer_mount(const struct overlay *o, const struct overlay_request *r
 		rc = set_string(fsfd, "redirect_dir", "off");
 	if (rc == 0 && o->rootful)
 		rc = set_string(fsfd, "metacopy", "off");
-	/* two names of one file show one number, also when the state is on another file system (git checks) */
-	if (rc == 0 && o->rootful)
+	/*
+	 * Two names of one file show one number, also when the state is on another file system (git checks). In the
+	 * skeleton, whose template always is on another, directories show the number that their parent lists.
+	 */
+	if (rc == 0 && (o->rootful || (strcmp(l->mount, "/") == 0 && !req->rootfs)))
 		rc = set_string(fsfd, "xino", "on");
 	if (rc == 0 && req->volatile_upper)
 		rc = set_flag(fsfd, "volatile");

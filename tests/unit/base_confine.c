@@ -26,7 +26,8 @@ static int outcome(int (*attempt)(void))
 {
 	pid_t pid = fork();
 	int status = 0;
-	if (pid == 0) /* not _exit: before what does not return a sanitizer makes calls of its own */
+	if (pid ==
+	    0) /* not _exit: before what does not return a sanitizer makes calls of its own */
 		syscall(SYS_exit_group, attempt());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);

@@ -83,7 +83,8 @@ static void nothing_is_left_but_the_work(void **state)
 	int target = openat(root, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	close(openat(source, "file", O_WRONLY | O_CREAT, 0600));
 	pid_t pid = fork();
-	if (pid == 0) /* not _exit: before what does not return a sanitizer makes calls of its own */
+	if (pid ==
+	    0) /* not _exit: before what does not return a sanitizer makes calls of its own */
 		syscall(SYS_exit_group, (int)attempt(source, target));
 	int status = 0;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
