@@ -3,6 +3,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "transcript.h"
