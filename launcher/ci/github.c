@@ -32,6 +32,7 @@
 #include "launcher/log.h"
 #include "launcher/run.h"
 #include "launcher/sibling.h"
+#include "rootfs/content.h"
 
 enum {
 	REQUEST_MAX = 16 << 20,
@@ -246,15 +247,9 @@ static int place_errands(struct ci_job *j, const struct mounts *m, char ret[stat
 		return err_set(err, ENAMETOOLONG, "%s", m->work);
 	cleanup_fd int in = open(path, O_RDONLY | O_CLOEXEC);
 	cleanup_fd int out = open(ret, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-	struct stat st;
-	if (in < 0 || out < 0 || fstat(in, &st) < 0)
-		return err_sys(err, errno, "cannot copy %s", path);
-	for (off_t left = st.st_size; left > 0;) {
-		ssize_t n = copy_file_range(in, NULL, out, NULL, (size_t)left, 0);
-		if (n <= 0)
-			return err_sys(err, n < 0 ? errno : EIO, "cannot copy %s", path);
-		left -= n;
-	}
+	r = in < 0 || out < 0 ? -errno : content_copy(in, out);
+	if (r < 0)
+		return err_sys(err, -r, "cannot copy %s", path);
 	ci_job_set(j, "errands", json_object_new_string(ret));
 	return fchmod(out, 0755) < 0 ? err_sys(err, errno, "%s", ret) : 0;
 }

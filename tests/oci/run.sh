@@ -197,7 +197,7 @@ level_0() {
 	tap_is "a claim for a process elsewhere: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
 		"$(claim_json '"seccompFd"' "$open" elsewhere | sed "s/%p/$other/g")" /bin/cat "$work/data" 2>&1)" "exec: ESRCH"
 	tap_is "a claim for a process in no container: nothing passes" "$(timeout 20 "$OCI_BIN/fake" "$sock" whole \
-		"$(claim_json '"seccompFd"' "$open" host | sed 's/%p/1/g')" /bin/cat "$work/data" 2>&1)" "exec: ENOSYS"
+		"$(claim_json '"seccompFd"' "$open" host | sed "s/%p/$$/g")" /bin/cat "$work/data" 2>&1)" "exec: ENOSYS"
 	timeout 20 "$OCI_BIN/fake" "$sock" leave x x
 	tap_is "who connects and leaves harms nobody" "$(send whole '"seccompFd"' "$open" after)" "$served"
 	tap_is "half a message is given up" "$(within 30 said ENOSYS half.out && echo ENOSYS)" ENOSYS
