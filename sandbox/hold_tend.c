@@ -187,12 +187,16 @@ void hold_tick(struct watch *watch)
 	tend_questions(watch, clock_ms());
 	tend_calls(watch, gate);
 	pthread_mutex_unlock(&h->lock);
-	if (gate)
-		freeze_ungate(&watch->freeze);
-	/* Out of its sleep, to take what is ready; again at each tick, should it just be going to sleep. */
+	/*
+	 * Out of its sleep, to take what is ready; again at each tick, should it just be going to sleep. Within the
+	 * gate: it acts for nobody then. A signal in the middle of an injection takes the descriptor back and not the
+	 * answer, so that an open returns 0 with none (the kernel's seccomp_notify_addfd).
+	 */
 	if (__atomic_load_n(&h->ready, __ATOMIC_ACQUIRE) &&
 	    __atomic_load_n(&watch->receiving, __ATOMIC_ACQUIRE))
 		pthread_kill(__atomic_load_n(&watch->leading, __ATOMIC_ACQUIRE), SIGALRM);
+	if (gate)
+		freeze_ungate(&watch->freeze);
 }
 
 int hold_interval_ms(const struct hold *h)
