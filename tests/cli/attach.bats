@@ -38,10 +38,14 @@ target_is_gone() {
 	grep -q '^Seccomp:.2' "/proc/$TARGET/status"
 	grep -q '^NoNewPrivs:.1' "/proc/$TARGET/status"
 	"$VSANDBOX" ps | grep -q "^$SESSION *running .*target.sh"
-	"$VSANDBOX" logs --decision block "$SESSION" | grep -q 'file_write.*a\.secret'
+	# the answer comes before the account of it
+	blocked() { "$VSANDBOX" logs --decision block "$SESSION" | grep -q 'file_write.*a\.secret'; }
+	eventually blocked
 	# what is denied is told in the session's own file, the terminal having been given back
-	grep -q 'denied file_write .*a\.secret.*vsandbox why --event' "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/messages"
-	"$VSANDBOX" diff --name-status "$SESSION" | grep -q '/plain$'
+	told() { grep -q 'denied file_write .*a\.secret.*vsandbox why --event' "$XDG_STATE_HOME/vsandbox/sessions/$SESSION/messages"; }
+	eventually told
+	changed() { "$VSANDBOX" diff --name-status "$SESSION" | grep -q '/plain$'; }
+	eventually changed
 	run "$VSANDBOX" commit --yes "$SESSION"
 	[[ $output == *"nothing to commit"* ]]
 	run "$VSANDBOX" detach "$SESSION"
@@ -62,7 +66,8 @@ target_is_gone() {
 	not target_is_gone
 	"$VSANDBOX" kill "$(cat id)"
 	eventually target_is_gone
-	[ "$(state_of "$(cat id)")" = ended ]
+	ended() { [ "$(state_of "$(cat id)")" = ended ]; }
+	eventually ended
 }
 
 @test "attach --json, --foreground; pause, resume and undo work as for a session" {
