@@ -7,12 +7,17 @@ start() {
 		sleep 0.1
 	done
 }
+# No child of it writes: it would refuse to end.
+idle() {
+	[ "$(redis-cli -s s info persistence | grep -cE '^(rdb_bgsave_in_progress|aof_rewrite_in_progress|aof_rewrite_scheduled):0')" = 3 ]
+}
 start
 redis-cli -s s set a 1
 for _ in $(seq 200); do echo 'incr a'; done | redis-cli -s s --pipe | grep -o 'errors: .*'
 redis-cli -s s bgsave
-until redis-cli -s s info persistence | grep -q rdb_bgsave_in_progress:0; do sleep 0.1; done
+until idle; do sleep 0.1; done
 redis-cli -s s config set appendonly yes && redis-cli -s s set b 2
+until idle; do sleep 0.1; done
 redis-cli -s s shutdown nosave
 wait $pid
 echo "exit $?"
