@@ -35,7 +35,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DVSANDBOX_VERSION='"$(VERSION)"' -DVSANDBOX_DATAD
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero -fcf-protection=full
 # The machine that is built for, not the one that builds.
-ifeq (,$(findstring x86_64,$(shell $(CC) -dumpmachine)))
+ifeq (,$(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)))
 CFLAGS_release := $(filter-out -fcf-protection=full,$(CFLAGS_release))
 endif
 CFLAGS_debug := -O0 -g3
@@ -197,7 +197,7 @@ $(B)/sandbox/filter_programs.c: $(FILTER_GEN)
 $(B)/sandbox/filter_programs.o: $(B)/sandbox/filter_programs.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 # For another machine than this one the floor has no programs: whoever links it compiles there.
-ifeq ($(shell uname -m),$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))
+ifeq ($(shell uname -m),$(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))))
 $(call archive,sandbox): $(B)/sandbox/filter_programs.o
 endif
 
