@@ -206,6 +206,19 @@ int schema_partitions(struct db *db, int64_t now_us, struct err *err)
 	return 0;
 }
 
+int64_t schema_alone(struct db *db, struct err *err)
+{
+	/* any number that is nobody else's in this database; one that waits would make deadlocks with others' writes */
+	static const int64_t upkeep = 0x7673616e64;
+	int64_t got = 0;
+	if (db_kind(db) != DB_POSTGRES)
+		return 1;
+	int64_t n = db_each(db, err, take_int, &got,
+			    "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN 1 ELSE 0 END",
+			    db_i(upkeep));
+	return n < 0 ? n : got;
+}
+
 /* The number of the oldest day that has a table. -ENOENT: none has. */
 static int64_t oldest_day(struct db *db, struct err *err)
 {
@@ -221,25 +234,22 @@ static int64_t oldest_day(struct db *db, struct err *err)
 
 int64_t schema_drop_day(struct db *db, int64_t before, struct err *err)
 {
-	char sql[64];
+	char sql[160];
+	int64_t day = oldest_day(db, err);
+	if (day < 0)
+		return day == -ENOENT ? 0 : day;
+	if (ids_at((day + 1) * day_us) > before)
+		return 0;
 	/*
-	 * The drop waits for whoever reads or writes actions, and all that come later wait for it: better to fail soon
-	 * than to hold them up. It is less than the second after which PostgreSQL looks for deadlocks, whose end could be
-	 * another's write. The first lock is for servers that do this at the same time.
+	 * It waits for whoever reads or writes actions, and all that come later wait for it: better to fail soon than to
+	 * hold them up. It is less than the second after which PostgreSQL looks for deadlocks, whose end could be
+	 * another's write. Others' writes may follow in this transaction, and have their time.
 	 */
-	int64_t r = db_script(db,
-			      "SET LOCAL lock_timeout = '900ms';"
-			      "LOCK TABLE schema_version IN EXCLUSIVE MODE",
-			      err);
-	int64_t day = r < 0 ? r : oldest_day(db, err);
-	if (day < 0 && day != -ENOENT)
-		return day;
-	bool old = day >= 0 && ids_at((day + 1) * day_us) <= before;
-	if (old) {
-		snprintf(sql, sizeof(sql), "DROP TABLE actions_%" PRId64, day);
-		r = db_script(db, sql, err);
-	}
-	if (r == 0) /* others' writes may follow in this transaction */
-		r = db_script(db, "SET LOCAL lock_timeout = DEFAULT", err);
-	return r < 0 ? r : old;
+	snprintf(sql, sizeof(sql),
+		 "SET LOCAL lock_timeout = '900ms';"
+		 "DROP TABLE actions_%" PRId64 ";"
+		 "SET LOCAL lock_timeout = DEFAULT",
+		 day);
+	int r = db_script(db, sql, err);
+	return r < 0 ? r : 1;
 }

@@ -13,9 +13,12 @@ int schema_partitions(struct db *db, int64_t now_us, struct err *err);
 /* So many days of counts (the table daily) are shown, and outlive their actions. */
 enum { DAILY_DAYS = 30 };
 
+/* Of servers that remove rows at the same time, one at a time. 1: this one, until its transaction's end; 0: another does. */
+int64_t schema_alone(struct db *db, struct err *err);
+
 /*
  * Drops the oldest day of actions when all of it is older than the id @before: a table of its own, which costs the same
- * whatever is in it. PostgreSQL alone, in a transaction. 1: it is gone, there may be another; 0: none was
+ * whatever is in it. PostgreSQL alone, after schema_alone(). 1: it is gone, there may be another; 0: none was
  * old enough; -EIO: others had it for too long.
  */
 int64_t schema_drop_day(struct db *db, int64_t before, struct err *err);

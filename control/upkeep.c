@@ -101,11 +101,16 @@ static int64_t cut_of(const struct rule *rule, unsigned keep_days)
 struct step {
 	const struct rule *rule;
 	int64_t cut;
+	bool met; /* another server was at it */
 };
 
 static int64_t run_step(struct db *db, void *arg, struct err *err)
 {
-	const struct step *s = arg;
+	struct step *s = arg;
+	int64_t alone = schema_alone(db, err);
+	s->met = alone == 0;
+	if (alone <= 0)
+		return alone;
 	/* PostgreSQL has a table for each day: a whole one is dropped for nothing, and rows are not worth the work before. */
 	if (s->rule->counted == METRIC_REMOVED_ACTIONS && db_kind(db) == DB_POSTGRES)
 		return schema_drop_day(db, s->cut, err);
@@ -115,13 +120,13 @@ static int64_t run_step(struct db *db, void *arg, struct err *err)
 /* Until nothing of the rule is left or it is time to stop. Negative errno. */
 static int64_t apply(struct upkeep *u, const struct rule *rule, struct err *err)
 {
-	struct step s = { rule, cut_of(rule, u->keep_days) };
+	struct step s = { .rule = rule, .cut = cut_of(rule, u->keep_days) };
 	int64_t n;
-	while ((n = store_write(u->store, run_step, &s, err)) > 0) {
-		metrics_add(u->metrics, rule->counted, (uint64_t)n);
-		if (!worker_pause(&u->worker, REST_MS))
-			break;
-	}
+	do {
+		n = store_write(u->store, run_step, &s, err);
+		if (n > 0)
+			metrics_add(u->metrics, rule->counted, (uint64_t)n);
+	} while ((n > 0 || (n == 0 && s.met)) && worker_pause(&u->worker, REST_MS));
 	return n;
 }
 

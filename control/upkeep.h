@@ -3,8 +3,8 @@
  *
  * Theory of operation. A thread looks at the start and then once an hour. Each table has a rule that names a bounded
  * number of rows, oldest first, and is run until none is left; every run is a write of its own (store.h) with a pause
- * after it, so that what is posted meanwhile waits for one of them at most. Servers on one store all do the same: who
- * comes second finds less. Nothing is in memory, so one that is stopped half way goes on at its next start.
+ * after it, so that what is posted meanwhile waits for one of them at most. Servers on one store all do the same, by
+ * turns: who comes second finds less. Nothing is in memory, so one that is stopped half way goes on at its next start.
  */
 #pragma once
 
