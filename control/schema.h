@@ -13,7 +13,7 @@ int schema_partitions(struct db *db, int64_t now_us, struct err *err);
 /* So many days of counts (the table daily) are shown, and outlive their actions. */
 enum { DAILY_DAYS = 30 };
 
-/* Of servers that remove rows at the same time, one at a time. 1: this one, until its transaction's end; 0: another does. */
+/* Of servers that remove rows at the same time: 1: it is this one's turn until its transaction's end; 0: another's. */
 int64_t schema_alone(struct db *db, struct err *err);
 
 /*

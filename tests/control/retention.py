@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from served import Claims, Server, wait_for
 
@@ -198,7 +199,8 @@ same("the server ends", server.stop(), 0)
 
 # ---- 90 days, unless it is told otherwise; with PostgreSQL by two servers at once
 transient()
-servers = [start("one")] + ([start("two")] if POSTGRES else [])
+with ThreadPoolExecutor() as pool:
+    servers = list(pool.map(start, ("one", "two") if POSTGRES else ("one",)))
 server = servers[0]
 gone = lambda: {t: len(r) for t, r in ((t, r - stays[t]) for t, r in rows().items()) if r and t != "feed"}
 ok("what is older than 90 days goes from every table, however much there is", wait_for(lambda: not gone(), 300), gone())
