@@ -172,6 +172,8 @@ static int64_t run_approval_report(struct db *db, void *arg, struct err *err)
 	struct call *c = arg;
 	int r = own_session(db, c, err);
 	int64_t n = r < 0 ? r : approval_report(db, c->id[0], c->body, err);
+	if (n == 0)
+		n = err_set(err, EEXIST, "it was decided already");
 	return n < 0 ? n : feed_note(db, "approval", json_object_to_json_string(c->body), err);
 }
 

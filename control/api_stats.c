@@ -9,12 +9,13 @@
 #include "control/ids.h"
 #include "control/json.h"
 #include "control/metrics.h"
+#include "control/schema.h"
 
-enum { DAYS = 30, TOP = 10 };
+enum { TOP = 10 };
 
 static int64_t first_day(void)
 {
-	return ids_now_us() / 86400000000 - DAYS + 1;
+	return ids_now_us() / 86400000000 - DAILY_DAYS + 1;
 }
 
 /* {name: count} */
@@ -125,7 +126,7 @@ static int64_t run_usage(struct db *db, void *arg, struct err *err)
 {
 	struct call *c = arg;
 	struct json_object *types = json_object_new_object(), *decisions = json_object_new_object();
-	json_put(c->reply, "days", json_object_new_int64(DAYS));
+	json_put(c->reply, "days", json_object_new_int64(DAILY_DAYS));
 	json_put(c->reply, "by_type", types);
 	json_put(c->reply, "by_decision", decisions);
 	int64_t n = run_stats(db, c, err);

@@ -18,6 +18,9 @@ enum {
 	ARGS_MAX = 64, /* of a statement */
 };
 
+/* A host that swallows packets would else hold a thread for minutes, and the writer with it. */
+#define CONNECT_S "10"
+
 struct postgres {
 	struct db db;
 	PGconn *handle;
@@ -303,7 +306,10 @@ int postgres_connect(const char *url, struct db **ret, struct err *err)
 	if (!p)
 		return err_set(err, ENOMEM, "database: out of memory");
 	p->db.backend = &backend;
-	p->handle = PQconnectdb(url);
+	/* What comes later in the list, here from the address, goes before. */
+	const char *const names[] = { "connect_timeout", "dbname", NULL };
+	const char *const values[] = { getenv("PGCONNECT_TIMEOUT") ? NULL : CONNECT_S, url, NULL };
+	p->handle = PQconnectdbParams(names, values, true);
 	if (PQstatus(p->handle) != CONNECTION_OK) {
 		int r = failed(p, NULL, err);
 		disconnect(&p->db);

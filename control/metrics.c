@@ -50,6 +50,18 @@ static const struct {
 				      "Alerts sent to the syslog receiver" },
 	[METRIC_SYSLOG_FAILED] = { "vsandbox_syslog_total", "result=\"failed\"", NULL },
 	[METRIC_SYSLOG_DROPPED] = { "vsandbox_syslog_total", "result=\"dropped\"", NULL },
+	[METRIC_REMOVED_ACTIONS] = { "vsandbox_removed_total", "table=\"actions\"",
+				     "Rows removed for their age; a day of actions in PostgreSQL "
+				     "is one" },
+	[METRIC_REMOVED_KEYS] = { "vsandbox_removed_total", "table=\"action_keys\"", NULL },
+	[METRIC_REMOVED_ALERTS] = { "vsandbox_removed_total", "table=\"alerts\"", NULL },
+	[METRIC_REMOVED_APPROVALS] = { "vsandbox_removed_total", "table=\"approvals\"", NULL },
+	[METRIC_REMOVED_COMMANDS] = { "vsandbox_removed_total", "table=\"commands\"", NULL },
+	[METRIC_REMOVED_ROLLBACKS] = { "vsandbox_removed_total", "table=\"rollbacks\"", NULL },
+	[METRIC_REMOVED_SESSIONS] = { "vsandbox_removed_total", "table=\"sessions\"", NULL },
+	[METRIC_REMOVED_DAILY] = { "vsandbox_removed_total", "table=\"daily\"", NULL },
+	[METRIC_REMOVED_LOGINS] = { "vsandbox_removed_total", "table=\"logins\"", NULL },
+	[METRIC_REMOVED_FEED] = { "vsandbox_removed_total", "table=\"feed\"", NULL },
 };
 
 struct metrics *metrics_new(void)

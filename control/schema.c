@@ -206,58 +206,50 @@ int schema_partitions(struct db *db, int64_t now_us, struct err *err)
 	return 0;
 }
 
-struct names {
-	char names[64][64];
-	unsigned count;
-};
-
-static int take_name(const struct db_row *row, void *arg)
+int64_t schema_alone(struct db *db, struct err *err)
 {
-	struct names *n = arg;
-	snprintf(n->names[n->count++], sizeof(n->names[0]), "%s", db_text(row, 0));
-	return n->count == sizeof(n->names) / sizeof(n->names[0]);
+	/* any number that is nobody else's in this database; one that waits would make deadlocks with others' writes */
+	static const int64_t upkeep = 0x7673616e64;
+	int64_t got = 0;
+	if (db_kind(db) != DB_POSTGRES)
+		return 1;
+	int64_t n = db_each(db, err, take_int, &got,
+			    "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN 1 ELSE 0 END",
+			    db_i(upkeep));
+	return n < 0 ? n : got;
 }
 
-/* Whole days go by dropping their table, which costs the same whatever is in it. */
-static int64_t drop_partitions(struct db *db, int64_t before_us, struct err *err)
+/* The number of the oldest day that has a table. -ENOENT: none has. */
+static int64_t oldest_day(struct db *db, struct err *err)
 {
-	struct names old = { .count = 0 };
-	int64_t r =
-		db_query(db,
-			 "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-			 " JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname = 'actions'",
-			 NULL, 0, take_name, &old, err);
-	int64_t dropped = 0;
-	for (unsigned i = 0; r >= 0 && i < old.count; i++) {
-		int64_t day = strtoll(old.names[i] + strlen("actions_"), NULL, 10);
-		char sql[128];
-		if ((day + 1) * day_us > before_us)
-			continue;
-		snprintf(sql, sizeof(sql), "DROP TABLE actions_%" PRId64, day);
-		r = db_script(db, sql, err);
-		dropped++;
-	}
-	return r < 0 ? r : dropped;
+	int64_t day = 0;
+	int64_t n = db_each(db, err, take_int, &day,
+			    "SELECT CAST(substr(c.relname, 9) AS BIGINT) AS day FROM pg_inherits i"
+			    " JOIN pg_class c ON c.oid = i.inhrelid"
+			    " WHERE i.inhparent = 'actions'::regclass"
+			    " AND c.relname ~ '^actions_[0-9]+$' ORDER BY day LIMIT $1",
+			    db_i(1));
+	return n == 0 ? -ENOENT : n < 0 ? n : day;
 }
 
-int64_t schema_retain(struct db *db, int64_t before_us, struct err *err)
+int64_t schema_drop_day(struct db *db, int64_t before, struct err *err)
 {
-	int64_t before = ids_at(before_us);
-	int64_t total =
-		db_kind(db) == DB_POSTGRES
-			? drop_partitions(db, before_us, err)
-			: db_run(db, err,
-				 "DELETE FROM actions WHERE id IN"
-				 " (SELECT id FROM actions WHERE id < $1 ORDER BY id LIMIT 10000)",
-				 db_i(before));
-	int64_t n = total;
-	if (n >= 0)
-		n = db_run(db, err, "DELETE FROM action_keys WHERE id < $1", db_i(before));
-	if (n >= 0)
-		n = db_run(db, err, "DELETE FROM alerts WHERE acknowledged = 1 AND id < $1",
-			   db_i(before));
-	if (n >= 0)
-		n = db_run(db, err, "DELETE FROM feed WHERE id < $1",
-			   db_i(ids_at(ids_now_us() - day_us)));
-	return n < 0 ? n : total;
+	char sql[160];
+	int64_t day = oldest_day(db, err);
+	if (day < 0)
+		return day == -ENOENT ? 0 : day;
+	if (ids_at((day + 1) * day_us) > before)
+		return 0;
+	/*
+	 * It waits for whoever reads or writes actions, and all that come later wait for it: better to fail soon than to
+	 * hold them up. It is less than the second after which PostgreSQL looks for deadlocks, whose end could be
+	 * another's write. Others' writes may follow in this transaction, and have their time.
+	 */
+	snprintf(sql, sizeof(sql),
+		 "SET LOCAL lock_timeout = '900ms';"
+		 "DROP TABLE actions_%" PRId64 ";"
+		 "SET LOCAL lock_timeout = DEFAULT",
+		 day);
+	int r = db_script(db, sql, err);
+	return r < 0 ? r : 1;
 }

@@ -10,5 +10,15 @@ int schema_migrate(struct db *db, struct err *err);
 /* Makes sure that the actions of today and tomorrow have a partition (PostgreSQL; nothing for SQLite). */
 int schema_partitions(struct db *db, int64_t now_us, struct err *err);
 
-/* Removes what is older: actions (whole partitions where there are any), acknowledged alerts, feed. Number of rows or partitions. */
-int64_t schema_retain(struct db *db, int64_t before_us, struct err *err);
+/* So many days of counts (the table daily) are shown, and outlive their actions. */
+enum { DAILY_DAYS = 30 };
+
+/* Of servers that remove rows at the same time: 1: it is this one's turn until its transaction's end; 0: another's. */
+int64_t schema_alone(struct db *db, struct err *err);
+
+/*
+ * Drops the oldest day of actions when all of it is older than the id @before: a table of its own, which costs the same
+ * whatever is in it. PostgreSQL alone, after schema_alone(). 1: it is gone, there may be another; 0: none was
+ * old enough; -EIO: others had it for too long.
+ */
+int64_t schema_drop_day(struct db *db, int64_t before, struct err *err);

@@ -166,7 +166,9 @@ int64_t approval_report(struct db *db, const char *session, struct json_object *
 		      "INSERT INTO approvals(id, session_id, agent, request_id, request, state, "
 		      "created_at)"
 		      " SELECT $1, s.id, s.agent, $3, $4, $5, $6 FROM sessions s WHERE s.id = $2"
-		      " ON CONFLICT (session_id, request_id) DO UPDATE SET state = excluded.state",
+		      " ON CONFLICT (session_id, request_id) DO UPDATE SET state = excluded.state"
+		      " WHERE approvals.state = excluded.state OR approvals.state = 'pending'"
+		      " OR (approvals.state = 'expired' AND excluded.state <> 'pending')",
 		      db_i(ids_next()), db_t(session), text_of(body, "request_id"),
 		      text_of(body, "request"), text_of(body, "state"), db_i(ids_now_us()));
 }

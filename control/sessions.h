@@ -34,6 +34,7 @@ int64_t session_running(struct db *db, const char *agent, struct json_object *li
 			struct err *err);
 
 /* One question, or what became of it; repeated reports change the row. Writes. */
+/* What an agent's key says of a question. 0: it is another's word than the one that settled it, which stays. Writes. */
 int64_t approval_report(struct db *db, const char *session, struct json_object *body,
 			struct err *err);
 int64_t approval_row(struct db *db, int64_t id, struct json_object *list, struct err *err);

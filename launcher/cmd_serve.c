@@ -22,6 +22,7 @@ enum {
 	SERVE_WEBHOOK_SECRET,
 	SERVE_SYSLOG,
 	SERVE_ALERT_WINDOW,
+	SERVE_KEEP_DAYS,
 	SERVE_COUNT
 };
 enum { FLAG_SIZE = 32 };
@@ -50,6 +51,8 @@ const struct option_spec serve_options[] = {
 			   "send each alert there: unix:PATH, udp:HOST:PORT or tcp:HOST:PORT" },
 	[SERVE_ALERT_WINDOW] = { "alert-window", 0, "SECONDS",
 				 "how long like actions are counted under one alert (default 60)" },
+	[SERVE_KEEP_DAYS] = { "keep-days", 0, "N",
+			      "remove what is older than N days (default 90; 0 keeps all)" },
 	[SERVE_COUNT] = { NULL },
 };
 

@@ -20,6 +20,7 @@
 #include "control/metrics.h"
 #include "control/rates.h"
 #include "control/syslog.h"
+#include "control/upkeep.h"
 #include "control/webhook.h"
 #include "scoring/mask.h"
 
@@ -34,7 +35,7 @@ enum {
 
 struct flags {
 	const char *listen, *db, *cert, *key, *port_file, *webhook, *webhook_secret, *syslog;
-	unsigned key_rate, per_address, request_s, mask, window_s;
+	unsigned key_rate, per_address, request_s, mask, window_s, keep_days;
 };
 
 /* The program's parts, from the first that is readied to the last that is stopped. */
@@ -47,6 +48,7 @@ struct parts {
 	struct http *http;
 	struct webhook *webhook;
 	struct syslog *syslog;
+	struct upkeep *upkeep;
 	char address[64];
 	char *cert, *key, *secret; /* owned */
 	int port_file;             /* owned; -1 none */
@@ -82,6 +84,7 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 		{ "webhook-secret-file", required_argument, NULL, 's' },
 		{ "syslog", required_argument, NULL, 'y' },
 		{ "alert-window", required_argument, NULL, 'i' },
+		{ "keep-days", required_argument, NULL, 'e' },
 		{ "no-mask", no_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -90,7 +93,8 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 			       .per_address = PER_ADDRESS,
 			       .request_s = REQUEST_S,
 			       .mask = MASK_ALL,
-			       .window_s = ALERT_WINDOW_S };
+			       .window_s = ALERT_WINDOW_S,
+			       .keep_days = UPKEEP_DAYS };
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'l')
 			ret->listen = optarg;
@@ -113,6 +117,8 @@ static int read_flags(int argc, char **argv, struct flags *ret)
 		else if (o == 'y')
 			ret->syslog = optarg;
 		else if (o == 'i' && read_number(optarg, &ret->window_s))
+			continue;
+		else if (o == 'e' && read_number(optarg, &ret->keep_days))
 			continue;
 		else if (o == 'm')
 			ret->mask = 0;
@@ -247,6 +253,8 @@ static int start(struct parts *p, struct err *err)
 		return err_set(err, ENOMEM, "no thread for the webhook");
 	if (p->flags.syslog && !(p->syslog = syslog_new(&p->syslog_plan, s->store, s->metrics)))
 		return err_set(err, ENOMEM, "no thread for syslog");
+	if (!(p->upkeep = upkeep_new(p->flags.keep_days, s->store, s->metrics)))
+		return err_set(err, ENOMEM, "no thread for removing what is old");
 	p->plan.server = s;
 	int r = http_start(&p->plan, &p->http, err);
 	if (r == 0 && p->port_file >= 0 && dprintf(p->port_file, "%u\n", http_port(p->http)) < 0)
@@ -259,6 +267,7 @@ static void finish(struct parts *p)
 	struct server *s = &p->server;
 	webhook_stop(p->webhook);
 	syslog_stop(p->syslog);
+	upkeep_stop(p->upkeep);
 	live_stop(s->live); /* so that http_stop() finds nothing set aside */
 	events_stop(s->events);
 	http_stop(p->http);

@@ -128,7 +128,8 @@ start_postgres() {
 	postgres=1
 	"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/pg/data" -o "-k $work/pg -h '' -F" -l "$work/pg/log" start >/dev/null &&
 		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits &&
-		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs alerts
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs alerts &&
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs retention
 }
 if [ -z "$pg" ]; then
 	tap_not_ok "postgresql is installed"
@@ -141,8 +142,8 @@ elif ! start_postgres; then
 fi
 
 # What mostly waits, for a webhook that is tried again, goes on beside the rest.
-mkdir "$work"/{limits,alerts}-{sqlite,postgresql}
-for part in limits alerts; do
+mkdir "$work"/{limits,alerts,retention}-{sqlite,postgresql}
+for part in limits alerts retention; do
 	begin $part sqlite "$SERVE" "$work/$part.db" "$work/$part-sqlite"
 	[ -z "$postgres" ] || begin $part postgresql "$SERVE" "postgresql:///$part?host=$work/pg&user=vs" "$work/$part-postgresql"
 done
@@ -156,7 +157,7 @@ else
 	tap_not_ok "sqlite: the server starts with a time for requests"
 fi
 [ -z "$postgres" ] || suite postgresql "postgresql:///postgres?host=$work/pg&user=vs"
-for part in limits alerts; do
+for part in limits alerts retention; do
 	relay $part sqlite
 	[ -z "$postgres" ] || relay $part postgresql
 done
