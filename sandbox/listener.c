@@ -83,31 +83,41 @@ int listener_continue(const struct listener *l, uint64_t id)
 	return send_response(l, &resp);
 }
 
+/* The descriptor's number in the caller's table, or -errno. */
+static int add_fd(const struct listener *l, struct seccomp_notif_addfd addfd, int fd,
+		  enum inject_flags flags)
+{
+	addfd.srcfd = (uint32_t)fd;
+	addfd.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0;
+	int number = ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
+	return number < 0 ? -errno : number;
+}
+
 int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_flags flags)
 {
-	struct seccomp_notif_addfd addfd = {
-		.id = id,
-		.flags = SECCOMP_ADDFD_FLAG_SEND,
-		.srcfd = (uint32_t)fd,
-		.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0,
-	};
-	if (ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0)
-		return -errno;
+	int r = add_fd(l,
+		       (struct seccomp_notif_addfd){ .id = id, .flags = SECCOMP_ADDFD_FLAG_SEND },
+		       fd, flags);
+	if (r < 0)
+		return r;
 	slate_wipe(l->slate, l->number, id);
 	return 0;
+}
+
+int listener_put(const struct listener *l, uint64_t id, int fd, enum inject_flags flags)
+{
+	return add_fd(l, (struct seccomp_notif_addfd){ .id = id }, fd, flags);
 }
 
 int listener_place(const struct listener *l, uint64_t id, int fd, int number,
 		   enum inject_flags flags)
 {
-	struct seccomp_notif_addfd addfd = {
-		.id = id,
-		.flags = SECCOMP_ADDFD_FLAG_SETFD,
-		.srcfd = (uint32_t)fd,
-		.newfd = (uint32_t)number,
-		.newfd_flags = flags & INJECT_CLOEXEC ? O_CLOEXEC : 0,
-	};
-	return ioctl(l->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) < 0 ? -errno : 0;
+	int r = add_fd(l,
+		       (struct seccomp_notif_addfd){ .id = id,
+						     .flags = SECCOMP_ADDFD_FLAG_SETFD,
+						     .newfd = (uint32_t)number },
+		       fd, flags);
+	return r < 0 ? r : 0;
 }
 
 int listeners_init(struct listeners *l)

@@ -45,6 +45,12 @@ enum inject_flags { INJECT_NONE = 0, INJECT_CLOEXEC = 1 };
 /* Puts @fd into the caller's table and answers with its number there, in one step. */
 int listener_inject(const struct listener *l, uint64_t id, int fd, enum inject_flags flags);
 
+/*
+ * Puts @fd into the caller's table; its number there, and the call goes on waiting for its answer. For callers
+ * that only death can take out of that wait (WAIT_KILLABLE_RECV): else a descriptor nobody asked for is left.
+ */
+int listener_put(const struct listener *l, uint64_t id, int fd, enum inject_flags flags);
+
 /* Puts @fd over number @number of the caller's table; the call goes on waiting. */
 int listener_place(const struct listener *l, uint64_t id, int fd, int number,
 		   enum inject_flags flags);

@@ -8,7 +8,7 @@
 enum {
 	FAR_NS =
 		30000, /* between a wake on the same processor (10 us with all around it) and on another */
-	SPELL = 32, /* kept near in a row, then one is let go to see */
+	SPELL = 256, /* kept near in a row, then one is let go to see */
 	SLOW_MAX = 2,
 	REST = 256,
 };
@@ -37,44 +37,54 @@ static void release(struct placement *p, pid_t tid, cpu_set_t *before)
 	sched_setaffinity(tid, sizeof(*before), before);
 }
 
-/* The caller first: it cannot move, and we may still have to. */
+/* On the processor where we stay; from the first time on. The caller first: it cannot move, we may still have to. */
 static bool confine_both(struct placement *p, pid_t tid)
 {
-	int here = sched_getcpu();
-	if (tid <= 0 || here < 0 || here >= CPU_SETSIZE)
-		return false;
-	CPU_ZERO(&p->here);
-	CPU_SET((size_t)here, &p->here);
-	if (!confine(tid, &p->here, &p->caller))
-		return false;
-	if (confine(0, &p->here, &p->ours))
-		return true;
-	release(p, tid, &p->caller);
-	return false;
-}
-
-void placement_begin(struct placement *p, pid_t tid)
-{
-	p->narrowed = p->narrow_left > 0 && confine_both(p, tid);
-	p->begun_ns = clock_ns(CLOCK_MONOTONIC);
-}
-
-void placement_end(struct placement *p, pid_t tid)
-{
-	bool far = clock_ns(CLOCK_MONOTONIC) - p->begun_ns > (uint64_t)FAR_NS;
-	if (p->narrowed) {
-		release(p, 0, &p->ours);
-		release(p, tid, &p->caller);
-		p->slow += far ? 1 : 0;
-		p->narrow_left--;
-		if (p->slow > SLOW_MAX) { /* the processors are busy: near is no nearer */
-			p->narrow_left = 0;
-			p->rest = REST;
-		}
-		return;
+	if (!p->staying) {
+		int here = sched_getcpu();
+		if (here < 0 || here >= CPU_SETSIZE)
+			return false;
+		CPU_ZERO(&p->here);
+		CPU_SET((size_t)here, &p->here);
 	}
+	if (tid <= 0 || !confine(tid, &p->here, &p->caller))
+		return false;
+	if (!p->staying)
+		p->staying = confine(0, &p->here, &p->ours);
+	if (!p->staying)
+		release(p, tid, &p->caller);
+	return p->staying;
+}
+
+bool placement_begin(struct placement *p, pid_t tid)
+{
+	bool confined = p->narrow_left > 0 && confine_both(p, tid);
+	p->begun_ns = clock_ns(CLOCK_MONOTONIC);
+	return confined;
+}
+
+void placement_leave(struct placement *p)
+{
+	if (p->staying)
+		release(p, 0, &p->ours);
+	p->staying = false;
 	p->narrow_left = 0;
 	p->slow = 0;
+}
+
+void placement_end(struct placement *p, pid_t tid, bool confined)
+{
+	bool far = clock_ns(CLOCK_MONOTONIC) - p->begun_ns > (uint64_t)FAR_NS;
+	if (confined) {
+		release(p, tid, &p->caller);
+		p->slow += far ? 1 : 0;
+		if (p->slow > SLOW_MAX) /* the processors are busy: near is no nearer */
+			p->rest = REST;
+		if (--p->narrow_left == 0 || p->rest)
+			placement_leave(p);
+		return;
+	}
+	placement_leave(p);
 	if (p->rest)
 		p->rest--;
 	else if (far)

@@ -43,14 +43,27 @@ void worker_answer(struct worker *w, int64_t value)
 	end_answer(w);
 }
 
+/*
+ * The leader's way, with the caller kept near. Not for a container: it outlives its monitor, and so would the
+ * confinement of one of its threads.
+ */
+static int inject_near(struct worker *w, int fd, enum inject_flags flags)
+{
+	struct placement *p = &w->watch->placement;
+	uint64_t id = w->n.notif.id;
+	bool confined = placement_begin(p, w->task->tid);
+	int r = confined ? listener_put(w->listener, id, fd, flags)
+			 : listener_inject(w->listener, id, fd, flags);
+	placement_end(p, w->task->tid, confined);
+	return confined && r >= 0 ? listener_answer(w->listener, id, r) : r;
+}
+
 int worker_inject(struct worker *w, int fd, enum inject_flags flags)
 {
 	begin_answer(w);
-	if (w->leading)
-		placement_begin(&w->watch->placement, w->task->tid);
-	int r = listener_inject(w->listener, w->n.notif.id, fd, flags);
-	if (w->leading)
-		placement_end(&w->watch->placement, w->task->tid);
+	int r = w->leading && !w->watch->slate
+			? inject_near(w, fd, flags)
+			: listener_inject(w->listener, w->n.notif.id, fd, flags);
 	end_answer(w);
 	return r;
 }
@@ -221,6 +234,7 @@ void worker_step_down(struct worker *w)
 	w->held = *w->task;
 	w->held.dir_fd = fcntl(w->task->dir_fd, F_DUPFD_CLOEXEC, 3);
 	w->task = &w->held;
+	placement_leave(&watch->placement);
 	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
 	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
 	    watch->workers < WATCH_WORKERS_MAX)

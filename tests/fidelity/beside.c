@@ -1,6 +1,7 @@
 /* What stands beside files: /proc and /dev, FIFOs, locks, events, programs, sockets. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -294,6 +295,39 @@ static void unix_sockets(void)
 	shut(b);
 }
 
+/* Whoever answers an open may move its caller about, but not so that the caller or its children notice. */
+static int processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
+static void stays_where_it_may_run(void)
+{
+	int all = processors(), fewer = 0, children = 0, status;
+
+	section("processors");
+	for (int i = 0; i < 3000; i++) {
+		int fd = open("file", O_RDONLY);
+
+		fewer += processors() != all;
+		shut(fd);
+	}
+	say(fewer, "opens after which there were fewer");
+	for (int i = 0; i < 300; i++) {
+		for (int k = 0; k < 4; k++)
+			shut(open("file", O_RDONLY));
+		pid_t child = fork();
+		if (child == 0) {
+			usleep(500);
+			_exit(processors() != all);
+		}
+		children += waitpid(child, &status, 0) == child && status != 0;
+	}
+	say(children, "children with fewer");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--exit"))
@@ -306,5 +340,6 @@ int main(int argc, char **argv)
 	run_copies();
 	exec();
 	unix_sockets();
+	stays_where_it_may_run();
 	return 0;
 }

@@ -62,38 +62,56 @@ static void assert_affinity(pid_t pid, const cpu_set_t *expected)
 /* A wake that took long: the next ones are to be near. */
 static void far_wake(struct placement *p, pid_t caller)
 {
-	placement_begin(p, caller);
+	bool confined = placement_begin(p, caller);
 	usleep(FAR_US);
-	placement_end(p, caller);
+	placement_end(p, caller, confined);
 }
 
 static void a_first_wake_is_left_alone(void **state)
 {
 	struct both *b = *state;
 	struct placement p = { 0 };
-	placement_begin(&p, b->caller);
-	assert_false(p.narrowed);
+	bool confined = placement_begin(&p, b->caller);
+	assert_false(confined);
 	assert_affinity(b->caller, &b->all);
-	placement_end(&p, b->caller);
+	placement_end(&p, b->caller, confined);
 	assert_affinity(b->caller, &b->all);
 }
 
-static void after_a_far_wake_both_stand_on_one(void **state)
+static void after_a_far_wake_the_next_are_near(void **state)
 {
 	struct both *b = *state;
 	needs_two(b);
 	struct placement p = { 0 };
 	far_wake(&p, b->caller);
 	for (int i = 0; i < 2; i++) {
-		placement_begin(&p, b->caller);
-		assert_true(p.narrowed);
+		bool confined = placement_begin(&p, b->caller);
+		assert_true(confined);
 		assert_int_equal(CPU_COUNT(&p.here), 1);
 		assert_affinity(b->caller, &p.here);
-		assert_affinity(0, &p.here);
-		placement_end(&p, b->caller);
+		placement_end(&p, b->caller, confined);
 		assert_affinity(b->caller, &b->all);
-		assert_affinity(0, &b->all);
+		assert_affinity(0, &p.here);
 	}
+	placement_leave(&p);
+	assert_affinity(0, &b->all);
+}
+
+static void a_spell_ends(void **state)
+{
+	struct both *b = *state;
+	needs_two(b);
+	struct placement p = { 0 };
+	far_wake(&p, b->caller);
+	unsigned spell = p.narrow_left;
+	assert_in_range(spell, 1, 10000);
+	for (unsigned i = 0; i < spell; i++) {
+		bool confined = placement_begin(&p, b->caller);
+		assert_true(confined);
+		placement_end(&p, b->caller, confined);
+	}
+	assert_affinity(0, &b->all);
+	assert_false(placement_begin(&p, b->caller));
 }
 
 static void what_is_set_meanwhile_stays(void **state)
@@ -102,13 +120,14 @@ static void what_is_set_meanwhile_stays(void **state)
 	needs_two(b);
 	struct placement p = { 0 };
 	far_wake(&p, b->caller);
-	placement_begin(&p, b->caller);
-	assert_true(p.narrowed);
+	bool confined = placement_begin(&p, b->caller);
+	assert_true(confined);
 	cpu_set_t others;
 	CPU_XOR(&others, &b->all, &p.here);
 	assert_int_equal(sched_setaffinity(b->caller, sizeof(others), &others), 0);
-	placement_end(&p, b->caller);
+	placement_end(&p, b->caller, confined);
 	assert_affinity(b->caller, &others);
+	placement_leave(&p);
 	assert_affinity(0, &b->all);
 }
 
@@ -125,10 +144,10 @@ static void who_is_confined_already_is_left_alone(void **state)
 		assert_int_equal(sched_setaffinity(b->caller, sizeof(one), &one), 0);
 		struct placement p = { 0 };
 		far_wake(&p, b->caller);
-		placement_begin(&p, b->caller);
-		assert_false(p.narrowed);
+		bool confined = placement_begin(&p, b->caller);
+		assert_false(confined);
 		assert_affinity(0, &b->all);
-		placement_end(&p, b->caller);
+		placement_end(&p, b->caller, confined);
 		assert_affinity(b->caller, &one);
 	}
 }
@@ -140,10 +159,10 @@ static void where_it_does_not_help_it_rests(void **state)
 	struct placement p = { 0 };
 	unsigned narrowed = 0;
 	for (int i = 0; i < 100; i++) {
-		placement_begin(&p, b->caller);
-		narrowed += p.narrowed ? 1 : 0;
+		bool confined = placement_begin(&p, b->caller);
+		narrowed += confined ? 1 : 0;
 		usleep(FAR_US);
-		placement_end(&p, b->caller);
+		placement_end(&p, b->caller, confined);
 	}
 	assert_in_range(narrowed, 1, 10);
 	assert_affinity(b->caller, &b->all);
@@ -155,24 +174,24 @@ static void of_the_dead_nothing_is_left(void **state)
 	needs_two(b);
 	struct placement p = { 0 };
 	far_wake(&p, b->caller);
-	placement_begin(&p, b->caller);
-	assert_true(p.narrowed);
+	bool confined = placement_begin(&p, b->caller);
+	assert_true(confined);
 	kill(b->caller, SIGKILL);
 	waitpid(b->caller, NULL, 0);
-	placement_end(&p, b->caller);
+	placement_end(&p, b->caller, confined);
+	confined = placement_begin(&p, b->caller);
+	assert_false(confined);
+	placement_end(&p, b->caller, confined);
 	assert_affinity(0, &b->all);
-	placement_begin(&p, b->caller);
-	assert_false(p.narrowed);
-	assert_affinity(0, &b->all);
-	placement_end(&p, b->caller);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_first_wake_is_left_alone, setup, teardown),
-		cmocka_unit_test_setup_teardown(after_a_far_wake_both_stand_on_one, setup,
+		cmocka_unit_test_setup_teardown(after_a_far_wake_the_next_are_near, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_spell_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_set_meanwhile_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_is_confined_already_is_left_alone, setup,
 						teardown),
