@@ -163,7 +163,7 @@ int overlay_plan_image(const struct mount_table *t, const struct overlay_request
 	for (size_t i = 0; rc == 0 && i < t->count; i++) {
 		const struct mount_point *m = &t->items[i];
 		struct stat st;
-		if (path_is_within(req->rootfs, m->path) || mount_is_pseudo(m))
+		if (path_is_within(req->rootfs, m->path) || mount_is_pseudo(t, m))
 			continue;
 		if (path_is_within(m->path, req->rootfs))
 			return err_set(err, EBUSY,

@@ -17,7 +17,7 @@ bool path_is_fresh(const char *path)
 	return false;
 }
 
-bool mount_is_pseudo(const struct mount_point *m)
+static bool is_pseudo(const struct mount_point *m)
 {
 	static const char *const pseudo[] = {
 		"proc",     "sysfs",      "devtmpfs",  "devpts",    "cgroup",     "cgroup2",
@@ -27,6 +27,28 @@ bool mount_is_pseudo(const struct mount_point *m)
 	};
 	for (size_t i = 0; i < sizeof(pseudo) / sizeof(pseudo[0]); i++)
 		if (strcmp(m->fstype, pseudo[i]) == 0)
+			return true;
+	return false;
+}
+
+static const struct mount_point *mount_by_id(const struct mount_table *t, uint64_t id)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->items[i].id == id)
+			return &t->items[i];
+	return NULL;
+}
+
+bool mount_is_pseudo(const struct mount_table *t, const struct mount_point *m)
+{
+	if (is_pseudo(m))
+		return true;
+	const struct mount_point *on = m;
+	/* no further than there are mounts: the text may say anything */
+	for (size_t i = 0; i < t->count && (on = mount_by_id(t, on->parent)); i++)
+		/* homes may lie on an autofs: what cannot be carried over is not passed over in silence there */
+		if (is_pseudo(on) && strcmp(on->fstype, "autofs") != 0 &&
+		    strcmp(on->path, m->path) != 0)
 			return true;
 	return false;
 }
@@ -78,8 +100,11 @@ static int parse_line(char *line, struct mount_point *ret)
 	uint64_t id = strtoull(fields[0], &end, 10);
 	if (errno || *end || fields[4][0] != '/')
 		return -EBADMSG;
+	uint64_t parent = strtoull(fields[1], &end, 10);
+	if (errno || *end)
+		return -EBADMSG;
 	unescape(fields[4]);
-	struct mount_point m = { .id = id };
+	struct mount_point m = { .id = id, .parent = parent };
 	m.read_only = has_option(fields[5], "ro") ||
 		      (count > dash + 3 && has_option(fields[dash + 3], "ro"));
 	snprintf(m.fstype, sizeof(m.fstype), "%s", fields[dash + 1]);
@@ -223,7 +248,7 @@ int overlay_plan_rootful(const struct mount_table *t, struct overlay *o, struct 
 	for (size_t i = 0; rc == 0 && i < t->count; i++) {
 		const struct mount_point *m = &t->items[i];
 		mode_t mode;
-		if (strcmp(m->path, "/") == 0 || path_is_fresh(m->path) || mount_is_pseudo(m) ||
+		if (strcmp(m->path, "/") == 0 || path_is_fresh(m->path) || mount_is_pseudo(t, m) ||
 		    !mount_is_visible(m, &mode))
 			continue;
 		if (S_ISDIR(mode))
@@ -439,7 +464,7 @@ int overlay_plan_forest(const struct mount_table *t, const char *const *writable
 	for (size_t i = 0; i < t->count; i++) {
 		mode_t mode;
 		const struct mount_point *m = &t->items[i];
-		carried[i] = !mount_is_pseudo(m) && !path_is_fresh(m->path) &&
+		carried[i] = !mount_is_pseudo(t, m) && !path_is_fresh(m->path) &&
 			     mount_is_visible(m, &mode);
 	}
 	struct forest f = { .mounts = t, .carried = carried, .o = o, .err = err };

@@ -12,7 +12,7 @@
 struct mount_point {
 	char *path; /* owned */
 	char fstype[32];
-	uint64_t id;
+	uint64_t id, parent; /* parent: the mount it lies on, which the table need not have */
 	bool read_only;
 };
 
@@ -28,8 +28,11 @@ int mount_table_read(struct mount_table *ret, struct err *err);
 uint64_t mount_table_sum(const struct mount_table *t, const char *stage);
 void mount_table_finish(struct mount_table *t);
 
-/* A mount that holds no files of a person: proc, sysfs, devtmpfs, cgroup … Pure. */
-bool mount_is_pseudo(const struct mount_point *m);
+/*
+ * A mount that holds no files of a person: proc, sysfs, devtmpfs, cgroup …; or that lies in a directory of such a one
+ * (a tmpfs in the /sys of a chroot), and so has no place where that is not carried over. Pure.
+ */
+bool mount_is_pseudo(const struct mount_table *t, const struct mount_point *m);
 /* Mounts the new root makes afresh: /proc, /sys, /dev, /run and all below. Pure. */
 bool path_is_fresh(const char *path);
 

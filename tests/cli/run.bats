@@ -233,6 +233,21 @@ print([(e.name, e.inode() == os.lstat(e.path).st_ino) for e in os.scandir(sys.ar
 	[ "$(cat out)" = "[('made', True)]" ]
 }
 
+@test "a chroot with its own /sys and /dev is in nobody's way" {
+	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
+	for_another_user
+	mkdir -p "$dir/home/root/sys" "$dir/home/root/dev"
+	for as in "" "setpriv --reuid 12345 --regid 12345 --clear-groups"; do
+		unshare --mount --propagation private sh -c '
+			cd "$1/home" && mount --rbind /sys root/sys && mount --rbind /dev root/dev &&
+			mount -t tmpfs vsandbox-test root/sys/kernel && mount -t tmpfs vsandbox-test root/dev/shm &&
+			exec $2 env -i HOME="$1/home" PATH=/usr/bin:/bin ../build/release/vsandbox run -q -- ls root' \
+			sh "$dir" "$as" >out
+		[ "$(paste -s out)" = "$(printf 'dev\tsys')" ]
+		rm -rf "$dir/home/.local" "$dir/home/.config"
+	done
+}
+
 @test "mounts that come and go while a user's sandboxes start" {
 	[ "$(id -u)" -eq 0 ] || skip "only root mounts"
 	for_another_user

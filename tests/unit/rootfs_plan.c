@@ -42,6 +42,7 @@ static void nonsense_is_refused(void **state)
 		"27\n",
 		"27 1 254:0 / / rw,relatime ext4 /dev/vda rw\n", /* no dash */
 		"x 1 254:0 / / rw - ext4 /dev/vda rw\n",
+		"27 x 254:0 / / rw - ext4 /dev/vda rw\n",
 		"27 1 254:0 / relative rw - ext4 /dev/vda rw\n",
 		"27 1 254:0 / / rw -\n",
 	};
@@ -69,10 +70,42 @@ static void paths_are_compared_by_component(void **state)
 static void kernel_file_systems_are_not_carried_over(void **state)
 {
 	(void)state;
-	struct mount_point m = { .fstype = "cgroup2" };
-	assert_true(mount_is_pseudo(&m));
-	strcpy(m.fstype, "tmpfs");
-	assert_false(mount_is_pseudo(&m));
+	static const struct {
+		const char *path;
+		bool pseudo;
+	} expected[] = {
+		{ "/", false },
+		{ "/chroot/sys", true },
+		{ "/chroot/sys/fs/cgroup",
+		  true }, /* a tmpfs there: the directory does not come along */
+		{ "/chroot/sys/fs/cgroup/disk", true },
+		{ "/chroot/tmp", false },
+		{ "/boot", true },
+		{ "/boot", false }, /* what the automounter put over itself */
+		{ "/home", true },
+		{ "/home/me", false },
+		{ "/circle", false },
+	};
+	struct mount_table t = { 0 };
+	assert_int_equal(
+		mount_table_parse("27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+				  "30 27 0:22 / /chroot/sys rw - sysfs sysfs rw\n"
+				  "31 30 0:28 / /chroot/sys/fs/cgroup rw - tmpfs none rw\n"
+				  "32 31 8:3 / /chroot/sys/fs/cgroup/disk rw - ext4 /dev/b rw\n"
+				  "33 27 0:29 / /chroot/tmp rw - tmpfs none rw\n"
+				  "34 27 0:30 / /boot rw - autofs none rw\n"
+				  "35 34 8:1 / /boot rw - vfat /dev/a rw\n"
+				  "36 27 0:31 / /home rw - autofs none rw\n"
+				  "37 36 0:32 / /home/me rw - nfs server:/me rw\n"
+				  "38 38 0:33 / /circle rw - tmpfs none rw\n",
+				  &t),
+		0);
+	assert_int_equal(t.count, sizeof(expected) / sizeof(expected[0]));
+	for (size_t i = 0; i < t.count; i++) {
+		assert_string_equal(t.items[i].path, expected[i].path);
+		assert_int_equal(mount_is_pseudo(&t, &t.items[i]), expected[i].pseudo);
+	}
+	mount_table_finish(&t);
 }
 
 int main(void)
