@@ -19,7 +19,7 @@ VERSION := 0.1.0
 
 # Lowest floor first. A floor links only with those before it, so an upward call is a link error.
 FLOORS := base policies scoring net rootfs sandbox launcher
-LIBS := -lseccomp -lcap-ng -ljson-c -lmd -lm
+LIBS := -lseccomp -lcap-ng -ljson-c -lnettle -lm
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wvla -Wundef -Wformat=2 -Wcast-qual -Wswitch-enum -Werror \

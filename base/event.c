@@ -1,8 +1,7 @@
 #include "base/event.h"
 
-#include <sha2.h>
-
 #include "base/clock.h"
+#include "base/digest.h"
 
 static const char *const kind_names[] = {
 	[EVENT_SESSION_START] = "session_start",
@@ -28,16 +27,5 @@ void event_stamp(struct event *e)
 
 void event_hash(const char *bytes, size_t len, char ret_hash[static EVENT_HASH_HEX])
 {
-	static const char hex[] = "0123456789abcdef";
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	SHA2_CTX ctx;
-
-	SHA256Init(&ctx);
-	SHA256Update(&ctx, (const uint8_t *)bytes, len);
-	SHA256Final(digest, &ctx);
-	for (size_t i = 0; i < sizeof(digest); i++) {
-		ret_hash[2 * i] = hex[digest[i] >> 4];
-		ret_hash[2 * i + 1] = hex[digest[i] & 15];
-	}
-	ret_hash[EVENT_HASH_HEX - 1] = '\0';
+	digest_hex(bytes, len, ret_hash);
 }

@@ -1,31 +1,29 @@
 #include "control/secrets.h"
 
-#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/digest.h"
+
 enum { SECRET_BYTES = 32 };
 
 void secret_hash(const char *text, uint8_t ret[static SECRET_HASH_SIZE])
 {
-	SHA2_CTX ctx;
-	SHA256Init(&ctx);
-	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
-	SHA256Final(ret, &ctx);
+	struct digest d;
+	digest_begin(&d);
+	digest_add(&d, text, strlen(text));
+	digest_end(&d, ret);
 }
 
 void secret_derive(const char *label, const char *text, char ret[static SECRET_HEX_SIZE])
 {
-	SHA2_CTX ctx;
-	uint8_t hash[SECRET_HASH_SIZE];
-	SHA256Init(&ctx);
-	SHA256Update(&ctx, (const uint8_t *)label, strlen(label) + 1); /* the NUL ends the label */
-	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
-	SHA256Final(hash, &ctx);
-	for (unsigned i = 0; i < sizeof(hash); i++)
-		snprintf(ret + i * 2, 3, "%02x", hash[i]);
+	struct digest d;
+	digest_begin(&d);
+	digest_add(&d, label, strlen(label) + 1); /* the NUL ends the label */
+	digest_add(&d, text, strlen(text));
+	digest_end_hex(&d, ret);
 }
 
 /* base64url without padding: 32 bytes are 43 characters. */

@@ -5,7 +5,6 @@
 #include <json-c/json.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/fd.h"
 #include "base/scope.h"
 #include "launcher/archive.h"
@@ -27,7 +27,7 @@ struct source {
 	const char *tag; /* NULL none; into what was given */
 	int fd;          /* owned */
 	struct stat st;  /* of what decides: the file, or the layout's index.json */
-	char key[SHA256_DIGEST_STRING_LENGTH];
+	char key[DIGEST_HEX];
 };
 
 static int open_source(const char *given, struct source *s, struct err *err)
@@ -63,7 +63,7 @@ static void make_key(struct source *s)
 			 (int64_t)s->st.st_mtim.tv_sec, s->st.st_mtim.tv_nsec,
 			 (int64_t)s->st.st_ctim.tv_sec, s->st.st_ctim.tv_nsec,
 			 s->tag ? s->tag : "");
-	SHA256Data((const uint8_t *)text, (size_t)n, s->key);
+	digest_hex(text, (size_t)n, s->key);
 }
 
 /* The chain id that was noted for this state of the source; "" none, or no longer there. */

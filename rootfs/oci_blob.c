@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <inttypes.h>
-#include <sha2.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -16,42 +15,46 @@ struct oci_blob_writer {
 	struct archive *archive; /* owned */
 	ZSTD_CCtx *zstd;         /* owned */
 	char *out;               /* owned, ZSTD_CStreamOutSize() */
-	SHA2_CTX raw, stored;
+	struct digest raw, stored;
 	uint64_t raw_bytes, stored_bytes;
 	int rc; /* -errno of our own writing */
 };
 
-static void digest_end(SHA2_CTX *ctx, char ret[static OCI_DIGEST_SIZE])
+static const char algorithm[] = "sha256:";
+
+void oci_digest_end(struct digest *d, char ret[static OCI_DIGEST_SIZE])
 {
-	memcpy(ret, "sha256:", 7);
-	SHA256End(ctx, ret + 7);
+	memcpy(ret, algorithm, sizeof(algorithm) - 1);
+	digest_end_hex(d, ret + sizeof(algorithm) - 1);
 }
 
 void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZE])
 {
-	memcpy(ret, "sha256:", 7);
-	SHA256Data(bytes, len, ret + 7);
+	struct digest d;
+	digest_begin(&d);
+	digest_add(&d, bytes, len);
+	oci_digest_end(&d, ret);
 }
 
 int oci_blob_copy(int in, int out, struct oci_descriptor *ret)
 {
-	SHA2_CTX ctx;
+	struct digest sum;
 	cleanup_free char *bytes = malloc(CHUNK);
 	struct oci_descriptor d = { .size = 0 };
 	ssize_t n = bytes ? 1 : -1;
 	int rc = bytes ? 0 : -ENOMEM;
-	SHA256Init(&ctx);
+	digest_begin(&sum);
 	while (rc == 0 && n != 0) {
 		n = read(in, bytes, CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;
 		rc = n < 0 ? -errno : out < 0 ? 0 : fd_write_all(out, bytes, (size_t)n);
 		if (rc == 0) {
-			SHA256Update(&ctx, (const uint8_t *)bytes, (size_t)n);
+			digest_add(&sum, bytes, (size_t)n);
 			d.size += (uint64_t)n;
 		}
 	}
-	digest_end(&ctx, d.digest);
+	oci_digest_end(&sum, d.digest);
 	*ret = d;
 	return rc;
 }
@@ -66,7 +69,7 @@ static int compress(struct oci_blob_writer *w, const void *bytes, size_t len,
 		left = ZSTD_compressStream2(w->zstd, &out, &in, mode);
 		if (ZSTD_isError(left))
 			return -EIO;
-		SHA256Update(&w->stored, (const uint8_t *)w->out, out.pos);
+		digest_add(&w->stored, w->out, out.pos);
 		w->stored_bytes += out.pos;
 		int rc = fd_write_all(w->fd, w->out, out.pos);
 		if (rc < 0)
@@ -78,7 +81,7 @@ static int compress(struct oci_blob_writer *w, const void *bytes, size_t len,
 static la_ssize_t on_write(struct archive *a, void *arg, const void *bytes, size_t len)
 {
 	struct oci_blob_writer *w = arg;
-	SHA256Update(&w->raw, bytes, len);
+	digest_add(&w->raw, bytes, len);
 	w->raw_bytes += len;
 	w->rc = compress(w, bytes, len, ZSTD_e_continue);
 	if (w->rc == 0)
@@ -106,8 +109,8 @@ int oci_blob_create(int fd, struct oci_blob_writer **ret, struct archive **ret_a
 	w->zstd = ZSTD_createCCtx();
 	w->out = malloc(ZSTD_CStreamOutSize());
 	w->archive = archive_write_new();
-	SHA256Init(&w->raw);
-	SHA256Init(&w->stored);
+	digest_begin(&w->raw);
+	digest_begin(&w->stored);
 	if (!w->zstd || !w->out || !w->archive ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_checksumFlag, 1)) ||
@@ -132,8 +135,8 @@ int oci_blob_close(struct oci_blob_writer *w, struct oci_blob *ret, struct err *
 		rc = compress(w, "", 0, ZSTD_e_end);
 	if (rc == 0) {
 		*ret = (struct oci_blob){ .stored.size = w->stored_bytes, .bytes = w->raw_bytes };
-		digest_end(&w->raw, ret->diff_id);
-		digest_end(&w->stored, ret->stored.digest);
+		oci_digest_end(&w->raw, ret->diff_id);
+		oci_digest_end(&w->stored, ret->stored.digest);
 	}
 	writer_free(w);
 	return rc < 0 ? err_sys(err, -rc, "cannot write the layer") : 0;
@@ -144,7 +147,7 @@ struct oci_blob_reader {
 	struct archive *inner; /* decompresses; owned */
 	struct archive *outer; /* the tar; owned */
 	struct oci_blob_limits limits;
-	SHA2_CTX raw, stored;
+	struct digest raw, stored;
 	uint64_t raw_bytes, stored_bytes;
 	bool ended;
 	struct err why; /* what we refused ourselves; "" nothing */
@@ -162,7 +165,7 @@ static la_ssize_t read_file(struct archive *a, void *arg, const void **ret)
 		archive_set_error(a, errno, "%s", strerrordesc_np(errno));
 		return -1;
 	}
-	SHA256Update(&r->stored, (const uint8_t *)r->in, (size_t)n);
+	digest_add(&r->stored, r->in, (size_t)n);
 	r->stored_bytes += (uint64_t)n;
 	*ret = r->in;
 	return n;
@@ -181,7 +184,7 @@ static la_ssize_t read_inner(struct archive *a, void *arg, const void **ret)
 		return -1;
 	}
 	r->ended |= n == 0;
-	SHA256Update(&r->raw, (const uint8_t *)r->out, (size_t)n);
+	digest_add(&r->raw, r->out, (size_t)n);
 	r->raw_bytes += (uint64_t)n;
 	if (r->raw_bytes > r->limits.bytes)
 		err_set(&r->why, EFBIG, "more than %" PRIu64 " bytes when decompressed",
@@ -208,8 +211,8 @@ int oci_blob_open(int fd, const struct oci_blob_limits *limits, struct oci_blob_
 		return err_sys(err, ENOMEM, "cannot read a layer");
 	r->fd = fd;
 	r->limits = *limits;
-	SHA256Init(&r->raw);
-	SHA256Init(&r->stored);
+	digest_begin(&r->raw);
+	digest_begin(&r->stored);
 	struct archive *in = r->inner = archive_read_new();
 	struct archive *out = r->outer = archive_read_new();
 	if (!in || !out || archive_read_support_filter_gzip(in) != ARCHIVE_OK ||
@@ -260,8 +263,8 @@ int oci_blob_drain(struct oci_blob_reader *r, struct oci_blob *ret, struct err *
 	if (n < 0)
 		return oci_blob_error(r, err, "the end of the archive");
 	*ret = (struct oci_blob){ .stored.size = r->stored_bytes, .bytes = r->raw_bytes };
-	digest_end(&r->raw, ret->diff_id);
-	digest_end(&r->stored, ret->stored.digest);
+	oci_digest_end(&r->raw, ret->diff_id);
+	oci_digest_end(&r->stored, ret->stored.digest);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "rootfs/oci.h"
 
@@ -45,5 +46,7 @@ void oci_blob_free(struct oci_blob_reader *r);
 /* Copies all of @in to @out (-1: reads it only), from where both stand; the digest of what was copied. 0, -errno. */
 int oci_blob_copy(int in, int out, struct oci_descriptor *ret);
 
-/* The sha256 of some bytes in the form "sha256:…". */
+/* What @d has seen, in the form "sha256:…". */
+void oci_digest_end(struct digest *d, char ret[static OCI_DIGEST_SIZE]);
+/* The same of some bytes. */
 void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZE]);

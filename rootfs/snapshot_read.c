@@ -1,12 +1,13 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <sha2.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/digest.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "rootfs/oci_blob.h"
 #include "rootfs/overlay.h"
 #include "rootfs/snapshot.h"
 
@@ -177,28 +178,27 @@ static int hash_data(struct archive *a, int64_t size, char ret[static OCI_DIGEST
 		     struct err *err)
 {
 	static const char zeros[65536];
-	SHA2_CTX ctx;
+	struct digest sum;
 	const void *bytes;
 	size_t len;
 	la_int64_t offset, at = 0;
 	int r;
-	SHA256Init(&ctx);
+	digest_begin(&sum);
 	for (;;) {
 		r = archive_read_data_block(a, &bytes, &len, &offset);
 		la_int64_t until = r == ARCHIVE_OK ? offset : size;
 		while (at < until) { /* a hole reads as zeros */
 			size_t n = until - at < (la_int64_t)sizeof(zeros) ? (size_t)(until - at)
 									  : sizeof(zeros);
-			SHA256Update(&ctx, (const uint8_t *)zeros, n);
+			digest_add(&sum, zeros, n);
 			at += (la_int64_t)n;
 		}
 		if (r != ARCHIVE_OK)
 			break;
-		SHA256Update(&ctx, bytes, len);
+		digest_add(&sum, bytes, len);
 		at += (la_int64_t)len;
 	}
-	memcpy(ret, "sha256:", 7);
-	SHA256End(&ctx, ret + 7);
+	oci_digest_end(&sum, ret);
 	if (r != ARCHIVE_EOF)
 		return err_set(err, EBADMSG, "the layer is damaged: %.200s",
 			       archive_error_string(a));
