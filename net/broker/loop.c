@@ -148,7 +148,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 			relays_open(b, p);
 		break;
 	case BROKER_UNLISTEN:
-		relays_unlisten(b, p->m.listener);
+		listener_end(b, p->m.listener);
 		break;
 	case BROKER_CANCEL:
 		relays_cancel(b, p->m.id);
@@ -245,7 +245,7 @@ static int set_up(struct broker *b)
 		if (r <= 0)
 			return -1;
 		if (p.m.type == BROKER_PUBLISH) {
-			r = relays_publish(b, &p.m.address, (uint16_t)p.m.op);
+			r = listener_publish(b, &p.m.address, (uint16_t)p.m.op);
 			/* A host without IPv6 has no such loopback to publish on. */
 			if (p.m.address.family == AF_INET6 &&
 			    (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
