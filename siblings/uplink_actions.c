@@ -67,14 +67,6 @@ void spool_close(struct spool *p)
 	release(p);
 }
 
-static void copy(struct json_object *to, const char *as, const struct json_object *from,
-		 const char *name)
-{
-	struct json_object *v;
-	if (json_object_object_get_ex(from, name, &v) && v)
-		json_object_object_add(to, as, json_object_get(v));
-}
-
 /*
  * Arguments of programs and texts of statements beyond the resource stay here: they hold passwords more often
  * than not, and masking finds only those that have a form or a name.
@@ -88,18 +80,18 @@ static struct json_object *action_of(const struct session *s, const struct json_
 	char id[32];
 	snprintf(id, sizeof(id), "%" PRId64, event_number(event, "seq"));
 	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
-		copy(payload, details[i], event, details[i]);
+		event_copy(payload, details[i], event, details[i]);
 	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
 	json_object_object_add(o, "session_id", json_object_new_string(s->id));
 	json_object_object_add(o, "action_id", json_object_new_string(id));
 	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
-	copy(o, "action_type", event, "type");
-	copy(o, "resource", event, "resource");
-	copy(o, "risk_score", event, "score");
-	copy(o, "decision", event, "decision");
-	copy(o, "timestamp", event, "time");
+	event_copy(o, "action_type", event, "type");
+	event_copy(o, "resource", event, "resource");
+	event_copy(o, "risk_score", event, "score");
+	event_copy(o, "decision", event, "decision");
+	event_copy(o, "timestamp", event, "time");
 	if (strcmp(event_text(event, "decision"), "allow") != 0)
-		copy(o, "flag_reason", event, "reason");
+		event_copy(o, "flag_reason", event, "reason");
 	json_object_object_add(o, "payload", payload);
 	return o;
 }
@@ -118,7 +110,7 @@ static struct json_object *alert_of(const struct session *s, const struct json_o
 			       json_object_new_string(strcmp(decision, "alert") == 0 ? "medium"
 										     : "high"));
 	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
-	copy(o, "timestamp", event, "time");
+	event_copy(o, "timestamp", event, "time");
 	return o;
 }
 

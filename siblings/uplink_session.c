@@ -122,14 +122,6 @@ static void add_time(struct json_object *o, const char *name, int64_t ns)
 	json_object_object_add(o, name, json_object_new_string(text));
 }
 
-static void add_copy(struct json_object *to, const char *as, const struct json_object *from,
-		     const char *name)
-{
-	struct json_object *v = json_object_object_get(from, name);
-	if (v)
-		json_object_object_add(to, as, json_object_get(v));
-}
-
 static const char *state_of(const struct uplink *u)
 {
 	switch (u->session->state) {
@@ -170,23 +162,23 @@ static struct json_object *session_body(struct uplink *u)
 	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
 	json_object_object_add(o, "host", json_object_new_string(u->host));
 	json_object_object_add(o, "state", json_object_new_string(u->state));
-	add_copy(o, "policy", s->start, "policy");
-	add_copy(o, "mode", s->start, "mode");
-	add_copy(o, "command", s->start, "argv");
+	event_copy(o, "policy", s->start, "policy");
+	event_copy(o, "mode", s->start, "mode");
+	event_copy(o, "command", s->start, "argv");
 	add_time(o, "started_at", session_number(s, "started_ns"));
-	add_copy(info, "cwd", s->start, "cwd");
-	add_copy(info, "net", s->start, "net");
-	add_copy(info, "degraded", s->start, "degraded");
+	event_copy(info, "cwd", s->start, "cwd");
+	event_copy(info, "net", s->start, "net");
+	event_copy(info, "degraded", s->start, "degraded");
 	if (u->orders.told)
 		json_object_object_add(info, "orders", json_object_get(u->orders.told));
 	if (s->end) {
 		add_time(o, "ended_at", event_number(s->end, "ended_ns"));
-		add_copy(o, "exit_code", s->end, "exit_code");
-		add_copy(info, "reason", s->end, "reason");
-		add_copy(info, "decisions", s->end, "decisions");
-		add_copy(info, "types", s->end, "types");
-		add_copy(info, "external", s->end, "external");
-		add_copy(info, "external_effects", s->end, "external_effects");
+		event_copy(o, "exit_code", s->end, "exit_code");
+		event_copy(info, "reason", s->end, "reason");
+		event_copy(info, "decisions", s->end, "decisions");
+		event_copy(info, "types", s->end, "types");
+		event_copy(info, "external", s->end, "external");
+		event_copy(info, "external_effects", s->end, "external_effects");
 	} else if (s->state != SESSION_RUNNING) {
 		/* it left no word of its end */
 		struct timespec t;
@@ -286,7 +278,7 @@ static struct json_object *question_body(const struct question *q)
 	json_object_object_add(o, "request_id", json_object_new_string(id));
 	json_object_object_add(o, "state", json_object_new_string(q->state));
 	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
-		add_copy(request, details[i], q->action, details[i]);
+		event_copy(request, details[i], q->action, details[i]);
 	json_object_object_add(request, "remaining_ms", json_object_new_int64(q->remaining_ms));
 	json_object_object_add(o, "request", request);
 	return o;
@@ -476,7 +468,7 @@ static void on_commands(struct uplink *u)
 			continue;
 		}
 		o = json_object_new_object();
-		add_copy(o, "id", command, "id");
+		event_copy(o, "id", command, "id");
 		struct json_object *outcome = command_carry_out(u->session, command);
 		json_object_object_add(o, "outcome", outcome);
 		json_object_array_add(u->outcomes, o);
