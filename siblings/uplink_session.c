@@ -31,21 +31,11 @@ enum {
 	POLL_SECONDS = 25, /* that the server may wait with its answer */
 	BACKOFF_MIN_MS = 500,
 	BACKOFF_MAX_MS = 60000,
-	CONTROL_MS = 2000,
 	SETTLE_MS =
 		15 * 60000, /* how long a session with changes can be committed from the server */
-	QUESTIONS = 64,
 };
 
 enum telling { TELL_NOTHING, TELL_STATE, TELL_OUTCOME, TELL_OVERFLOW, TELL_QUESTION, TELL_ACTIONS };
-
-struct question {
-	uint32_t id; /* 0 free */
-	bool open;
-	const char *told, *state; /* as the server has it, NULL not at all; as it is */
-	int64_t remaining_ms;
-	struct json_object *action; /* owned */
-};
 
 struct uplink {
 	struct session *session;
@@ -56,10 +46,10 @@ struct uplink {
 	const char *state, *told; /* of the session; NULL nothing yet */
 	char host[256];
 	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
-	struct question questions[QUESTIONS];
-	unsigned asked;    /* index of the question under way */
-	uint64_t budget;   /* bytes of the log that may wait */
-	uint64_t overflow; /* actions given up, in the message under way */
+	struct questions questions;
+	struct question *asked; /* the question under way */
+	uint64_t budget;        /* bytes of the log that may wait */
+	uint64_t overflow;      /* actions given up, in the message under way */
 	struct orders orders;
 	int watch_fd; /* owned; inotify of the session's directory */
 	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
@@ -198,92 +188,6 @@ static struct json_object *session_body(struct uplink *u)
 	return o;
 }
 
-/* ---- questions ---------------------------------------------------------------------------------------------- */
-
-static struct question *question_find(struct uplink *u, uint32_t id)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		if (u->questions[i].id == id)
-			return &u->questions[i];
-	return NULL;
-}
-
-static void on_end(void *arg, uint32_t id, enum approval_end end)
-{
-	struct uplink *u = arg;
-	struct question *q = id ? question_find(u, id) : NULL;
-	if (q)
-		q->state = end == APPROVAL_ALLOWED ? "allowed" : "denied";
-}
-
-static void see_question(struct uplink *u, const struct json_object *o)
-{
-	uint32_t id = (uint32_t)event_number(o, "id");
-	struct question *q = id ? question_find(u, id) : NULL;
-	if (id && !q && (q = question_find(u, 0))) {
-		*q = (struct question){ .id = id, .state = "pending" };
-		q->action = json_object_get(json_object_object_get(o, "action"));
-	}
-	if (!q)
-		return; /* no room: told when one is settled */
-	q->open = true;
-	q->remaining_ms = event_number(o, "remaining_ms");
-}
-
-static void ask_questions(struct uplink *u)
-{
-	struct json_object *list = NULL;
-	if (control_call(u->session, "list", NULL, CONTROL_MS, &list, NULL) < 0)
-		return;
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		u->questions[i].open = false;
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		see_question(u, json_object_array_get_idx(list, i));
-	json_object_put(list);
-}
-
-/* A question that is gone without the log's word was not answered: its time was over, or its caller is gone. */
-static void settle_questions(struct uplink *u, bool log_is_read)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++) {
-		struct question *q = &u->questions[i];
-		bool gone = !q->open || u->session->state != SESSION_RUNNING;
-		if (q->id && gone && log_is_read && !strcmp(q->state, "pending"))
-			q->state = "expired";
-		if (q->id && gone && q->told && !strcmp(q->told, q->state) &&
-		    strcmp(q->state, "pending") != 0) {
-			json_object_put(q->action);
-			*q = (struct question){ .id = 0 };
-		}
-	}
-}
-
-static int question_to_tell(const struct uplink *u)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		if (u->questions[i].id &&
-		    (!u->questions[i].told || strcmp(u->questions[i].told, u->questions[i].state)))
-			return (int)i;
-	return -1;
-}
-
-static struct json_object *question_body(const struct question *q)
-{
-	static const char *const details[] = { "type", "op",     "resource", "program",
-					       "pid",  "score",  "rule",     "reason",
-					       "time", "scores", "kind",     "text" };
-	struct json_object *o = json_object_new_object(), *request = json_object_new_object();
-	char id[16];
-	snprintf(id, sizeof(id), "%" PRIu32, q->id);
-	json_object_object_add(o, "request_id", json_object_new_string(id));
-	json_object_object_add(o, "state", json_object_new_string(q->state));
-	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
-		event_copy(request, details[i], q->action, details[i]);
-	json_object_object_add(request, "remaining_ms", json_object_new_int64(q->remaining_ms));
-	json_object_object_add(o, "request", request);
-	return o;
-}
-
 /* ---- telling -------------------------------------------------------------------------------------------------- */
 
 static void begin_post(struct uplink *u, enum telling what, const char *path,
@@ -319,7 +223,8 @@ static void bound_spool(struct uplink *u)
 	bool begins = !u->spool.untold;
 	if (u->telling == TELL_ACTIONS)
 		return;
-	int r = spool_bound(&u->spool, u->session, u->budget, on_end, u, &err);
+	int r = spool_bound(&u->spool, u->session, u->budget, questions_answered, &u->questions,
+			    &err);
 	if (r < 0)
 		note(u, "%s", err.text);
 	if (r <= 0 || !begins)
@@ -327,7 +232,7 @@ static void bound_spool(struct uplink *u)
 	struct json_object *bytes = json_object_new_object();
 	json_object_object_add(bytes, "bytes", json_object_new_int64((int64_t)u->budget));
 	note(u, "more than %" PRIu64 " bytes wait; the oldest actions are not reported", u->budget);
-	if (control_call(u->session, "overflow", bytes, CONTROL_MS, NULL, &err) < 0)
+	if (control_call(u->session, "overflow", bytes, UPLINK_CONTROL_MS, NULL, &err) < 0)
 		note(u, "%s", err.text);
 	json_object_put(bytes);
 }
@@ -339,7 +244,7 @@ static bool tell_next(struct uplink *u, int64_t now)
 	struct err err;
 	if (u->post.busy || now < u->retry_at)
 		return true;
-	int q;
+	struct question *q;
 	if (!u->told || strcmp(u->told, u->state) || now >= u->alive_at) {
 		begin_post(u, TELL_STATE, "/api/sessions", session_body(u));
 	} else if (json_object_array_length(u->outcomes)) {
@@ -350,17 +255,17 @@ static bool tell_next(struct uplink *u, int64_t now)
 			   json_object_get(json_object_object_get(first, "outcome")));
 	} else if (u->spool.untold) {
 		begin_post(u, TELL_OVERFLOW, "/api/alerts", overflow_body(u));
-	} else if ((q = question_to_tell(u)) >= 0) {
-		u->asked = (unsigned)q;
+	} else if ((q = questions_next(&u->questions))) {
+		u->asked = q;
 		snprintf(path, sizeof(path), "/api/sessions/%s/approvals", u->session->id);
-		begin_post(u, TELL_QUESTION, path, question_body(&u->questions[q]));
+		begin_post(u, TELL_QUESTION, path, question_body(q));
 	} else if (now >= u->gather_at || u->ended_at) {
-		int r = spool_fill(&u->spool, u->session, on_end, u, &err);
+		int r = spool_fill(&u->spool, u->session, questions_answered, &u->questions, &err);
 		if (r < 0)
 			note(u, "%s", err.text);
-		settle_questions(u, r == 0);
+		questions_settle(&u->questions, u->session->state == SESSION_RUNNING, r == 0);
 		if (r <= 0)
-			return question_to_tell(u) >= 0;
+			return questions_next(&u->questions) != NULL;
 		u->gather_at = now + GATHER_MS;
 		const char *where;
 		struct json_object *body = spool_next(&u->spool, &where);
@@ -393,7 +298,7 @@ static void on_told(struct uplink *u, int64_t now)
 		break;
 	case TELL_QUESTION: {
 		struct json_object *o = json_tokener_parse(u->post.body);
-		struct question *q = &u->questions[u->asked];
+		struct question *q = u->asked;
 		q->told = !strcmp(event_text(o, "state"), q->state) ? q->state : "";
 		json_object_put(o);
 		break;
@@ -418,7 +323,7 @@ static void on_refused(struct uplink *u)
 	} else if (u->telling == TELL_OVERFLOW) {
 		u->spool.untold = 0;
 	} else if (u->telling == TELL_QUESTION) {
-		u->questions[u->asked].told = u->questions[u->asked].state;
+		u->asked->told = u->asked->state;
 	} else if (u->telling == TELL_ACTIONS && spool_refused(&u->spool, u->session, &err) < 0) {
 		note(u, "%s", err.text);
 	}
@@ -527,9 +432,9 @@ static void look_at_session(struct uplink *u, int64_t now)
 		bound_spool(u);
 		/* or it was entered again while its changes waited for a decision */
 		u->ended_at = 0;
-		ask_questions(u);
+		questions_ask(&u->questions, u->session);
 		if (now >= u->look_at &&
-		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)
+		    control_call(u->session, "status", NULL, UPLINK_CONTROL_MS, &status, NULL) == 0)
 			u->frozen =
 				json_object_get_boolean(json_object_object_get(status, "paused"));
 		if (now >= u->look_at)
@@ -581,8 +486,7 @@ static void finish(struct uplink *u)
 	scope_close(&u->watch_fd);
 	json_object_put(u->outcomes);
 	orders_finish(&u->orders);
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		json_object_put(u->questions[i].action);
+	questions_finish(&u->questions);
 }
 
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
