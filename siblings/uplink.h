@@ -79,7 +79,6 @@ enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
 /* The log's word on a question: it was answered. */
 typedef void approval_end_fn(void *arg, uint32_t id, enum approval_end end);
 
-int spool_open(struct spool *p, const struct session *s, struct err *err);
 void spool_close(struct spool *p);
 /* Fills the batch if it is empty, up to the next alert. 1: there is something to tell. 0: nothing new. -errno. */
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
@@ -165,5 +164,3 @@ enum uplink_flags {
  */
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
 		  uint64_t budget, unsigned patience_ms, struct err *err);
-/* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
-unsigned uplink_flush(const struct server *server, const char *state_path);

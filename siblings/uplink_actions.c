@@ -40,7 +40,7 @@ int spool_save(const struct spool *p, const struct session *s, bool delivered, s
 	return state_write_file(s->dirfd, position_name, text, (size_t)len, err);
 }
 
-int spool_open(struct spool *p, const struct session *s, struct err *err)
+static int open_spool(struct spool *p, const struct session *s, struct err *err)
 {
 	if (p->limit) /* only the log was missing */
 		return eventfile_open(s->dirfd, &p->file, err);
@@ -163,7 +163,7 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 	struct json_object *event;
 	size_t bytes = 0;
 	if (p->file.fd < 0) {
-		int r = spool_open(p, s, err);
+		int r = open_spool(p, s, err);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
 	}

@@ -92,7 +92,8 @@ int channel_flush(struct broker *b, struct channel *ch)
 	return r;
 }
 
-void broker_flush(struct broker *b)
+/* Writes what waits; called when the channel is writable. */
+static void flush(struct broker *b)
 {
 	b->tell_ms = 0;
 	b->over |= channel_flush(b, &b->channel) < 0; /* the monitor is gone */
@@ -216,7 +217,7 @@ static void on_channel(struct broker *b, struct source *s, uint32_t events)
 {
 	(void)s;
 	(void)events;
-	broker_flush(b);
+	flush(b);
 	broker_hear(b);
 }
 
@@ -312,7 +313,7 @@ static void serve(struct broker *b)
 		more = relays_run(b);
 		resolver_tick(b);
 		if (b->tell_ms && b->now_ms >= b->tell_ms)
-			broker_flush(b);
+			flush(b);
 		if (b->now_ms >= tick_ms) {
 			relays_tick(b);
 			flows_tick(b);

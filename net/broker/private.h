@@ -76,8 +76,6 @@ void broker_tell(struct broker *b, struct broker_message *m, const char *text, s
  * many of them wake the monitor once.
  */
 void broker_tell_later(struct broker *b, struct broker_message *m);
-/* Writes what waits; called when the channel is writable. */
-void broker_flush(struct broker *b);
 /* Does what the monitor has said by now. Not from within what it says. */
 void broker_hear(struct broker *b);
 
