@@ -58,16 +58,21 @@ static struct relay *claim(struct broker *b, struct listener *l)
 	return r;
 }
 
+/* The next connection that came to the listening socket; negative when there is none. */
+static int accept_next(int fd)
+{
+	int came;
+	do
+		came = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (came < 0 && (errno == EINTR || errno == ECONNABORTED));
+	return came;
+}
+
 static void on_listener(struct broker *b, struct source *s, uint32_t events)
 {
 	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
 	(void)events;
-	for (;;) {
-		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return;
+	for (int fd; (fd = accept_next(s->fd)) >= 0;) {
 		struct relay *r = claim(b, l);
 		if (!r) { /* nobody decided this one */
 			relay_reset_socket(fd);
@@ -139,12 +144,7 @@ static void on_published(struct broker *b, struct source *s, uint32_t events)
 	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
 	struct relays *rs = b->relays;
 	(void)events;
-	for (;;) {
-		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return;
+	for (int fd; (fd = accept_next(s->fd)) >= 0;) {
 		struct relay *r = rs->published < PUBLISHED_MAX
 					  ? relay_new(b, BROKER_ID_PUBLISHED | ++rs->last_published)
 					  : NULL;
