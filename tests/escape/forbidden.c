@@ -687,19 +687,6 @@ static int written_exec(void)
 	return in_child(written_exec_body) == 7 ? SUCCEEDED : STOPPED;
 }
 
-#define MUST(f) \
-	{ \
-#f, f, NATIVE_MUST, UNDER_STRICT, NULL \
-	}
-#define ROOT(f) \
-	{ \
-#f, f, NATIVE_ROOT, UNDER_STRICT, NULL \
-	}
-#define MAY(f) \
-	{ \
-#f, f, NATIVE_MAY, UNDER_STRICT, NULL \
-	}
-
 const struct attack attacks[] = {
 	MUST(unshare_user),
 	ROOT(unshare_mount),
