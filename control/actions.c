@@ -11,7 +11,7 @@
 #include "control/ids.h"
 #include "control/json.h"
 
-const char *risk_level(double risk)
+static const char *risk_level(double risk)
 {
 	return risk >= .80 ? "critical" : risk >= .65 ? "high" : risk >= .40 ? "medium" : "low";
 }

@@ -49,6 +49,3 @@ int64_t record_list(struct db *db, const struct record_filter *f, struct json_ob
 /* Those with @after < id < @until, oldest first. */
 int64_t record_between(struct db *db, int64_t after, int64_t until, int64_t limit,
 		       struct json_object *list, struct err *err);
-
-/* "low" "medium" "high" "critical" of a score: .40, .65, .80. */
-const char *risk_level(double risk);

@@ -46,14 +46,13 @@ static int refuse_with(struct call *c, struct json_object *errors)
 	return 0;
 }
 
-int call_invalid(struct call *c, const char *field, const char *msg, const char *type)
+/* Answers 422 in the shape of the contract. Returns 0. */
+static int invalid(struct call *c, const char *msg, const char *type)
 {
 	struct json_object *list = json_object_new_array(), *o = json_object_new_object();
 	struct json_object *loc = json_object_new_array();
 	/* of a call that reads no body, it was the query */
 	json_object_array_add(loc, json_object_new_string(c->route->fields ? "body" : "query"));
-	if (field)
-		json_object_array_add(loc, json_object_new_string(field));
 	json_put(o, "loc", loc);
 	json_put(o, "msg", json_object_new_string(msg));
 	json_put(o, "type", json_object_new_string(type));
@@ -245,7 +244,7 @@ static bool check_object(struct call *c, struct json_object *o)
 {
 	struct json_object *errors;
 	if (!json_object_is_type(o, json_type_object)) {
-		call_invalid(c, NULL, "Input should be a valid object", "dict_type");
+		invalid(c, "Input should be a valid object", "dict_type");
 		return false;
 	}
 	if (fields_check(c->route->fields, o, &errors))
@@ -269,7 +268,7 @@ static bool read_body(struct call *c, const char *body, size_t len)
 	}
 	c->body = parse(body, len, &why);
 	if (why) {
-		call_invalid(c, NULL, why, "json_invalid");
+		invalid(c, why, "json_invalid");
 		return false;
 	}
 	if (!c->route->batch || !json_object_is_type(c->body, json_type_array))
@@ -288,7 +287,7 @@ static bool read_body(struct call *c, const char *body, size_t len)
 static void answer_failure(struct call *c, int r, const struct err *err)
 {
 	if (r == -EINVAL) {
-		call_invalid(c, NULL, err->text, "value_error");
+		invalid(c, err->text, "value_error");
 	} else if (r == -EEXIST) {
 		call_refuse(c, 409, "%s", err->text);
 	} else if (r == -ENOENT) {

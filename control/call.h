@@ -110,8 +110,6 @@ void call_on_behalf(struct call *c, const char *method, const char *pattern,
 /* Answers {"detail": text}. Returns 0. */
 int call_refuse(struct call *c, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Answers 422 in the shape of the contract. Returns 0. */
-int call_invalid(struct call *c, const char *field, const char *msg, const char *type);
 
 /* A member of the body: NULL or @otherwise when absent or null. */
 const char *call_text(const struct call *c, const char *name);

@@ -140,6 +140,14 @@ double event_real(const struct json_object *event, const char *name)
 	return o ? json_object_get_double(o) : (double)event_number(event, name);
 }
 
+void event_copy(struct json_object *to, const char *as, const struct json_object *from,
+		const char *name)
+{
+	struct json_object *o = json_object_object_get(from, name);
+	if (o)
+		json_object_object_add(to, as, json_object_get(o));
+}
+
 const char *event_what(const struct json_object *event)
 {
 	const char *type = event_text(event, "type");

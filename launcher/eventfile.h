@@ -42,6 +42,9 @@ void eventfile_close(struct eventfile *f);
 const char *event_text(const struct json_object *event, const char *name);
 int64_t event_number(const struct json_object *event, const char *name);
 double event_real(const struct json_object *event, const char *name);
+/* The member @name of @from, if it has one, becomes @to's as well, as @as. */
+void event_copy(struct json_object *to, const char *as, const struct json_object *from,
+		const char *name);
 /* What it is about: an action's type and resource; of anything else its kind and text. */
 const char *event_what(const struct json_object *event);
 const char *event_subject(const struct json_object *event);

@@ -25,12 +25,14 @@ void question_init(struct question *q)
 /* Canonical as the monitor makes it: links followed; what is not there yet stays as written. */
 static int canonical(const char *given, char path[static PATH_MAX], struct err *err)
 {
-	char parent[PATH_MAX], cwd[PATH_MAX] = "";
+	char whole[PATH_MAX], parent[PATH_MAX], cwd[PATH_MAX] = "";
 	if (given[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return err_sys(err, errno, "the current directory cannot be named");
-	if (snprintf(parent, sizeof(parent), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
+	int len = snprintf(whole, sizeof(whole), "%s%s%s", cwd, *cwd ? "/" : "", given);
+	if (len < 0 || len >= PATH_MAX)
 		return err_set(err, ENAMETOOLONG, "the path is too long");
-	size_t whole = strlen(parent), at = whole;
+	size_t at = (size_t)len;
+	memcpy(parent, whole, at + 1);
 	while (!realpath(parent, path)) {
 		if (errno != ENOENT || at == 0)
 			return err_sys(err, errno, "%s", given);
@@ -40,15 +42,11 @@ static int canonical(const char *given, char path[static PATH_MAX], struct err *
 			at--;
 		parent[at] = 0; /* and once more with the directory above */
 	}
-	if (at == whole)
+	if (at == (size_t)len)
 		return 0;
-	/* parent was cut at several places: take the rest from the text as given */
-	char rest[2 * PATH_MAX];
-	if (snprintf(rest, sizeof(rest), "%s%s%s", cwd, *cwd ? "/" : "", given) >= PATH_MAX)
-		return err_set(err, ENAMETOOLONG, "the path is too long");
-	size_t len = strcmp(path, "/") ? strlen(path) : 0;
-	const char *tail = rest + at + strspn(rest + at, "/");
-	if (snprintf(path + len, PATH_MAX - len, "/%s", tail) >= (int)(PATH_MAX - len))
+	size_t found = strcmp(path, "/") ? strlen(path) : 0;
+	const char *tail = whole + at + strspn(whole + at, "/");
+	if (snprintf(path + found, PATH_MAX - found, "/%s", tail) >= (int)(PATH_MAX - found))
 		return err_set(err, ENAMETOOLONG, "the path is too long");
 	return 0;
 }

@@ -291,12 +291,13 @@ static void close_dirfd(struct session *s)
 
 int session_list(int state_fd, const char *state_path, struct session **ret, struct err *err)
 {
-	int sessions = state_subdir(state_fd, "sessions", err);
+	cleanup_fd int sessions = state_subdir(state_fd, "sessions", err);
 	if (sessions < 0)
 		return sessions;
 	cleanup_dir DIR *dir = fdopendir(sessions);
 	if (!dir)
 		return err_sys(err, errno, "cannot list the sessions");
+	take_fd(&sessions); /* the stream owns it */
 	struct session *list = NULL;
 	int count = 0, room = 0;
 	for (const struct dirent *e; (e = readdir(dir));) {

@@ -426,18 +426,11 @@ int commit_run(int session_dirfd, const struct overlay *o, const struct commit_p
 	       commit_told *told, void *arg, struct err *err)
 {
 	struct err own;
-	struct commit c = { .overlay = o,
-			    .plan = *p, /* lent until the end */
-			    .session_dirfd = session_dirfd,
-			    .dir = -1,
-			    .pre = -1,
-			    .ledger.fd = -1,
-			    .origins.fd = -1,
-			    .host = { .root = -1, .dir = -1 },
-			    .upper = { .root = -1, .dir = -1 },
-			    .told = told,
-			    .arg = arg,
-			    .err = err ? err : &own };
+	struct commit c = commit_record_none(session_dirfd, err ? err : &own);
+	c.overlay = o;
+	c.plan = *p; /* lent until the end */
+	c.told = told;
+	c.arg = arg;
 	c.progress = calloc(p->count + 1, sizeof(*c.progress));
 	int r = c.progress ? commit_record_write(&c) : err_sys(err, ENOMEM, "commit");
 	if (r == 0)

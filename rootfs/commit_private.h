@@ -56,6 +56,8 @@ struct commit {
 enum { COMMIT_NAME_SIZE = 64 };
 
 /* commit_record.c */
+/* Nothing of a commit yet: no plan, no number, no descriptor of its own. */
+struct commit commit_record_none(int session_dirfd, struct err *err);
 int commit_record_write(struct commit *c);
 /* The newest commit that was not undone. -ENOENT none. */
 int commit_record_open(int session_dirfd, struct commit *ret, struct err *err);

@@ -247,6 +247,18 @@ int commit_record_open(int session_dirfd, struct commit *ret, struct err *err)
 	return commit_record_before(session_dirfd, UINT32_MAX, ret, err);
 }
 
+struct commit commit_record_none(int session_dirfd, struct err *err)
+{
+	return (struct commit){ .session_dirfd = session_dirfd,
+				.dir = -1,
+				.pre = -1,
+				.ledger.fd = -1,
+				.origins.fd = -1,
+				.host = { .root = -1, .dir = -1 },
+				.upper = { .root = -1, .dir = -1 },
+				.err = err };
+}
+
 int commit_record_before(int session_dirfd, unsigned below, struct commit *ret, struct err *err)
 {
 	cleanup_fd int commits =
@@ -254,15 +266,8 @@ int commit_record_before(int session_dirfd, unsigned below, struct commit *ret, 
 	if (commits < 0 && errno != ENOENT)
 		return err_sys(err, errno, "commit: cannot open the record");
 	for (unsigned n = below; commits >= 0 && (n = number_below(commits, n)) > 0;) {
-		struct commit c = { .number = n,
-				    .session_dirfd = session_dirfd,
-				    .dir = -1,
-				    .pre = -1,
-				    .ledger.fd = -1,
-				    .origins.fd = -1,
-				    .host = { .root = -1, .dir = -1 },
-				    .upper = { .root = -1, .dir = -1 },
-				    .err = err };
+		struct commit c = commit_record_none(session_dirfd, err);
+		c.number = n;
 		int r = open_commit(commits, &c);
 		if (r == 0)
 			r = load(&c);

@@ -274,7 +274,7 @@ enum undo_outcome undo_record(struct undo_run *u, const struct journal_view *v)
 		break;
 	case UNDO_MAKE:
 		outcome = undo_made(u, v, &p);
-		if (v->path2) /* a link's source: see emulate.c, keep_number */
+		if (v->path2) /* a link's source: see emulate_names.c, keep_number */
 			undo_times(p2.parent_fd, r->dir[1]);
 		break;
 	case UNDO_UNLINK:

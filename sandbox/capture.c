@@ -265,7 +265,7 @@ static int before_make(struct worker *w)
 	int rc = begin(w, &r);
 	if (rc < 0)
 		return rc;
-	/* a link may touch its source's directory too: emulate.c, keep_number */
+	/* a link may touch its source's directory too: emulate_names.c, keep_number */
 	bool source = link && !w->place[0].magic && locate(c, &w->place[0], dir[1]);
 	memcpy(r->dir, dir, sizeof(r->dir));
 	if (link ? !is_identity(w, layer, &w->place[0].st) : w->row->op == OP_MKDIR)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/watch.h"
 
@@ -24,9 +25,10 @@ static bool hidden(const struct policy *p, const char *path)
 	return m.blocked || !m.resource_allowed;
 }
 
-static int look_through(const struct policy *p, int dir_fd, struct names *n)
+/* The directory @name in @dir_fd, whose paths are @n's. What cannot be looked into cannot be vouched for. */
+static int look_through(const struct policy *p, int dir_fd, const char *name, struct names *n)
 {
-	cleanup_dir DIR *dir = fdopendir(dir_fd);
+	cleanup_dir DIR *dir = fd_opendir(dir_fd, name, O_NOFOLLOW);
 	if (!dir)
 		return -EACCES;
 	for (struct dirent *e; (e = readdir(dir));) {
@@ -41,12 +43,9 @@ static int look_through(const struct policy *p, int dir_fd, struct names *n)
 		else if (hidden(p, n->old) && !hidden(p, n->new))
 			r = -EACCES;
 		else if (e->d_type == DT_DIR) {
-			int fd = openat(dirfd(dir), e->d_name,
-					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			n->old_len += (size_t)a;
 			n->new_len += (size_t)b;
-			/* what cannot be looked into cannot be vouched for */
-			r = fd < 0 ? -EACCES : look_through(p, fd, n);
+			r = look_through(p, dirfd(dir), e->d_name, n);
 		}
 		n->old_len = old_len;
 		n->new_len = new_len;
@@ -65,9 +64,7 @@ static int check_one(struct worker *w, const struct place *from, const struct pl
 	struct names n;
 	n.old_len = (size_t)snprintf(n.old, sizeof(n.old), "%s", from->path);
 	n.new_len = (size_t)snprintf(n.new, sizeof(n.new), "%s", to->path);
-	int fd = openat(from->parent_fd, from->leaf,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -EACCES : look_through(w->watch->policy, fd, &n);
+	return look_through(w->watch->policy, from->parent_fd, from->leaf, &n);
 }
 
 int reveal_check(struct worker *w)

@@ -105,12 +105,14 @@ static int seize_thread(struct seized *s, pid_t pid, pid_t tid, struct err *err)
 
 static int seize_threads(struct seized *s, struct seized_process *p, struct err *err)
 {
-	int fd = open_task(p->pid, 0), found = 0;
+	cleanup_fd int fd = open_task(p->pid, 0);
 	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int found = 0;
 	if (!dir) {
 		p->gone = true;
 		return 0;
 	}
+	take_fd(&fd); /* the stream owns it */
 	for (const struct dirent *e; (e = readdir(dir));) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 		int r = tid > 0 ? seize_thread(s, p->pid, tid, err) : 0;

@@ -35,7 +35,8 @@ static bool has_left(const struct session *s)
 	return left;
 }
 
-unsigned uplink_flush(const struct server *server, const char *state_path)
+/* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
+static unsigned deliver_left(const struct server *server, const char *state_path)
 {
 	struct session *list = NULL;
 	struct err err;
@@ -69,7 +70,7 @@ static int run_session(const struct server *server, const char *state_path, cons
 	r = uplink_follow(server, &s, UPLINK_STAYS, budget, PATIENCE_MS, &err);
 	session_close(&s);
 	if (r == 1)
-		uplink_flush(server, state_path);
+		deliver_left(server, state_path);
 	return r == 1 ? 0 : 1;
 }
 
@@ -128,7 +129,7 @@ int main(int argc, char **argv)
 			     : run_session(&server, argv[3], argv[4], strtoull(argv[5], NULL, 10));
 	if (r == 0)
 		r = run_check(&server, &err);
-	unsigned left = uplink_flush(flush && r == 0 ? &server : NULL, argv[3]);
+	unsigned left = deliver_left(flush && r == 0 ? &server : NULL, argv[3]);
 	answer(r, err.text, left);
 	return 0;
 }

@@ -79,7 +79,6 @@ enum approval_end { APPROVAL_ALLOWED, APPROVAL_DENIED };
 /* The log's word on a question: it was answered. */
 typedef void approval_end_fn(void *arg, uint32_t id, enum approval_end end);
 
-int spool_open(struct spool *p, const struct session *s, struct err *err);
 void spool_close(struct spool *p);
 /* Fills the batch if it is empty, up to the next alert. 1: there is something to tell. 0: nothing new. -errno. */
 int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end, void *arg,
@@ -98,6 +97,37 @@ int spool_acknowledge(struct spool *p, const struct session *s, struct err *err)
 int spool_refused(struct spool *p, const struct session *s, struct err *err);
 /* The position, and whether all is delivered. */
 int spool_save(const struct spool *p, const struct session *s, bool delivered, struct err *err);
+
+/* ---- uplink_questions.c ---- */
+
+enum { QUESTIONS = 64, UPLINK_CONTROL_MS = 2000 /* for the session to answer a verb */ };
+
+struct question {
+	uint32_t id; /* 0 free */
+	bool open;
+	const char *told, *state; /* as the server has it, NULL not at all; as it is */
+	int64_t remaining_ms;
+	struct json_object *action; /* owned */
+};
+
+struct questions {
+	struct question list[QUESTIONS];
+};
+
+/* Sees which questions of @s wait now; a session that does not answer leaves all as it was. */
+void questions_ask(struct questions *qs, const struct session *s);
+/* approval_end_fn, with the questions as its argument */
+void questions_answered(void *questions, uint32_t id, enum approval_end end);
+/*
+ * Forgets what is over and told. A question that is gone without the log's word was not answered: its time was
+ * over, or its caller is gone.
+ */
+void questions_settle(struct questions *qs, bool running, bool log_is_read);
+/* One that the server does not have as it is; NULL none. It keeps its place until it is told and over. */
+struct question *questions_next(struct questions *qs);
+/* For the server; the caller's. */
+struct json_object *question_body(const struct question *q);
+void questions_finish(struct questions *qs);
 
 /* ---- uplink_commands.c ---- */
 
@@ -134,5 +164,3 @@ enum uplink_flags {
  */
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,
 		  uint64_t budget, unsigned patience_ms, struct err *err);
-/* Delivers what ended sessions have left, if @server; returns how many sessions still have some. */
-unsigned uplink_flush(const struct server *server, const char *state_path);

@@ -40,7 +40,7 @@ int spool_save(const struct spool *p, const struct session *s, bool delivered, s
 	return state_write_file(s->dirfd, position_name, text, (size_t)len, err);
 }
 
-int spool_open(struct spool *p, const struct session *s, struct err *err)
+static int open_spool(struct spool *p, const struct session *s, struct err *err)
 {
 	if (p->limit) /* only the log was missing */
 		return eventfile_open(s->dirfd, &p->file, err);
@@ -67,14 +67,6 @@ void spool_close(struct spool *p)
 	release(p);
 }
 
-static void copy(struct json_object *to, const char *as, const struct json_object *from,
-		 const char *name)
-{
-	struct json_object *v;
-	if (json_object_object_get_ex(from, name, &v) && v)
-		json_object_object_add(to, as, json_object_get(v));
-}
-
 /*
  * Arguments of programs and texts of statements beyond the resource stay here: they hold passwords more often
  * than not, and masking finds only those that have a form or a name.
@@ -88,18 +80,18 @@ static struct json_object *action_of(const struct session *s, const struct json_
 	char id[32];
 	snprintf(id, sizeof(id), "%" PRId64, event_number(event, "seq"));
 	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
-		copy(payload, details[i], event, details[i]);
+		event_copy(payload, details[i], event, details[i]);
 	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
 	json_object_object_add(o, "session_id", json_object_new_string(s->id));
 	json_object_object_add(o, "action_id", json_object_new_string(id));
 	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
-	copy(o, "action_type", event, "type");
-	copy(o, "resource", event, "resource");
-	copy(o, "risk_score", event, "score");
-	copy(o, "decision", event, "decision");
-	copy(o, "timestamp", event, "time");
+	event_copy(o, "action_type", event, "type");
+	event_copy(o, "resource", event, "resource");
+	event_copy(o, "risk_score", event, "score");
+	event_copy(o, "decision", event, "decision");
+	event_copy(o, "timestamp", event, "time");
 	if (strcmp(event_text(event, "decision"), "allow") != 0)
-		copy(o, "flag_reason", event, "reason");
+		event_copy(o, "flag_reason", event, "reason");
 	json_object_object_add(o, "payload", payload);
 	return o;
 }
@@ -118,7 +110,7 @@ static struct json_object *alert_of(const struct session *s, const struct json_o
 			       json_object_new_string(strcmp(decision, "alert") == 0 ? "medium"
 										     : "high"));
 	json_object_object_add(o, "source", json_object_new_string("vsandbox"));
-	copy(o, "timestamp", event, "time");
+	event_copy(o, "timestamp", event, "time");
 	return o;
 }
 
@@ -171,7 +163,7 @@ int spool_fill(struct spool *p, const struct session *s, approval_end_fn *on_end
 	struct json_object *event;
 	size_t bytes = 0;
 	if (p->file.fd < 0) {
-		int r = spool_open(p, s, err);
+		int r = open_spool(p, s, err);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
 	}

@@ -31,21 +31,11 @@ enum {
 	POLL_SECONDS = 25, /* that the server may wait with its answer */
 	BACKOFF_MIN_MS = 500,
 	BACKOFF_MAX_MS = 60000,
-	CONTROL_MS = 2000,
 	SETTLE_MS =
 		15 * 60000, /* how long a session with changes can be committed from the server */
-	QUESTIONS = 64,
 };
 
 enum telling { TELL_NOTHING, TELL_STATE, TELL_OUTCOME, TELL_OVERFLOW, TELL_QUESTION, TELL_ACTIONS };
-
-struct question {
-	uint32_t id; /* 0 free */
-	bool open;
-	const char *told, *state; /* as the server has it, NULL not at all; as it is */
-	int64_t remaining_ms;
-	struct json_object *action; /* owned */
-};
 
 struct uplink {
 	struct session *session;
@@ -56,10 +46,10 @@ struct uplink {
 	const char *state, *told; /* of the session; NULL nothing yet */
 	char host[256];
 	struct json_object *outcomes; /* owned; [{"id", "outcome"}], the first is sent first */
-	struct question questions[QUESTIONS];
-	unsigned asked;    /* index of the question under way */
-	uint64_t budget;   /* bytes of the log that may wait */
-	uint64_t overflow; /* actions given up, in the message under way */
+	struct questions questions;
+	struct question *asked; /* the question under way */
+	uint64_t budget;        /* bytes of the log that may wait */
+	uint64_t overflow;      /* actions given up, in the message under way */
 	struct orders orders;
 	int watch_fd; /* owned; inotify of the session's directory */
 	int64_t tick_at, look_at, alive_at, gather_at, retry_at, poll_at, ended_at;
@@ -122,14 +112,6 @@ static void add_time(struct json_object *o, const char *name, int64_t ns)
 	json_object_object_add(o, name, json_object_new_string(text));
 }
 
-static void add_copy(struct json_object *to, const char *as, const struct json_object *from,
-		     const char *name)
-{
-	struct json_object *v = json_object_object_get(from, name);
-	if (v)
-		json_object_object_add(to, as, json_object_get(v));
-}
-
 static const char *state_of(const struct uplink *u)
 {
 	switch (u->session->state) {
@@ -170,23 +152,23 @@ static struct json_object *session_body(struct uplink *u)
 	json_object_object_add(o, "agent_id", json_object_new_string(session_text(s, "agent")));
 	json_object_object_add(o, "host", json_object_new_string(u->host));
 	json_object_object_add(o, "state", json_object_new_string(u->state));
-	add_copy(o, "policy", s->start, "policy");
-	add_copy(o, "mode", s->start, "mode");
-	add_copy(o, "command", s->start, "argv");
+	event_copy(o, "policy", s->start, "policy");
+	event_copy(o, "mode", s->start, "mode");
+	event_copy(o, "command", s->start, "argv");
 	add_time(o, "started_at", session_number(s, "started_ns"));
-	add_copy(info, "cwd", s->start, "cwd");
-	add_copy(info, "net", s->start, "net");
-	add_copy(info, "degraded", s->start, "degraded");
+	event_copy(info, "cwd", s->start, "cwd");
+	event_copy(info, "net", s->start, "net");
+	event_copy(info, "degraded", s->start, "degraded");
 	if (u->orders.told)
 		json_object_object_add(info, "orders", json_object_get(u->orders.told));
 	if (s->end) {
 		add_time(o, "ended_at", event_number(s->end, "ended_ns"));
-		add_copy(o, "exit_code", s->end, "exit_code");
-		add_copy(info, "reason", s->end, "reason");
-		add_copy(info, "decisions", s->end, "decisions");
-		add_copy(info, "types", s->end, "types");
-		add_copy(info, "external", s->end, "external");
-		add_copy(info, "external_effects", s->end, "external_effects");
+		event_copy(o, "exit_code", s->end, "exit_code");
+		event_copy(info, "reason", s->end, "reason");
+		event_copy(info, "decisions", s->end, "decisions");
+		event_copy(info, "types", s->end, "types");
+		event_copy(info, "external", s->end, "external");
+		event_copy(info, "external_effects", s->end, "external_effects");
 	} else if (s->state != SESSION_RUNNING) {
 		/* it left no word of its end */
 		struct timespec t;
@@ -203,92 +185,6 @@ static struct json_object *session_body(struct uplink *u)
 			 ((int64_t)t.tv_sec * 1000 + SETTLE_MS - (now_ms() - u->ended_at)) *
 				 1000000);
 	}
-	return o;
-}
-
-/* ---- questions ---------------------------------------------------------------------------------------------- */
-
-static struct question *question_find(struct uplink *u, uint32_t id)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		if (u->questions[i].id == id)
-			return &u->questions[i];
-	return NULL;
-}
-
-static void on_end(void *arg, uint32_t id, enum approval_end end)
-{
-	struct uplink *u = arg;
-	struct question *q = id ? question_find(u, id) : NULL;
-	if (q)
-		q->state = end == APPROVAL_ALLOWED ? "allowed" : "denied";
-}
-
-static void see_question(struct uplink *u, const struct json_object *o)
-{
-	uint32_t id = (uint32_t)event_number(o, "id");
-	struct question *q = id ? question_find(u, id) : NULL;
-	if (id && !q && (q = question_find(u, 0))) {
-		*q = (struct question){ .id = id, .state = "pending" };
-		q->action = json_object_get(json_object_object_get(o, "action"));
-	}
-	if (!q)
-		return; /* no room: told when one is settled */
-	q->open = true;
-	q->remaining_ms = event_number(o, "remaining_ms");
-}
-
-static void ask_questions(struct uplink *u)
-{
-	struct json_object *list = NULL;
-	if (control_call(u->session, "list", NULL, CONTROL_MS, &list, NULL) < 0)
-		return;
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		u->questions[i].open = false;
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		see_question(u, json_object_array_get_idx(list, i));
-	json_object_put(list);
-}
-
-/* A question that is gone without the log's word was not answered: its time was over, or its caller is gone. */
-static void settle_questions(struct uplink *u, bool log_is_read)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++) {
-		struct question *q = &u->questions[i];
-		bool gone = !q->open || u->session->state != SESSION_RUNNING;
-		if (q->id && gone && log_is_read && !strcmp(q->state, "pending"))
-			q->state = "expired";
-		if (q->id && gone && q->told && !strcmp(q->told, q->state) &&
-		    strcmp(q->state, "pending") != 0) {
-			json_object_put(q->action);
-			*q = (struct question){ .id = 0 };
-		}
-	}
-}
-
-static int question_to_tell(const struct uplink *u)
-{
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		if (u->questions[i].id &&
-		    (!u->questions[i].told || strcmp(u->questions[i].told, u->questions[i].state)))
-			return (int)i;
-	return -1;
-}
-
-static struct json_object *question_body(const struct question *q)
-{
-	static const char *const details[] = { "type", "op",     "resource", "program",
-					       "pid",  "score",  "rule",     "reason",
-					       "time", "scores", "kind",     "text" };
-	struct json_object *o = json_object_new_object(), *request = json_object_new_object();
-	char id[16];
-	snprintf(id, sizeof(id), "%" PRIu32, q->id);
-	json_object_object_add(o, "request_id", json_object_new_string(id));
-	json_object_object_add(o, "state", json_object_new_string(q->state));
-	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
-		add_copy(request, details[i], q->action, details[i]);
-	json_object_object_add(request, "remaining_ms", json_object_new_int64(q->remaining_ms));
-	json_object_object_add(o, "request", request);
 	return o;
 }
 
@@ -327,7 +223,8 @@ static void bound_spool(struct uplink *u)
 	bool begins = !u->spool.untold;
 	if (u->telling == TELL_ACTIONS)
 		return;
-	int r = spool_bound(&u->spool, u->session, u->budget, on_end, u, &err);
+	int r = spool_bound(&u->spool, u->session, u->budget, questions_answered, &u->questions,
+			    &err);
 	if (r < 0)
 		note(u, "%s", err.text);
 	if (r <= 0 || !begins)
@@ -335,7 +232,7 @@ static void bound_spool(struct uplink *u)
 	struct json_object *bytes = json_object_new_object();
 	json_object_object_add(bytes, "bytes", json_object_new_int64((int64_t)u->budget));
 	note(u, "more than %" PRIu64 " bytes wait; the oldest actions are not reported", u->budget);
-	if (control_call(u->session, "overflow", bytes, CONTROL_MS, NULL, &err) < 0)
+	if (control_call(u->session, "overflow", bytes, UPLINK_CONTROL_MS, NULL, &err) < 0)
 		note(u, "%s", err.text);
 	json_object_put(bytes);
 }
@@ -347,7 +244,7 @@ static bool tell_next(struct uplink *u, int64_t now)
 	struct err err;
 	if (u->post.busy || now < u->retry_at)
 		return true;
-	int q;
+	struct question *q;
 	if (!u->told || strcmp(u->told, u->state) || now >= u->alive_at) {
 		begin_post(u, TELL_STATE, "/api/sessions", session_body(u));
 	} else if (json_object_array_length(u->outcomes)) {
@@ -358,17 +255,17 @@ static bool tell_next(struct uplink *u, int64_t now)
 			   json_object_get(json_object_object_get(first, "outcome")));
 	} else if (u->spool.untold) {
 		begin_post(u, TELL_OVERFLOW, "/api/alerts", overflow_body(u));
-	} else if ((q = question_to_tell(u)) >= 0) {
-		u->asked = (unsigned)q;
+	} else if ((q = questions_next(&u->questions))) {
+		u->asked = q;
 		snprintf(path, sizeof(path), "/api/sessions/%s/approvals", u->session->id);
-		begin_post(u, TELL_QUESTION, path, question_body(&u->questions[q]));
+		begin_post(u, TELL_QUESTION, path, question_body(q));
 	} else if (now >= u->gather_at || u->ended_at) {
-		int r = spool_fill(&u->spool, u->session, on_end, u, &err);
+		int r = spool_fill(&u->spool, u->session, questions_answered, &u->questions, &err);
 		if (r < 0)
 			note(u, "%s", err.text);
-		settle_questions(u, r == 0);
+		questions_settle(&u->questions, u->session->state == SESSION_RUNNING, r == 0);
 		if (r <= 0)
-			return question_to_tell(u) >= 0;
+			return questions_next(&u->questions) != NULL;
 		u->gather_at = now + GATHER_MS;
 		const char *where;
 		struct json_object *body = spool_next(&u->spool, &where);
@@ -401,7 +298,7 @@ static void on_told(struct uplink *u, int64_t now)
 		break;
 	case TELL_QUESTION: {
 		struct json_object *o = json_tokener_parse(u->post.body);
-		struct question *q = &u->questions[u->asked];
+		struct question *q = u->asked;
 		q->told = !strcmp(event_text(o, "state"), q->state) ? q->state : "";
 		json_object_put(o);
 		break;
@@ -426,7 +323,7 @@ static void on_refused(struct uplink *u)
 	} else if (u->telling == TELL_OVERFLOW) {
 		u->spool.untold = 0;
 	} else if (u->telling == TELL_QUESTION) {
-		u->questions[u->asked].told = u->questions[u->asked].state;
+		u->asked->told = u->asked->state;
 	} else if (u->telling == TELL_ACTIONS && spool_refused(&u->spool, u->session, &err) < 0) {
 		note(u, "%s", err.text);
 	}
@@ -476,7 +373,7 @@ static void on_commands(struct uplink *u)
 			continue;
 		}
 		o = json_object_new_object();
-		add_copy(o, "id", command, "id");
+		event_copy(o, "id", command, "id");
 		struct json_object *outcome = command_carry_out(u->session, command);
 		json_object_object_add(o, "outcome", outcome);
 		json_object_array_add(u->outcomes, o);
@@ -535,9 +432,9 @@ static void look_at_session(struct uplink *u, int64_t now)
 		bound_spool(u);
 		/* or it was entered again while its changes waited for a decision */
 		u->ended_at = 0;
-		ask_questions(u);
+		questions_ask(&u->questions, u->session);
 		if (now >= u->look_at &&
-		    control_call(u->session, "status", NULL, CONTROL_MS, &status, NULL) == 0)
+		    control_call(u->session, "status", NULL, UPLINK_CONTROL_MS, &status, NULL) == 0)
 			u->frozen =
 				json_object_get_boolean(json_object_object_get(status, "paused"));
 		if (now >= u->look_at)
@@ -589,8 +486,7 @@ static void finish(struct uplink *u)
 	scope_close(&u->watch_fd);
 	json_object_put(u->outcomes);
 	orders_finish(&u->orders);
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		json_object_put(u->questions[i].action);
+	questions_finish(&u->questions);
 }
 
 int uplink_follow(const struct server *server, struct session *s, enum uplink_flags flags,

@@ -13,27 +13,9 @@
 
 enum { LISTED = 50 /* to a person */, LINE_SIZE = 8192, FILE_NAME_SIZE = 64 };
 
-static const struct {
-	const char *name, *suffix;
-	void (*write)(FILE *f, const struct ci_findings *all);
-} formats[CI_FORMAT_COUNT] = {
-	[CI_TEXT] = { "text", "txt", ci_report_text },
-	[CI_JUNIT] = { "junit", "junit.xml", ci_report_junit },
-	[CI_SARIF] = { "sarif", "sarif", ci_report_sarif },
-};
+enum ci_format { CI_TEXT, CI_JUNIT, CI_SARIF, CI_FORMAT_COUNT };
 
-int ci_format_parse(const char *name, enum ci_format *ret, struct err *err)
-{
-	for (enum ci_format f = 0; f < CI_FORMAT_COUNT; f++) {
-		if (strcmp(formats[f].name, name) == 0) {
-			*ret = f;
-			return 0;
-		}
-	}
-	return err_set(err, EINVAL, "--format '%.20s': text, junit or sarif", name);
-}
-
-void ci_report_text(FILE *f, const struct ci_findings *all)
+static void write_text(FILE *f, const struct ci_findings *all)
 {
 	const struct session *s = &all->session;
 	char line[LINE_SIZE];
@@ -59,6 +41,27 @@ void ci_report_text(FILE *f, const struct ci_findings *all)
 		fputs("left the machine:\n", f);
 		effects_print(f, "  ", effects);
 	}
+}
+
+static const struct {
+	const char *name, *suffix;
+	void (*write)(FILE *f, const struct ci_findings *all);
+} formats[CI_FORMAT_COUNT] = {
+	[CI_TEXT] = { "text", "txt", write_text },
+	[CI_JUNIT] = { "junit", "junit.xml", ci_report_junit },
+	[CI_SARIF] = { "sarif", "sarif", ci_report_sarif },
+};
+
+/* -EINVAL for a name that is none of text, junit, sarif. */
+static int format_parse(const char *name, enum ci_format *ret, struct err *err)
+{
+	for (enum ci_format f = 0; f < CI_FORMAT_COUNT; f++) {
+		if (strcmp(formats[f].name, name) == 0) {
+			*ret = f;
+			return 0;
+		}
+	}
+	return err_set(err, EINVAL, "--format '%.20s': text, junit or sarif", name);
 }
 
 /* Memory first: a file is there with all of it or not at all. */
@@ -102,7 +105,7 @@ void ci_report_tell(const char *id, FILE *f)
 	if (ci_findings_read(id, &all, &err) < 0)
 		fprintf(f, "vsandbox: no report: %s\n", err.text);
 	else
-		ci_report_text(f, all);
+		write_text(f, all);
 	ci_findings_free(all);
 	fflush(f);
 }
@@ -115,7 +118,7 @@ int ci_report(const struct options *o)
 	struct err err;
 	int r = options_want_args(o, 0, 1, &err);
 	if (r == 0 && name)
-		r = ci_format_parse(name, &format, &err);
+		r = format_parse(name, &format, &err);
 	if (r == 0)
 		r = ci_findings_read(o->args[0], &all, &err);
 	if (r < 0) {

@@ -5,16 +5,10 @@
 
 #include "launcher/ci/findings.h"
 
-enum ci_format { CI_TEXT, CI_JUNIT, CI_SARIF, CI_FORMAT_COUNT };
-
-/* -EINVAL for a name that is none of text, junit, sarif. */
-int ci_format_parse(const char *name, enum ci_format *ret, struct err *err);
-
 /* report_junit.c: as Jenkins and GitLab read it. */
 void ci_report_junit(FILE *f, const struct ci_findings *all);
 /* report_sarif.c: SARIF 2.1.0. */
 void ci_report_sarif(FILE *f, const struct ci_findings *all);
-void ci_report_text(FILE *f, const struct ci_findings *all);
 
 /* NAME.txt, NAME.junit.xml and NAME.sarif in the directory @dirfd, of the session @id. */
 int ci_report_write(const char *id, int dirfd, const char *name, struct err *err);

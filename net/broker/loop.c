@@ -92,7 +92,8 @@ int channel_flush(struct broker *b, struct channel *ch)
 	return r;
 }
 
-void broker_flush(struct broker *b)
+/* Writes what waits; called when the channel is writable. */
+static void flush(struct broker *b)
 {
 	b->tell_ms = 0;
 	b->over |= channel_flush(b, &b->channel) < 0; /* the monitor is gone */
@@ -148,7 +149,7 @@ static void on_packet(struct broker *b, struct broker_packet *p)
 			relays_open(b, p);
 		break;
 	case BROKER_UNLISTEN:
-		relays_unlisten(b, p->m.listener);
+		listener_end(b, p->m.listener);
 		break;
 	case BROKER_CANCEL:
 		relays_cancel(b, p->m.id);
@@ -216,7 +217,7 @@ static void on_channel(struct broker *b, struct source *s, uint32_t events)
 {
 	(void)s;
 	(void)events;
-	broker_flush(b);
+	flush(b);
 	broker_hear(b);
 }
 
@@ -245,7 +246,7 @@ static int set_up(struct broker *b)
 		if (r <= 0)
 			return -1;
 		if (p.m.type == BROKER_PUBLISH) {
-			r = relays_publish(b, &p.m.address, (uint16_t)p.m.op);
+			r = listener_publish(b, &p.m.address, (uint16_t)p.m.op);
 			/* A host without IPv6 has no such loopback to publish on. */
 			if (p.m.address.family == AF_INET6 &&
 			    (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
@@ -312,7 +313,7 @@ static void serve(struct broker *b)
 		more = relays_run(b);
 		resolver_tick(b);
 		if (b->tell_ms && b->now_ms >= b->tell_ms)
-			broker_flush(b);
+			flush(b);
 		if (b->now_ms >= tick_ms) {
 			relays_tick(b);
 			flows_tick(b);

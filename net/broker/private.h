@@ -76,15 +76,12 @@ void broker_tell(struct broker *b, struct broker_message *m, const char *text, s
  * many of them wake the monitor once.
  */
 void broker_tell_later(struct broker *b, struct broker_message *m);
-/* Writes what waits; called when the channel is writable. */
-void broker_flush(struct broker *b);
 /* Does what the monitor has said by now. Not from within what it says. */
 void broker_hear(struct broker *b);
 
 /* relay.c: TCP connections, from their OPEN to their end. */
 struct relays *relays_new(void);
 void relays_open(struct broker *b, struct broker_packet *p);
-void relays_unlisten(struct broker *b, uint32_t listener);
 void relays_cancel(struct broker *b, uint64_t id);
 void relays_cut(struct broker *b, uint64_t id);
 /*
@@ -97,8 +94,6 @@ void relays_verdict(struct broker *b, const struct broker_packet *p);
 bool relays_run(struct broker *b);
 /* Once a second: deadlines, byte counts. */
 void relays_tick(struct broker *b);
-/* Listens at @address of the host for the sandbox's port @inside. 0, -errno. */
-int relays_publish(struct broker *b, const struct net_address *address, uint16_t inside);
 /* A socket for a published connection, or why there is none. */
 void relays_socket(struct broker *b, struct broker_packet *p);
 
@@ -106,6 +101,12 @@ void relays_socket(struct broker *b, struct broker_packet *p);
 bool relays_inspected(struct broker *b, struct broker_packet *p);
 /* The inspector is gone, and with it the connections it held. */
 void relays_uninspected(struct broker *b);
+
+/* listener.c: where connections come in. */
+/* That listener is no more; who waited at it is ended. */
+void listener_end(struct broker *b, uint32_t id);
+/* Listens at @address of the host for the sandbox's port @inside. 0, -errno. */
+int listener_publish(struct broker *b, const struct net_address *address, uint16_t inside);
 
 /*
  * inspector.c: the process that sees what goes to databases. Started before the broker is

@@ -2,10 +2,8 @@
  * Connections, from the monitor's OPEN to their end.
  *
  * Theory of operation. A relay begins by dialling, unless the monitor has dialled; the monitor lets the agent's
- * connect(2) go on when it is told DIALLED, or earlier when that takes long. The agent's end comes in at the
- * listener and is given to the relay that has waited longest there, one that has its server before
- * one that has not. An end for which no relay waits was decided by nobody: it is reset. When both
- * ends are connected bytes move; the first error on either is a reset on both.
+ * connect(2) go on when it is told DIALLED, or earlier when that takes long. The agent's end comes in at a
+ * listener (listener.c). When both ends are connected bytes move; the first error on either is a reset on both.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,32 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/broker/stream.h"
+#include "net/broker/relay.h"
 
-enum {
-	BUCKETS = 4096,
-	CLAIM_MS = 10000, /* from the monitor's word to the agent's connection */
-	PUBLISHED_MAX = 4096,
-};
-
-struct listener {
-	struct corpse corpse; /* first */
-	struct source source;
-	struct listener *next;
-	uint32_t id;
-	uint16_t inside; /* published: port of the sandbox */
-	struct relay *first, **last;
-};
-
-struct relays {
-	struct relay *by_id[BUCKETS];
-	struct listener *listeners[BUCKETS];
-	struct relay *run, **run_end;
-	struct pipe_pool pool;
-	bool finishing;
-	uint64_t last_published, told_ms;
-	unsigned published;
-};
+enum { CLAIM_MS = 10000 }; /* from the monitor's word to the agent's connection */
 
 static const uint32_t both_ways = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -72,7 +47,7 @@ static void relay_queue(struct relay *r)
 	rs->run_end = &r->next_run;
 }
 
-static struct relay *relay_new(struct broker *b, uint64_t id)
+struct relay *relay_new(struct broker *b, uint64_t id)
 {
 	struct relays *rs = b->relays;
 	struct relay *r = calloc(1, sizeof(*r));
@@ -90,23 +65,7 @@ static struct relay *relay_new(struct broker *b, uint64_t id)
 	return r;
 }
 
-static void stop_waiting(struct relay *r)
-{
-	if (!r->listener)
-		return;
-	for (struct relay **at = &r->listener->first; *at; at = &(*at)->next_waiting) {
-		if (*at != r)
-			continue;
-		*at = r->next_waiting;
-		if (!*at)
-			r->listener->last = at;
-		break;
-	}
-	r->listener = NULL;
-}
-
-/* At once, whoever else holds the file: the peer is told, and what was not sent yet is not sent. */
-static void reset_socket(int fd)
+void relay_reset_socket(int fd)
 {
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 	(void)connect(fd, &nobody, sizeof(nobody));
@@ -118,17 +77,17 @@ static void close_ends(struct relay *r)
 		source_close(&r->ends[i].source);
 }
 
-static void end_relay(struct relay *r, int error)
+void relay_end(struct relay *r, int error)
 {
 	struct broker *b = r->broker;
 	struct relays *rs = b->relays;
 	if (r->over)
 		return;
 	r->over = true;
-	stop_waiting(r);
+	listener_leave(r);
 	for (unsigned i = 0; error && i < 2; i++)
 		if (r->ends[i].source.fd >= 0)
-			reset_socket(r->ends[i].source.fd);
+			relay_reset_socket(r->ends[i].source.fd);
 	close_ends(r);
 	struct relay **at = &rs->by_id[r->id % BUCKETS];
 	while (*at != r)
@@ -160,7 +119,7 @@ static void break_off(struct relay *r, int error)
 {
 	if (r->ends[AGENT].connected && r->ends[SERVER].connected)
 		stream_last_words(r, &r->broker->relays->pool);
-	end_relay(r, error);
+	relay_end(r, error);
 }
 
 static void move_on(struct relay *r)
@@ -171,7 +130,7 @@ static void move_on(struct relay *r)
 	if (state < 0)
 		break_off(r, -state);
 	else if (state == STREAM_DONE || (r->broker->relays->finishing && r->ends[SERVER].shut))
-		end_relay(r, 0);
+		relay_end(r, 0);
 	else if (state == STREAM_MORE)
 		relay_queue(r);
 }
@@ -206,7 +165,7 @@ static void hand_over(struct relay *r)
 	int rc = inspector_open(r->broker, &m, r->name ? r->name : "", r->ends[AGENT].source.fd,
 				r->ends[SERVER].source.fd);
 	if (rc < 0) {
-		end_relay(r, -rc);
+		relay_end(r, -rc);
 		return;
 	}
 	r->inspected = true;
@@ -225,7 +184,7 @@ bool relays_inspected(struct broker *b, struct broker_packet *p)
 		r->ways[TO_CLIENT].bytes = p->m.bytes_in;
 		if (p->m.text_len) /* its last words say why: they must arrive */
 			close_ends(r);
-		end_relay(r, p->m.error);
+		relay_end(r, p->m.error);
 	} else if (p->m.type == BROKER_STATEMENT || p->m.type == BROKER_REPEATED ||
 		   p->m.type == BROKER_CLASSIFIED) {
 		broker_tell(b, &p->m, p->m.text_len ? p->text : NULL,
@@ -243,13 +202,12 @@ void relays_uninspected(struct broker *b)
 		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
 			next = r->next_same;
 			if (r->inspected)
-				end_relay(r, ECONNABORTED);
+				relay_end(r, ECONNABORTED);
 		}
 	}
 }
 
-/* Both ends are there. */
-static void begin(struct relay *r)
+void relay_begin(struct relay *r)
 {
 	r->deadline_ms = 0;
 	if (r->inspect & (BROKER_INSPECT_DATABASE | BROKER_INSPECT_API)) {
@@ -274,7 +232,7 @@ static void on_end(struct broker *b, struct source *s, uint32_t events)
 	move_on(r);
 }
 
-static void set_options(int fd)
+void relay_set_options(int fd)
 {
 	const int on = 1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -287,12 +245,12 @@ static void server_connected(struct relay *r)
 	e->connected = true;
 	e->source.ready = on_end;
 	e->readable = e->writable = true;
-	set_options(e->source.fd);
+	relay_set_options(e->source.fd);
 	r->dialled = true;
 	if (!(r->id & BROKER_ID_PUBLISHED))
 		r->deadline_ms = r->broker->now_ms + CLAIM_MS;
 	if (r->ends[AGENT].connected)
-		begin(r);
+		relay_begin(r);
 }
 
 /* The monitor has to know: a caller may be held until then. */
@@ -315,7 +273,7 @@ static void on_dialled(struct broker *b, struct source *s, uint32_t events)
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	if (error)
-		end_relay(e->relay, error);
+		relay_end(e->relay, error);
 	else
 		dialled(e->relay);
 }
@@ -327,7 +285,7 @@ static void watch_server(struct relay *r)
 	e->source.ready = on_dialled;
 	int rc = source_add(r->broker, &e->source, both_ways);
 	if (rc < 0)
-		end_relay(r, -rc);
+		relay_end(r, -rc);
 }
 
 /* Connects the server's end, whose socket is there. */
@@ -337,90 +295,17 @@ static void dial(struct relay *r, const struct net_address *to)
 	socklen_t len = net_address_sockaddr(to, &sa);
 	if (connect(r->ends[SERVER].source.fd, (struct sockaddr *)&sa, len) < 0 &&
 	    errno != EINPROGRESS)
-		end_relay(r, errno);
+		relay_end(r, errno);
 	else
 		watch_server(r);
 }
 
-static int agent_connected(struct relay *r, int fd)
+int relay_take_agent(struct relay *r, int fd)
 {
 	struct stream_end *e = &r->ends[AGENT];
 	e->source = (struct source){ .ready = on_end, .fd = fd };
 	e->connected = e->readable = e->writable = true;
 	return source_add(r->broker, &e->source, both_ways);
-}
-
-/* The relay that has waited longest, one that has its server before one that has not. NULL none. */
-static struct relay *longest_waiting(const struct listener *l)
-{
-	for (struct relay *c = l->first; c; c = c->next_waiting)
-		if (c->dialled)
-			return c;
-	return l->first;
-}
-
-static struct relay *claim(struct broker *b, struct listener *l)
-{
-	struct relay *r = longest_waiting(l);
-	if (!r || !r->dialled) { /* the word about this connection may still lie in the channel */
-		broker_hear(b);
-		r = longest_waiting(l);
-	}
-	if (r)
-		stop_waiting(r);
-	return r;
-}
-
-static void on_listener(struct broker *b, struct source *s, uint32_t events)
-{
-	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
-	(void)events;
-	for (;;) {
-		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return;
-		struct relay *r = claim(b, l);
-		if (!r) { /* nobody decided this one */
-			reset_socket(fd);
-			close(fd);
-			continue;
-		}
-		r->untold = true;
-		r->deadline_ms = 0;
-		int rc = agent_connected(r, fd);
-		if (rc < 0)
-			end_relay(r, -rc);
-		else if (r->ends[SERVER].connected)
-			begin(r);
-	}
-}
-
-static struct listener *find_listener(struct relays *rs, uint32_t id)
-{
-	struct listener *l = rs->listeners[id % BUCKETS];
-	while (l && l->id != id)
-		l = l->next;
-	return l;
-}
-
-static struct listener *listener_new(struct broker *b, uint32_t id, int fd)
-{
-	struct listener *l = calloc(1, sizeof(*l));
-	if (!l)
-		return NULL;
-	l->source = (struct source){ .ready = on_listener, .fd = fd };
-	l->id = id;
-	l->last = &l->first;
-	set_options(fd); /* which each accepted socket inherits */
-	if (source_add(b, &l->source, EPOLLIN | EPOLLET) < 0) {
-		free(l);
-		return NULL;
-	}
-	l->next = b->relays->listeners[id % BUCKETS];
-	b->relays->listeners[id % BUCKETS] = l;
-	return l;
 }
 
 static void fail(struct broker *b, uint64_t id, int error)
@@ -440,7 +325,7 @@ static int server_end(struct broker_packet *p)
 
 void relays_open(struct broker *b, struct broker_packet *p)
 {
-	struct listener *l = find_listener(b->relays, p->m.listener);
+	struct listener *l = listener_find(b->relays, p->m.listener);
 	int fd = server_end(p);
 	if (!l && p->fd_count == 1) {
 		l = listener_new(b, p->m.listener, p->fds[0]);
@@ -458,9 +343,7 @@ void relays_open(struct broker *b, struct broker_packet *p)
 	r->address = p->m.address;
 	r->inspect = p->m.inspect;
 	r->name = strdup(p->text);
-	r->listener = l;
-	*l->last = r;
-	l->last = &r->next_waiting;
+	listener_wait(l, r);
 	if (p->m.op == BROKER_SERVER_NONE)
 		dial(r, &r->address);
 	else
@@ -469,26 +352,11 @@ void relays_open(struct broker *b, struct broker_packet *p)
 		server_connected(r);
 }
 
-void relays_unlisten(struct broker *b, uint32_t id)
-{
-	struct listener **at = &b->relays->listeners[id % BUCKETS];
-	while (*at && (*at)->id != id)
-		at = &(*at)->next;
-	struct listener *l = *at;
-	if (!l)
-		return;
-	*at = l->next;
-	while (l->first)
-		end_relay(l->first, ECONNABORTED);
-	source_close(&l->source);
-	broker_bury(b, &l->corpse);
-}
-
 void relays_cancel(struct broker *b, uint64_t id)
 {
 	struct relay *r = find(b->relays, id);
 	if (r && !r->ends[AGENT].connected)
-		end_relay(r, ECANCELED);
+		relay_end(r, ECANCELED);
 }
 
 void relays_cut(struct broker *b, uint64_t id)
@@ -498,7 +366,7 @@ void relays_cut(struct broker *b, uint64_t id)
 		return;
 	if (r->inspected)
 		inspector_cut(b, id);
-	end_relay(r, ECONNRESET);
+	relay_end(r, ECONNRESET);
 }
 
 void relays_verdict(struct broker *b, const struct broker_packet *p)
@@ -511,11 +379,7 @@ void relays_verdict(struct broker *b, const struct broker_packet *p)
 void relays_finish(struct broker *b)
 {
 	b->relays->finishing = true;
-	/* Who has connected, written and ended may still wait to be accepted. */
-	for (unsigned i = 0; i < BUCKETS; i++)
-		for (struct listener *l = b->relays->listeners[i]; l; l = l->next)
-			if (l->source.ready == on_listener)
-				on_listener(b, &l->source, EPOLLIN);
+	listeners_accept(b);
 	for (unsigned i = 0; i < BUCKETS; i++) {
 		struct relay *next;
 		for (struct relay *r = b->relays->by_id[i]; r; r = next) {
@@ -523,7 +387,7 @@ void relays_finish(struct broker *b)
 			if (r->ends[AGENT].connected && r->ends[SERVER].connected)
 				relay_queue(r);
 			else
-				end_relay(r, ECANCELED);
+				relay_end(r, ECANCELED);
 		}
 	}
 }
@@ -561,44 +425,10 @@ void relays_tick(struct broker *b)
 			next = r->next_same;
 			tell_accepted(r);
 			if (r->deadline_ms && b->now_ms >= r->deadline_ms)
-				end_relay(r, ECANCELED);
+				relay_end(r, ECANCELED);
 			else if (tell)
 				tell_bytes(r);
 		}
-	}
-}
-
-/* A connection from the host: the outer end takes the agent's place, a socket inside the server's. */
-static void on_published(struct broker *b, struct source *s, uint32_t events)
-{
-	struct listener *l = (void *)((char *)s - offsetof(struct listener, source));
-	struct relays *rs = b->relays;
-	(void)events;
-	for (;;) {
-		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return;
-		struct relay *r = rs->published < PUBLISHED_MAX
-					  ? relay_new(b, BROKER_ID_PUBLISHED | ++rs->last_published)
-					  : NULL;
-		rs->published += r != NULL;
-		if (!r || agent_connected(r, fd) < 0) {
-			reset_socket(fd);
-			if (!r)
-				close(fd);
-			else
-				end_relay(r, ENOBUFS);
-			continue;
-		}
-		r->address = (struct net_address){ .family = AF_INET,
-						   .port = l->inside,
-						   .bytes = { 127, 0, 0, 1 } };
-		struct broker_message m = { .type = BROKER_NEED_SOCKET,
-					    .id = r->id,
-					    .address = r->address };
-		broker_tell(b, &m, NULL, 0);
 	}
 }
 
@@ -608,37 +438,10 @@ void relays_socket(struct broker *b, struct broker_packet *p)
 	if (!r || r->ends[SERVER].source.fd >= 0 || !(p->m.id & BROKER_ID_PUBLISHED))
 		return;
 	if (p->fd_count != 1) {
-		end_relay(r, p->m.error ? p->m.error : ENOBUFS);
+		relay_end(r, p->m.error ? p->m.error : ENOBUFS);
 		return;
 	}
 	r->ends[SERVER].source.fd = p->fds[0];
 	p->fd_count = 0;
 	dial(r, &r->address);
-}
-
-int relays_publish(struct broker *b, const struct net_address *address, uint16_t inside)
-{
-	struct sockaddr_storage sa;
-	const int on = 1;
-	socklen_t len = net_address_sockaddr(address, &sa);
-	int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (address->family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, SOMAXCONN) < 0) {
-		int error = errno;
-		close(fd);
-		return -error;
-	}
-	struct listener *l = listener_new(
-		b, UINT32_MAX - address->port * 2u - (len == sizeof(struct sockaddr_in)), fd);
-	if (!l) {
-		close(fd);
-		return -ENOMEM;
-	}
-	l->source.ready = on_published;
-	l->inside = inside;
-	return 0;
 }

@@ -1,4 +1,4 @@
-/* The bytes of a relayed connection: two ends, two ways. Private to relay.c and stream.c. */
+/* The bytes of a relayed connection: two ends, two ways. Private to relay.c, listener.c and stream.c. */
 #pragma once
 
 #include "net/broker/private.h"

@@ -19,7 +19,8 @@
 
 #include "net/wire/mysql_private.h"
 
-struct wire_bytes *mysql_out(struct mysql *my, enum wire_side side)
+/* What goes to @side. */
+static struct wire_bytes *out_to(struct mysql *my, enum wire_side side)
 {
 	return &my->conn.out[side];
 }
@@ -39,9 +40,9 @@ static void put_error(struct mysql *my, uint8_t sequence, const char *why)
 
 	wire_why(clean, sizeof(clean), why);
 	mysql_put_le24(head, (uint32_t)(3 + 6 + strlen(clean)));
-	wire_bytes_put(mysql_out(my, WIRE_CLIENT), head, sizeof(head));
-	wire_bytes_put(mysql_out(my, WIRE_CLIENT), "#42000", 6);
-	wire_bytes_put(mysql_out(my, WIRE_CLIENT), clean, strlen(clean));
+	wire_bytes_put(out_to(my, WIRE_CLIENT), head, sizeof(head));
+	wire_bytes_put(out_to(my, WIRE_CLIENT), "#42000", 6);
+	wire_bytes_put(out_to(my, WIRE_CLIENT), clean, strlen(clean));
 }
 
 void mysql_refuse(struct mysql *my, const char *why)
@@ -54,7 +55,7 @@ void mysql_refuse(struct mysql *my, const char *why)
 
 void mysql_pass(struct mysql *my)
 {
-	wire_bytes_put(mysql_out(my, WIRE_SERVER), wire_bytes_at(&my->held), my->held.len);
+	wire_bytes_put(out_to(my, WIRE_SERVER), wire_bytes_at(&my->held), my->held.len);
 	wire_bytes_clear(&my->held);
 }
 
@@ -175,7 +176,7 @@ static void feed_server(struct mysql *my, const uint8_t **bytes, size_t *len)
 	if (my->packet_left) {
 		size_t n = my->packet_left < *len ? my->packet_left : *len;
 
-		wire_bytes_put(mysql_out(my, WIRE_CLIENT), *bytes, n);
+		wire_bytes_put(out_to(my, WIRE_CLIENT), *bytes, n);
 		*bytes += n;
 		*len -= n;
 		my->packet_left -= (uint32_t)n;
@@ -198,7 +199,7 @@ static void feed_server(struct mysql *my, const uint8_t **bytes, size_t *len)
 	my->continued = size == MYSQL_PACKET_MAX;
 	if (my->conn.closing)
 		return;
-	wire_bytes_put(mysql_out(my, WIRE_CLIENT), wire_bytes_at(&my->reply), my->reply.len);
+	wire_bytes_put(out_to(my, WIRE_CLIENT), wire_bytes_at(&my->reply), my->reply.len);
 	wire_bytes_clear(&my->reply);
 	my->packet_left = size - shown;
 }

@@ -36,8 +36,6 @@ struct mysql {
 	struct mysql_statement *preparing; /* owned; NULL none */
 };
 
-/* What goes to @side. */
-struct wire_bytes *mysql_out(struct mysql *my, enum wire_side side);
 void mysql_put_le24(uint8_t *p, uint32_t v);
 /* The packet that is held goes on to the server, or is answered with an error that says @why. */
 void mysql_pass(struct mysql *my);

@@ -55,6 +55,24 @@ struct attack {
 
 extern const struct attack attacks[];
 
+/* Rows of attacks on what the shipped policy forbids everybody. */
+#define MUST(f) \
+	{ \
+#f, f, NATIVE_MUST, UNDER_STRICT, NULL \
+	}
+#define ROOT(f) \
+	{ \
+#f, f, NATIVE_ROOT, UNDER_STRICT, NULL \
+	}
+#define MAY(f) \
+	{ \
+#f, f, NATIVE_MAY, UNDER_STRICT, NULL \
+	}
+#define NEVER(f) \
+	{ \
+#f, f, NATIVE_NEVER, UNDER_STRICT, NULL \
+	}
+
 #define SECRET "TOKEN=hunter2"
 
 static inline void note(const char *format, ...)

@@ -347,23 +347,6 @@ static int family_pair_vsock(void)
 	return verdict(socketpair(AF_VSOCK, SOCK_STREAM, 0, sv) == 0);
 }
 
-#define MUST(f) \
-	{ \
-#f, f, NATIVE_MUST, UNDER_STRICT, NULL \
-	}
-#define ROOT(f) \
-	{ \
-#f, f, NATIVE_ROOT, UNDER_STRICT, NULL \
-	}
-#define MAY(f) \
-	{ \
-#f, f, NATIVE_MAY, UNDER_STRICT, NULL \
-	}
-#define NEVER(f) \
-	{ \
-#f, f, NATIVE_NEVER, UNDER_STRICT, NULL \
-	}
-
 const struct attack attacks[] = {
 	MUST(inherited_file),      MUST(inherited_dir),
 	MUST(any_descriptor),      MAY(listener_scan),
