@@ -239,21 +239,34 @@ static bool climbs(const char *path)
 }
 
 /* The directory @parent, which is not empty, from @base on. */
-static int find_parent(struct dirs *dirs, const struct dir *base, const char *parent,
+static int find_parent(const struct place_env *env, const struct dir *base, const char *parent,
 		       struct dir *ret)
 {
 	size_t from = base->path[1] ? strlen(base->path) : 0;
-	bool plain =
-		!climbs(parent) && place_join(base->path, parent, ret->path, sizeof(ret->path));
+	/* who walked there before says nothing of one with other powers */
+	bool plain = !env->creds_vary && !climbs(parent) &&
+		     place_join(base->path, parent, ret->path, sizeof(ret->path));
 	ret->lent = ret->seen = false;
-	if (plain && dirs_find_path(dirs, ret->path, from, ret))
+	if (plain && dirs_find_path(env->dirs, ret->path, from, ret))
 		return 0;
 	ret->fd = open_beneath(base->fd, parent, O_PATH | O_DIRECTORY);
 	if (ret->fd < 0)
 		return ret->fd;
 	if (plain)
-		dirs_keep(dirs, ret, from);
+		dirs_keep(env->dirs, ret, from);
 	return 0;
+}
+
+/* From where names begin, which is looked up with our powers, on with those of the caller. */
+static int begin_walk(const struct place_env *env, const struct tracee *task)
+{
+	return env->creds_vary ? creds_become(task) : 0;
+}
+
+static void end_walk(const struct place_env *env)
+{
+	if (env->creds_vary)
+		creds_return();
 }
 
 /* @dir is taken over. */
@@ -267,7 +280,7 @@ static void set_parent(struct place *p, struct dir *dir)
 	p->parent_mtime = dir->mtime;
 }
 
-static int resolve_beneath(struct dirs *dirs, struct dir *base, const char *path,
+static int resolve_beneath(const struct place_env *env, struct dir *base, const char *path,
 			   enum place_flags flags, struct place *ret)
 {
 	if (!place_join(base->path, path, ret->path, sizeof(ret->path)))
@@ -292,7 +305,7 @@ static int resolve_beneath(struct dirs *dirs, struct dir *base, const char *path
 		struct dir dir;
 		memcpy(parent, path, parent_len);
 		parent[parent_len] = '\0';
-		int r = find_parent(dirs, base, parent, &dir);
+		int r = find_parent(env, base, parent, &dir);
 		if (r < 0)
 			return r;
 		set_parent(ret, &dir);
@@ -312,7 +325,10 @@ static int resolve_fast(const struct place_env *env, const struct tracee *task, 
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	r = resolve_beneath(env->dirs, &base, path, flags, ret);
+	r = begin_walk(env, task);
+	if (r == 0)
+		r = resolve_beneath(env, &base, path, flags, ret);
+	end_walk(env);
 	place_begin_finish(&base);
 	return r;
 }
@@ -345,10 +361,12 @@ static int resolve_followed(const struct place_env *env, const struct tracee *ta
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	if (place_join(base.path, path, ret->path, sizeof(ret->path)))
-		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
-	else
+	r = begin_walk(env, task);
+	if (r == 0 && !place_join(base.path, path, ret->path, sizeof(ret->path)))
 		r = -ENAMETOOLONG;
+	if (r == 0)
+		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
+	end_walk(env);
 	place_begin_finish(&base);
 	return r;
 }
@@ -403,6 +421,26 @@ static bool is_writer(const struct walk *w, const struct stat *link)
 }
 
 /*
+ * @name in the current directory; -1 and errno. What a process has in /proc itself is open to it even where it has become
+ * root's, as after setuid(2), and so closed to whoever walks there with its powers alone.
+ */
+static int walk_open(const struct walk *w, const char *name, int flags)
+{
+	int fd = openat(w->cur, name, O_PATH | O_CLOEXEC | flags);
+	if (fd >= 0 || errno != EACCES || !w->env->creds_vary)
+		return fd;
+	if (!walk_in_own(w)) {
+		errno = EACCES;
+		return -1;
+	}
+	creds_return();
+	cleanup_fd int own = openat(w->cur, name, O_PATH | O_CLOEXEC | flags);
+	int error = errno, r = begin_walk(w->env, w->task);
+	errno = r < 0 ? -r : error;
+	return r < 0 ? -1 : take_fd(&own);
+}
+
+/*
  * exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object. A process may always follow its
  * own; for another's, ours mustn't be the power that opens the way (pid 1's exe is the host's).
  */
@@ -412,7 +450,7 @@ static int walk_jump(struct walk *w, const char *name, const struct stat *link)
 	bool own = walk_in_own(w);
 	if (!own)
 		creds_drop_ptrace();
-	int r = walk_to(w, openat(w->cur, name, O_PATH | O_CLOEXEC));
+	int r = walk_to(w, walk_open(w, name, 0));
 	if (!own)
 		creds_raise_ptrace();
 	return r < 0 ? r : 1;
@@ -519,7 +557,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 			return fstatat(ret->parent_fd, ".", &ret->st, 0) < 0 ? -errno : 0;
 		}
 		w->magic = false;
-		cleanup_fd int fd = openat(w->cur, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		cleanup_fd int fd = walk_open(w, name, O_NOFOLLOW);
 		if (fd < 0 && (errno != ENOENT || !last))
 			return -errno;
 		struct stat st = { 0 };
@@ -570,7 +608,10 @@ static int resolve_slow(const struct place_env *env, const struct tracee *task, 
 			     : tracee_dirfd(task, dirfd);
 	if (w.cur < 0)
 		return *path == '/' ? -errno : w.cur;
-	int r = walk_steps(&w, flags, ret);
+	int r = begin_walk(env, task);
+	if (r == 0)
+		r = walk_steps(&w, flags, ret);
+	end_walk(env);
 	if (w.cur >= 0)
 		close(w.cur);
 	return r;

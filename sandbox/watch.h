@@ -57,7 +57,6 @@ struct watch {
 	bool detached;    /* let everything through, look at nothing; set by another thread */
 	bool ending;      /* whoever still calls is killed; set by another thread */
 	int ended_fd;     /* eventfd, written when the listeners have hung up; -1 none */
-	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 	int undo_fd;  /* eventfd: a verdict asks the supervising thread for a rollback; owned */

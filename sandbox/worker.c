@@ -113,7 +113,7 @@ static void carry_creds(struct worker *w)
 	/* Takes effect after our answer; from now on nothing about this thread is remembered. */
 	tracee_changing(w->watch->tracees, w->task->tid);
 	if (!w->watch->creds_fixed)
-		w->watch->creds_vary = true;
+		w->watch->env.creds_vary = true;
 	listener_continue(w->listener, w->n.notif.id);
 }
 
