@@ -541,7 +541,8 @@ static int open_slow(struct worker *w, const struct request *q)
 	if (writes(&q->how))
 		watch_touch(w);
 	if (waits(p, &q->how)) {
-		r = place_pin(p);
+		/* only another call ends the wait: there must be somebody left to receive it */
+		r = worker_may_wait(w) ? place_pin(p) : -ENFILE;
 		if (r < 0) {
 			watch_done(w, r);
 			return r;

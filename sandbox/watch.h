@@ -31,7 +31,7 @@
 #include "sandbox/tracee.h"
 #include "scoring/judge.h"
 
-enum { WATCH_WORKERS_MAX = 16 };
+enum { WATCH_WORKERS_MAX = 256 };
 
 struct worker;
 
@@ -189,6 +189,11 @@ void worker_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
  * leader sleeps holding it all. The worker follows again when its notification is answered.
  */
 void worker_step_down(struct worker *w);
+/*
+ * Is there another to lead, or can there be? To be asked before a wait that only another call of the tree ends: with nobody
+ * to receive that one it would be for ever.
+ */
+bool worker_may_wait(const struct worker *w);
 /* An exec of this process was verified: the leader is to look its threads up anew. */
 void worker_execed(struct watch *watch, pid_t tgid);
 
