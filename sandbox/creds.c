@@ -2,7 +2,8 @@
  * Acting with the caller's powers. Rootless there is one id and no capability,
  * so there is nothing to do. As root an agent may lower its own (setuid, capset);
  * those calls are notified, and from the first of them on every emulated call is
- * made with the ids, groups and file capabilities its caller has at that moment.
+ * resolved and made with the ids, groups and file capabilities its caller has at that moment.
+ * A walk with ours would lead it through directories that are closed to it.
  */
 #include "sandbox/creds.h"
 
@@ -46,12 +47,10 @@ static int assume_groups(const struct tracee_creds *c)
 	return syscall(SYS_setgroups, c->group_count, c->groups) < 0 ? -errno : 0;
 }
 
-int creds_assume(struct worker *w)
+int creds_become(const struct tracee *task)
 {
-	if (!w->watch->creds_vary)
-		return 0;
 	struct tracee_creds c;
-	int r = tracee_creds(w->task, &c);
+	int r = tracee_creds(task, &c);
 	if (r < 0)
 		return r;
 	/*
@@ -67,13 +66,22 @@ int creds_assume(struct worker *w)
 	return caps_effective(c.effective | PTRACE_BIT);
 }
 
-void creds_resume(struct worker *w)
+void creds_return(void)
 {
-	if (!w->watch->creds_vary)
-		return;
 	syscall(SYS_setresuid, -1, getuid(), -1); /* the real ones are ours still */
 	caps_effective(~0ull);
 	syscall(SYS_setresgid, -1, getgid(), -1);
+}
+
+int creds_assume(struct worker *w)
+{
+	return w->watch->env.creds_vary ? creds_become(w->task) : 0;
+}
+
+void creds_resume(struct worker *w)
+{
+	if (w->watch->env.creds_vary)
+		creds_return();
 }
 
 void creds_drop_ptrace(void)

@@ -5,7 +5,8 @@
  *   notification -> copy path and argv, resolve, follow the whole #! chain -> judge ->
  *   PTRACE_SEIZE the blocked task (TRACEEXEC, EXITKILL), INTERRUPT -> CONTINUE ->
  *   PTRACE_EVENT_EXEC: the new image is loaded, only this task can touch it: its
- *   executable must be the judged inode and its argv the judged argv -> DETACH.
+ *   executable must be the judged inode and its argv the judged argv, and the file that the
+ *   kernel loaded beside it (an ELF program's own choice) one that may be read -> DETACH.
  *   Anything else: SIGKILL, nothing of the wrong program has run.
  *   The interrupt's stop instead of an exec: execve failed; DETACH.
  *
@@ -23,6 +24,7 @@
 
 #include "base/fd.h"
 #include "base/scope.h"
+#include "sandbox/image.h"
 #include "sandbox/watch.h"
 
 enum {
@@ -237,6 +239,33 @@ static void let_go(pid_t pid, int signum)
 
 enum outcome { EXEC_VERIFIED, EXEC_FAILED, EXEC_SWAPPED, EXEC_DIED };
 
+/*
+ * The kernel opens an ELF program's loader itself, so no open of it was ever asked about. It is judged as the libraries are
+ * that it goes on to open: as a file that is read.
+ */
+static bool may_load(struct worker *w, int proc_dir)
+{
+	char path[ACTION_PATH_SIZE];
+	int r = image_loader(proc_dir, path, sizeof(path));
+	if (r <= 0)
+		return r == 0;
+	struct action a = w->action;
+	a.type = ACTION_FILE_READ;
+	a.op = OP_READ;
+	a.resource = path;
+	a.alias = NULL;
+	a.argv = NULL;
+	a.argc = 0;
+	a.argv_len = 0;
+	a.argv_truncated = false;
+	a.provenance = PROVENANCE_UNKNOWN;
+	a.size_bytes = -1;
+	if (watch_allows_still(w->watch, &a))
+		return true;
+	watch_decide_seen(w->watch, &a, NULL, 0); /* for the log */
+	return false;
+}
+
 /* Waits, as tracer, for what becomes of the execve. @ret_pid: the process (exec makes a thread its leader). */
 static enum outcome guard(struct worker *w, const struct expected *x, pid_t *ret_pid)
 {
@@ -261,7 +290,7 @@ static enum outcome guard(struct worker *w, const struct expected *x, pid_t *ret
 		int dir = pid == w->task->tid ? w->task->dir_fd : other;
 		struct stat exe;
 		bool same = dir >= 0 && fstatat(dir, "exe", &exe, 0) == 0 && exe.st_dev == x->dev &&
-			    exe.st_ino == x->ino && argv_matches(w, dir, x);
+			    exe.st_ino == x->ino && argv_matches(w, dir, x) && may_load(w, dir);
 		if (!same)
 			kill(pid, SIGKILL); /* still stopped: nothing of it runs */
 		let_go(pid, 0);
@@ -385,9 +414,11 @@ static void run_guarded(struct worker *w, const struct expected *x)
 	if (outcome == EXEC_VERIFIED)
 		worker_execed(watch, pid);
 	if (outcome == EXEC_SWAPPED)
-		watch_notice(watch,
-			     "killed pid %d: what execve loaded is not the %s that was judged",
-			     w->task->ns_tgid, path);
+		watch_notice(
+			watch,
+			"killed pid %d: what execve loaded is not the %s that was judged, or its "
+			"loader may not be read",
+			w->task->ns_tgid, path);
 }
 
 void carry_exec(struct worker *w)

@@ -157,7 +157,7 @@ int attached_prepare(struct attached_watch *w, int proc_fd, struct err *err)
 		r = err_set(err, ENOMEM, "monitor: out of memory");
 	if (r < 0)
 		return r;
-	w->watch->creds_vary = geteuid() == 0; /* theirs are not ours */
+	w->watch->env.creds_vary = geteuid() == 0; /* theirs are not ours */
 	w->watch->ended_fd = eventfd(0, EFD_CLOEXEC);
 	if (w->watch->ended_fd < 0)
 		return err_sys(err, errno, "monitor: cannot make a descriptor");

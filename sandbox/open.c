@@ -366,8 +366,11 @@ static void open_waiting(struct worker *w, const struct place *p, const struct r
 		return;
 	}
 	uint64_t flags = q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW);
-	cleanup_fd int fd = open(name, (int)(flags | O_CLOEXEC));
-	r = fd < 0 ? -errno : 0;
+	r = creds_assume(w);
+	cleanup_fd int fd = r < 0 ? -1 : open(name, (int)(flags | O_CLOEXEC));
+	if (r == 0 && fd < 0)
+		r = -errno;
+	creds_resume(w);
 	pthread_mutex_lock(&m.lock);
 	m.opened = true;
 	pthread_cond_signal(&m.changed);
@@ -443,6 +446,17 @@ static void name_self(struct worker *w)
 	}
 }
 
+/* One openat2(2), with the caller's powers. Descriptor or -errno. */
+static int open_limited(struct worker *w, int at, const char *path, const struct open_how *how)
+{
+	int r = creds_assume(w);
+	int fd = r < 0 ? -1 : (int)syscall(SYS_openat2, at, path, how, sizeof(*how));
+	if (r == 0 && fd < 0)
+		r = -errno;
+	creds_resume(w);
+	return r < 0 ? r : fd;
+}
+
 /* A caller that limits resolution itself (RESOLVE_*): the kernel resolves by those limits. */
 static int resolve_limited(struct worker *w, const struct request *q)
 {
@@ -458,11 +472,11 @@ static int resolve_limited(struct worker *w, const struct request *q)
 		return base == -1 ? -errno : base;
 	struct open_how probe = { .flags = O_PATH | O_CLOEXEC | (q->how.flags & O_NOFOLLOW),
 				  .resolve = q->how.resolve & ~(uint64_t)RESOLVE_CACHED };
-	int fd = (int)syscall(SYS_openat2, base, w->path[0], &probe, sizeof(probe));
+	int fd = open_limited(w, base, w->path[0], &probe);
 	if (fd >= 0)
 		return place_from_fd(&w->watch->env, fd, p);
-	if (errno != ENOENT || !(q->how.flags & O_CREAT))
-		return -errno;
+	if (fd != -ENOENT || !(q->how.flags & O_CREAT))
+		return fd;
 	/* To be made: its directory by the same limits, then the last component there. */
 	char parent[ACTION_PATH_SIZE];
 	const char *slash = strrchr(w->path[0], '/');
@@ -472,9 +486,9 @@ static int resolve_limited(struct worker *w, const struct request *q)
 	size_t len = (size_t)(leaf - w->path[0]);
 	snprintf(parent, sizeof(parent), "%.*s%s", (int)len, w->path[0], len ? "" : ".");
 	probe.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-	fd = (int)syscall(SYS_openat2, base, parent, &probe, sizeof(probe));
+	fd = open_limited(w, base, parent, &probe);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	p->parent_fd = fd;
 	snprintf(p->leaf, sizeof(p->leaf), "%s", leaf);
 	char dir[ACTION_PATH_SIZE];
@@ -527,7 +541,8 @@ static int open_slow(struct worker *w, const struct request *q)
 	if (writes(&q->how))
 		watch_touch(w);
 	if (waits(p, &q->how)) {
-		r = place_pin(p);
+		/* only another call ends the wait: there must be somebody left to receive it */
+		r = worker_may_wait(w) ? place_pin(p) : -ENFILE;
 		if (r < 0) {
 			watch_done(w, r);
 			return r;
@@ -561,7 +576,7 @@ void carry_open(struct worker *w)
 {
 	struct request q;
 	int r = read_request(w, &q);
-	if (r == 0 && !writes(&q.how) && !q.how.resolve && !w->watch->creds_vary)
+	if (r == 0 && !writes(&q.how) && !q.how.resolve && !w->watch->env.creds_vary)
 		r = open_fast(w, &q);
 	else if (r == 0)
 		r = -ELOOP;

@@ -16,6 +16,7 @@
 
 #include "base/kernel.h"
 #include "base/scope.h"
+#include "sandbox/creds.h"
 #include "sandbox/place_private.h"
 
 static int open_beneath(int dirfd, const char *path, uint64_t flags)
@@ -234,21 +235,33 @@ static bool climbs(const char *path)
 }
 
 /* The directory @parent, which is not empty, from @base on. */
-static int find_parent(struct dirs *dirs, const struct dir *base, const char *parent,
+static int find_parent(const struct place_env *env, const struct dir *base, const char *parent,
 		       struct dir *ret)
 {
 	size_t from = base->path[1] ? strlen(base->path) : 0;
-	bool plain =
-		!climbs(parent) && place_join(base->path, parent, ret->path, sizeof(ret->path));
+	/* who walked there before says nothing of one with other powers */
+	bool plain = !env->creds_vary && !climbs(parent) &&
+		     place_join(base->path, parent, ret->path, sizeof(ret->path));
 	ret->lent = ret->seen = false;
-	if (plain && dirs_find_path(dirs, ret->path, from, ret))
+	if (plain && dirs_find_path(env->dirs, ret->path, from, ret))
 		return 0;
 	ret->fd = open_beneath(base->fd, parent, O_PATH | O_DIRECTORY);
 	if (ret->fd < 0)
 		return ret->fd;
 	if (plain)
-		dirs_keep(dirs, ret, from);
+		dirs_keep(env->dirs, ret, from);
 	return 0;
+}
+
+int place_assume(const struct place_env *env, const struct tracee *task)
+{
+	return env->creds_vary ? creds_become(task) : 0;
+}
+
+void place_resume(const struct place_env *env)
+{
+	if (env->creds_vary)
+		creds_return();
 }
 
 /* @dir is taken over. */
@@ -262,7 +275,7 @@ static void set_parent(struct place *p, struct dir *dir)
 	p->parent_mtime = dir->mtime;
 }
 
-static int resolve_beneath(struct dirs *dirs, struct dir *base, const char *path,
+static int resolve_beneath(const struct place_env *env, struct dir *base, const char *path,
 			   enum place_flags flags, struct place *ret)
 {
 	if (!place_join(base->path, path, ret->path, sizeof(ret->path)))
@@ -287,7 +300,7 @@ static int resolve_beneath(struct dirs *dirs, struct dir *base, const char *path
 		struct dir dir;
 		memcpy(parent, path, parent_len);
 		parent[parent_len] = '\0';
-		int r = find_parent(dirs, base, parent, &dir);
+		int r = find_parent(env, base, parent, &dir);
 		if (r < 0)
 			return r;
 		set_parent(ret, &dir);
@@ -307,7 +320,10 @@ static int resolve_fast(const struct place_env *env, const struct tracee *task, 
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	r = resolve_beneath(env->dirs, &base, path, flags, ret);
+	r = place_assume(env, task);
+	if (r == 0)
+		r = resolve_beneath(env, &base, path, flags, ret);
+	place_resume(env);
 	place_begin_finish(&base);
 	return r;
 }
@@ -340,10 +356,12 @@ static int resolve_followed(const struct place_env *env, const struct tracee *ta
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	if (place_join(base.path, path, ret->path, sizeof(ret->path)))
-		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
-	else
+	r = place_assume(env, task);
+	if (r == 0 && !place_join(base.path, path, ret->path, sizeof(ret->path)))
 		r = -ENAMETOOLONG;
+	if (r == 0)
+		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
+	place_resume(env);
 	place_begin_finish(&base);
 	return r;
 }

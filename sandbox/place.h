@@ -50,7 +50,8 @@ struct place_env {
 	int self_fd; /* the outer /proc/self/fd */
 	int proc_fd; /* the outer /proc */
 	struct dirs *dirs;
-	dev_t proc_dev; /* device of the sandbox's own /proc */
+	dev_t proc_dev;  /* device of the sandbox's own /proc */
+	bool creds_vary; /* a task may have changed who it is: look before walking or acting */
 };
 
 /*

@@ -65,6 +65,26 @@ static bool is_writer(const struct walk *w, const struct stat *link)
 }
 
 /*
+ * @name in the current directory; -1 and errno. What a process has in /proc itself is open to it even where it has become
+ * root's, as after setuid(2), and so closed to whoever walks there with its powers alone.
+ */
+static int walk_open(const struct walk *w, const char *name, int flags)
+{
+	int fd = openat(w->cur, name, O_PATH | O_CLOEXEC | flags);
+	if (fd >= 0 || errno != EACCES || !w->env->creds_vary)
+		return fd;
+	if (!walk_in_own(w)) {
+		errno = EACCES;
+		return -1;
+	}
+	creds_return();
+	cleanup_fd int own = openat(w->cur, name, O_PATH | O_CLOEXEC | flags);
+	int error = errno, r = place_assume(w->env, w->task);
+	errno = r < 0 ? -r : error;
+	return r < 0 ? -1 : take_fd(&own);
+}
+
+/*
  * exe, cwd, root, fd/N, ns/…: not text, the kernel jumps to the object. A process may always follow its
  * own; for another's, ours mustn't be the power that opens the way (pid 1's exe is the host's).
  */
@@ -74,7 +94,7 @@ static int walk_jump(struct walk *w, const char *name, const struct stat *link)
 	bool own = walk_in_own(w);
 	if (!own)
 		creds_drop_ptrace();
-	int r = walk_to(w, openat(w->cur, name, O_PATH | O_CLOEXEC));
+	int r = walk_to(w, walk_open(w, name, 0));
 	if (!own)
 		creds_raise_ptrace();
 	return r < 0 ? r : 1;
@@ -181,7 +201,7 @@ static int walk_steps(struct walk *w, enum place_flags flags, struct place *ret)
 			return fstatat(ret->parent_fd, ".", &ret->st, 0) < 0 ? -errno : 0;
 		}
 		w->magic = false;
-		cleanup_fd int fd = openat(w->cur, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		cleanup_fd int fd = walk_open(w, name, O_NOFOLLOW);
 		if (fd < 0 && (errno != ENOENT || !last))
 			return -errno;
 		struct stat st = { 0 };
@@ -232,7 +252,10 @@ int place_walk(const struct place_env *env, const struct tracee *task, int dirfd
 			     : tracee_dirfd(task, dirfd);
 	if (w.cur < 0)
 		return *path == '/' ? -errno : w.cur;
-	int r = walk_steps(&w, flags, ret);
+	int r = place_assume(env, task);
+	if (r == 0)
+		r = walk_steps(&w, flags, ret);
+	place_resume(env);
 	if (w.cur >= 0)
 		close(w.cur);
 	return r;

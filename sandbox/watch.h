@@ -31,7 +31,7 @@
 #include "sandbox/tracee.h"
 #include "scoring/judge.h"
 
-enum { WATCH_WORKERS_MAX = 16 };
+enum { WATCH_WORKERS_MAX = 256 };
 
 struct worker;
 
@@ -57,7 +57,6 @@ struct watch {
 	bool detached;    /* let everything through, look at nothing; set by another thread */
 	bool ending;      /* whoever still calls is killed; set by another thread */
 	int ended_fd;     /* eventfd, written when the listeners have hung up; -1 none */
-	bool creds_vary;  /* a task may have changed who it is: look before acting */
 	bool creds_fixed; /* one id, no capabilities: nobody ever can */
 	int16_t utc_offset_min;
 	int undo_fd;  /* eventfd: a verdict asks the supervising thread for a rollback; owned */
@@ -190,6 +189,11 @@ void worker_in_hand(void *watch, void (*spare)(void *to, pid_t tid), void *to);
  * leader sleeps holding it all. The worker follows again when its notification is answered.
  */
 void worker_step_down(struct worker *w);
+/*
+ * Is there another to lead, or can there be? To be asked before a wait that only another call of the tree ends: with nobody
+ * to receive that one it would be for ever.
+ */
+bool worker_may_wait(const struct worker *w);
 /* An exec of this process was verified: the leader is to look its threads up anew. */
 void worker_execed(struct watch *watch, pid_t tgid);
 

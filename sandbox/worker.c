@@ -113,7 +113,7 @@ static void carry_creds(struct worker *w)
 	/* Takes effect after our answer; from now on nothing about this thread is remembered. */
 	tracee_changing(w->watch->tracees, w->task->tid);
 	if (!w->watch->creds_fixed)
-		w->watch->creds_vary = true;
+		w->watch->env.creds_vary = true;
 	listener_continue(w->listener, w->n.notif.id);
 }
 
@@ -223,6 +223,16 @@ static void step(struct worker *w)
 			     (unsigned long long)refused);
 }
 
+static bool has_follower(const struct watch *watch)
+{
+	return __atomic_load_n(&watch->followers, __ATOMIC_RELAXED) > 0;
+}
+
+bool worker_may_wait(const struct worker *w)
+{
+	return has_follower(w->watch) || w->watch->workers < WATCH_WORKERS_MAX;
+}
+
 void worker_step_down(struct worker *w)
 {
 	struct watch *watch = w->watch;
@@ -236,8 +246,7 @@ void worker_step_down(struct worker *w)
 	w->task = &w->held;
 	placement_leave(&watch->placement);
 	/* Nobody waiting to lead: another worker. At the limit the wait holds up the others, no more. */
-	if (__atomic_load_n(&watch->followers, __ATOMIC_RELAXED) == 0 &&
-	    watch->workers < WATCH_WORKERS_MAX)
+	if (!has_follower(watch) && watch->workers < WATCH_WORKERS_MAX)
 		worker_start(watch);
 	w->leading = false;
 	freeze_ungate(&watch->freeze);

@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ $# -gt 0 ] || set -- env_routes race abi namespaces forbidden outside fuzz
+[ $# -gt 0 ] || set -- env_routes race powers abi namespaces forbidden outside fuzz
 
 as=
 who=$(id -u)

@@ -106,6 +106,36 @@ static void fifo(void)
 	free(answer);
 }
 
+/* More at once than anybody has threads to spare; what ends each wait is an open that comes after all of them. */
+static void many_fifos(void)
+{
+	enum { MANY = 40 };
+	pthread_t t[MANY];
+	char name[MANY][8];
+	int through = 0;
+
+	section("many fifos");
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name[i], sizeof(name[i]), "ff%d", i);
+		if (mkfifo(name[i], 0600) != 0)
+			perror("mkfifo");
+		pthread_create(&t[i], NULL, fifo_reader, name[i]);
+	}
+	usleep(300000);
+	for (int i = 0; i < MANY; i++) {
+		void *answer = NULL;
+		int fd = open(name[i], O_WRONLY);
+
+		if (fd < 0 || write(fd, "through", 7) != 7)
+			perror("write");
+		shut(fd);
+		pthread_join(t[i], &answer);
+		through += answer && !strcmp(answer, "through");
+		free(answer);
+	}
+	printf("%d went through\n", through);
+}
+
 static int count_inotify(int fd, uint32_t mask)
 {
 	char buffer[4096] __attribute__((aligned(8)));
@@ -335,6 +365,7 @@ int main(int argc, char **argv)
 	begin();
 	proc();
 	fifo();
+	many_fifos();
 	locks_and_events();
 	later_writes();
 	run_copies();
