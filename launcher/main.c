@@ -78,6 +78,7 @@ static int dispatch(const char *name, char **argv)
 		log_error("%s: %s (vsandbox help %s)", v->name, err.text, v->name);
 		return EXIT_USAGE;
 	}
+	options.verb = v->name;
 	return v->run(&options);
 }
 
