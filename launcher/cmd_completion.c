@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/policy_verbs.h"
@@ -307,7 +308,9 @@ int cmd_completion(const struct options *o)
 		shells[i].print();
 		return out_finish();
 	}
-	log_error("completion is there for bash, zsh and fish; for bash: source <(vsandbox "
-		  "completion bash)");
+	const char *near = nearest_word(name, &shells[0].name, sizeof(shells[0]));
+	log_error("completion is there for bash, zsh and fish%s%s; for bash: source <(vsandbox "
+		  "completion bash)",
+		  near ? "; did you mean " : "", near ? near : "");
 	return EXIT_USAGE;
 }
