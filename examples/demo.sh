@@ -22,7 +22,8 @@ show() {
 	"$VSANDBOX" "$@"
 }
 
-show run --policy strict -- ./agent >"$work/out"
+printf '\n$ vsandbox run --policy strict -- ./agent\n'
+"$VSANDBOX" run --policy strict -- ./agent >"$work/out"
 status=$?
 cat "$work/out"
 if [ $status -ne 0 ]; then

@@ -275,8 +275,11 @@ static void show_action(const struct json_object *e, FILE *f)
 	line(f, "address", event_text(e, "address"));
 	line_list(f, "opened", json_object_object_get(e, "flags"));
 	if (json_object_object_get(e, "size"))
-		fprintf(f, "  %-10s%lld bytes, %s; what will be written is not known before\r\n",
-			"now", (long long)event_number(e, "size"), event_text(e, "provenance"));
+		fprintf(f, "  %-10s%lld bytes, %s%s\r\n", "now", (long long)event_number(e, "size"),
+			event_text(e, "provenance"),
+			!strcmp(event_text(e, "type"), "file_write")
+				? "; what will be written is not known before"
+				: "");
 	line(f, "program", event_text(e, "program"));
 	line_ancestry(f, json_object_object_get(e, "ancestry"));
 	line(f, "because",

@@ -43,7 +43,7 @@ int cmd_help(const struct options *o)
 {
 	const struct verb *v = o->arg_count ? verb_find(o->args[0]) : NULL;
 	if (o->arg_count && !v) {
-		log_error("there is no verb '%s'", o->args[0]);
+		log_error("there is no verb '%s'; vsandbox help lists them", o->args[0]);
 		return EXIT_USAGE;
 	}
 	help_print(v);

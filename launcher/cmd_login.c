@@ -48,6 +48,10 @@ static int read_key(const char *path, struct server *s, struct err *err)
 		return err_sys(err, errno, "cannot read the key");
 	text[n] = '\0';
 	text[strcspn(text, "\r\n")] = '\0';
+	if (!text[0])
+		return err_set(err, EINVAL,
+			       "no key came from %s; give it there, or in a file: --agent-key-file",
+			       given ? path : "standard input");
 	int r = server_set_key(s, text, err);
 	explicit_bzero(text, sizeof(text));
 	return r;

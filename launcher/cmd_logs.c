@@ -66,8 +66,9 @@ static int parse_filter(const struct options *o, struct filter *ret, struct err 
 		for (int i = ACTION_NONE + 1; i < ACTION_TYPE_COUNT; i++)
 			names[i - 1] = action_type_name((enum action_type)i);
 		const char *near = nearest_word(ret->type, names, sizeof(names[0]));
-		return err_set(err, EINVAL, "--type '%.40s' is no action type%s%s", ret->type,
-			       near ? "; did you mean " : "", near ? near : "");
+		return err_set(err, EINVAL, "--type '%.40s' is no action type; %s%s", ret->type,
+			       near ? "did you mean " : "vsandbox-policy(5) lists them",
+			       near ? near : "");
 	}
 	for (int v = 0; ret->decision && strcmp(ret->decision, verdict_name((enum verdict)v));) {
 		if (++v == VERDICT_COUNT)

@@ -209,6 +209,7 @@ int cmd_policy(const struct options *o)
 			help_print(verb_find("policy"));
 			return out_finish();
 		}
+		rest.verb = o->verb;
 		if (r == 0)
 			r = subverbs[i].run(&rest, &err); /* >= 0 is the exit code */
 		if (r >= 0) {
@@ -219,7 +220,9 @@ int cmd_policy(const struct options *o)
 		return EXIT_USAGE;
 	}
 	const char *near = nearest_word(o->args[0], &subverbs[0].name, sizeof(subverbs[0]));
-	log_error("policy has no '%s'%s%s", o->args[0], near ? "; did you mean " : "",
-		  near ? near : "");
+	if (near)
+		log_error("policy has no '%s'; did you mean %s?", o->args[0], near);
+	else
+		log_error("policy has no '%s'; vsandbox help policy", o->args[0]);
 	return EXIT_USAGE;
 }

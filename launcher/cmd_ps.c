@@ -69,8 +69,41 @@ static bool is_degraded(const struct session *s)
 	       json_object_is_type(degraded, json_type_array) && json_object_array_length(degraded);
 }
 
-/* On a terminal of @width a row is cut to it: what asks for somebody stands before the command. */
-static void print_row(const struct session *s, const struct live *live, unsigned width)
+/* Widths in bytes: a narrow terminal is left to the command, as far as the names here are short. */
+struct columns {
+	int agent, policy;
+	unsigned all; /* of the terminal, in cells */
+};
+
+static int wider(int width, const char *text)
+{
+	enum { WIDEST = 24 };
+	int len = (int)strnlen(text, WIDEST);
+	return len > width ? len : width;
+}
+
+static struct columns measure(const struct session *list, int count)
+{
+	struct columns c = { .agent = (int)strlen("AGENT"),
+			     .policy = (int)strlen("POLICY"),
+			     .all = term_width(STDOUT_FILENO) };
+	for (int i = 0; i < count; i++) {
+		c.agent = wider(c.agent, session_text(&list[i], "agent"));
+		c.policy = wider(c.policy, session_text(&list[i], "policy"));
+	}
+	return c;
+}
+
+static void print_head(const struct columns *c)
+{
+	char row[128];
+	snprintf(row, sizeof(row), "%-16s %-8s %-14s EXIT DENIED  %-*s  %-*s  COMMAND", "SESSION",
+		 "STATE", "STARTED", c->agent, "AGENT", c->policy, "POLICY");
+	term_line(stdout, row, c->all);
+}
+
+/* A row is cut to the terminal: what asks for somebody stands before the command. */
+static void print_row(const struct session *s, const struct live *live, const struct columns *w)
 {
 	char row[1024], started[32] = "-", code[16] = "-";
 	struct buf b;
@@ -84,12 +117,12 @@ static void print_row(const struct session *s, const struct live *live, unsigned
 	buf_printf(&b, "%-16s %-8s ", s->id, live_state_name(s, live));
 	if (s->state == SESSION_DAMAGED) {
 		buf_term(&b, s->damage, strlen(s->damage));
-		term_line(stdout, row, width);
+		term_line(stdout, row, w->all);
 		return;
 	}
-	buf_printf(&b, "%-14s %4s %6llu  %-12.24s %-10.20s ", started, code,
-		   (unsigned long long)denied(s), session_text(s, "agent"),
-		   session_text(s, "policy"));
+	buf_printf(&b, "%-14s %4s %6llu  %-*.*s  %-*.*s  ", started, code,
+		   (unsigned long long)denied(s), w->agent, w->agent, session_text(s, "agent"),
+		   w->policy, w->policy, session_text(s, "policy"));
 	if (live->approvals)
 		buf_printf(&b, "(%u wait%s for approval) ", live->approvals,
 			   live->approvals == 1 ? "s" : "");
@@ -100,7 +133,7 @@ static void print_row(const struct session *s, const struct live *live, unsigned
 	buf_init(&c, command, sizeof(command));
 	command_text(s, &c);
 	buf_printf(&b, "%s%s", command, c.overflow ? "…" : "");
-	term_line(stdout, row, width);
+	term_line(stdout, row, w->all);
 }
 
 int cmd_ps(const struct options *o)
@@ -129,15 +162,11 @@ int cmd_ps(const struct options *o)
 		}
 		puts("]}");
 	} else if (count) {
-		unsigned width = term_width(STDOUT_FILENO);
-		term_line(stdout,
-			  "SESSION          STATE    STARTED        EXIT DENIED  AGENT        "
-			  "POLICY    "
-			  " COMMAND",
-			  width);
+		struct columns columns = measure(list, count);
+		print_head(&columns);
 		for (int i = 0; i < count; i++) {
 			live_ask(&list[i], &budget_ms, &live);
-			print_row(&list[i], &live, width);
+			print_row(&list[i], &live, &columns);
 		}
 	}
 	session_list_free(list, count);

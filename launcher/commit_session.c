@@ -157,14 +157,15 @@ static int check(const struct session *s, const struct commit_plan *p)
 	unsigned conflicts = commit_plan_problems(p, COMMIT_CONFLICT);
 	unsigned refused = commit_plan_problems(p, COMMIT_REFUSED);
 	if (conflicts) {
-		log_error(
-			"%u conflicts; nothing was committed. Commit the rest with --exclude or by "
-			"PATH, or drop the session's with: vsandbox discard %s",
-			conflicts, s->id);
+		log_error("%u conflict%s; nothing was committed. Commit the rest with --exclude or "
+			  "by "
+			  "PATH, or drop the session's with: vsandbox discard %s",
+			  conflicts, conflicts == 1 ? "" : "s", s->id);
 		print_problems(p, COMMIT_CONFLICT, '!');
 	}
 	if (refused) {
-		log_error("%u changes cannot be committed; nothing was", refused);
+		log_error("%u change%s cannot be committed; nothing was", refused,
+			  refused == 1 ? "" : "s");
 		print_problems(p, COMMIT_REFUSED, '!');
 	}
 	return conflicts ? EXIT_CONFLICT : refused ? EXIT_USAGE : 0;

@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 #include "launcher/exit.h"
 #include "launcher/log.h"
 #include "launcher/oci/runtime.h"
+#include "launcher/term.h"
 #include "launcher/verb.h"
 
 /* clang-format off */
@@ -72,13 +75,29 @@ static int dispatch(const char *name, char **argv)
 	int r = options_parse(v->options, argv, &options, &err);
 	if (r == OPTIONS_HELP) {
 		help_print(v);
-		return 0;
+		return out_finish();
 	}
 	if (r < 0) {
 		log_error("%s: %s (vsandbox help %s)", v->name, err.text, v->name);
 		return EXIT_USAGE;
 	}
+	options.verb = v->name;
 	return v->run(&options);
+}
+
+/*
+ * A standard descriptor that is closed would be the next file we open, and the agent's then. What is put there can
+ * be neither read, as 0, nor written: to use it fails with EBADF, as when it was closed.
+ */
+static int fill_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			return -errno;
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -90,6 +109,11 @@ int main(int argc, char **argv)
 	 */
 	mallopt(M_MMAP_THRESHOLD, 32 * 1024);
 	mallopt(M_TOP_PAD, 4 * 1024);
+	int r = fill_standard();
+	if (r < 0) {
+		log_error("/dev/null: %s", strerrordesc_np(-r));
+		return EXIT_USAGE;
+	}
 	if (argc > 0 && oci_runtime_name(argv[0]))
 		return oci_runtime_main(argv);
 	if (argc < 2) {

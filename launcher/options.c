@@ -142,6 +142,7 @@ static int parse_from(struct options *ret, char **argv, struct err *err)
 int options_parse(const struct option_spec *specs, char **argv, struct options *ret,
 		  struct err *err)
 {
+	ret->verb = NULL;
 	ret->specs = specs;
 	ret->count = 0;
 	ret->dashes = false;
@@ -199,9 +200,12 @@ int options_want_args(const struct options *o, int least, int most, struct err *
 		if (o->args[i][0] == '-' && o->args[i][1])
 			return err_set(err, EINVAL, "options go before the first argument: %s %s",
 				       o->args[i], o->args[0]);
+	const char *verb = o->verb ? o->verb : "";
+	const char *help = o->verb ? "; vsandbox help " : "";
 	if (o->arg_count < least)
-		return err_set(err, EINVAL, "an argument is missing");
+		return err_set(err, EINVAL, "an argument is missing%s%s", help, verb);
 	if (o->arg_count > most)
-		return err_set(err, EINVAL, "unexpected argument '%s'", o->args[most]);
+		return err_set(err, EINVAL, "unexpected argument '%s'%s%s", o->args[most], help,
+			       verb);
 	return 0;
 }

@@ -27,6 +27,7 @@ struct option_given {
 };
 
 struct options {
+	const char *verb; /* whose they are, to be named in a refusal; NULL: not to be */
 	const struct option_spec *specs;
 	struct option_given given[OPTIONS_GIVEN_MAX];
 	unsigned count;

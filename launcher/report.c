@@ -319,10 +319,11 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 	}
 	uint64_t changes = sum(d.count, 0, CHANGE_KIND_COUNT);
 	if (wants_text && (denied || changes || r->effects.count)) {
-		log_info("%llu actions: %llu allowed, %llu alerted, %llu denied; changes: %llu "
+		unsigned long long actions = sum(r->by_verdict, 0, VERDICT_COUNT);
+		log_info("%llu action%s: %llu allowed, %llu alerted, %llu denied; changes: %llu "
 			 "added, "
 			 "%llu modified, %llu deleted",
-			 (unsigned long long)sum(r->by_verdict, 0, VERDICT_COUNT),
+			 actions, actions == 1 ? "" : "s",
 			 (unsigned long long)r->by_verdict[VERDICT_ALLOW],
 			 (unsigned long long)r->by_verdict[VERDICT_ALERT],
 			 (unsigned long long)denied, (unsigned long long)d.count[CHANGE_ADDED],
@@ -330,9 +331,9 @@ void report_ended(struct report *r, int exit_code, int wait_status, const char *
 			 (unsigned long long)d.count[CHANGE_DELETED]);
 		digest_print(&d, STDERR_FILENO);
 		if (r->outside)
-			log_info("%llu actions reached outside this machine's files and cannot be "
+			log_info("%llu action%s reached outside this machine's files and cannot be "
 				 "undone",
-				 (unsigned long long)r->outside);
+				 (unsigned long long)r->outside, r->outside == 1 ? "" : "s");
 		effects_list(&r->effects, STDERR_FILENO);
 		if (run->policy->on_exit == ON_EXIT_DISCARD && changes)
 			log_info("the changes are discarded, as asked");

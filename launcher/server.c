@@ -53,7 +53,8 @@ int server_set_key(struct server *s, const char *key, struct err *err)
 	size_t len = strlen(key);
 	if (strncmp(key, "vtk_", 4) || len < 12 || len >= sizeof(s->key) ||
 	    strspn(key, letters) != len)
-		return err_set(err, EINVAL, "that is no API key (vtk_…)");
+		return err_set(err, EINVAL,
+			       "that is no API key of a control plane, which begins with vtk_");
 	memcpy(s->key, key, len + 1);
 	return 0;
 }

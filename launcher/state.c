@@ -83,7 +83,14 @@ int state_open(char path[static STATE_PATH_SIZE], struct err *err)
 {
 	if (xdg_path("XDG_STATE_HOME", ".local/state", "vsandbox", path) < 0)
 		return err_set(err, ENAMETOOLONG, "the name of the state directory is too long");
-	return open_private(path, "state", err);
+	int fd = open_private(path, "state", err);
+	/* the policy keeps ours from the agent, or a mount lies over it: no mode is to be mended */
+	if (fd < 0 && getenv("VSANDBOX"))
+		return err_set(err, -fd,
+			       "the state directory %s is out of reach inside a sandbox: run "
+			       "vsandbox outside of it",
+			       path);
+	return fd;
 }
 
 int state_cache_path(char path[static STATE_PATH_SIZE])

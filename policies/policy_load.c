@@ -169,10 +169,10 @@ static bool find_in_dirs(const struct loader *l, const char *name, const char *s
 	return false;
 }
 
-/* The policy whose name is closest to a mistyped one. */
+/* The policy whose name is closest to a mistyped one, else where the names are listed. */
 static void suggest(const struct loader *l, const char *name, char *out, size_t size)
 {
-	out[0] = '\0';
+	snprintf(out, size, "%s", l->dirs ? "; vsandbox policy list names them" : "");
 	for (const char *const *dir = l->dirs; dir && *dir; dir++) {
 		cleanup_dir DIR *d = opendir(*dir);
 		const struct dirent *e;
@@ -385,7 +385,8 @@ int policy_load(const char *name_or_path, const struct policy_env *env, struct p
 		return rc;
 	rc = find(&l, name_or_path, NULL, path, hint);
 	if (rc)
-		err_set(err, ENOENT, "no policy \"%s\"%s", name_or_path, hint);
+		err_set(err, ENOENT, "no policy%s \"%s\"%s",
+			policy_is_path(name_or_path) ? " file" : "", name_or_path, hint);
 	else
 		rc = load_file(&l, path);
 	return finish(&l, rc, ret);

@@ -350,7 +350,10 @@ static int check_room(const struct attachable *a, struct err *say)
 	const char *line = len > 0 ? strstr(text, "Max open files") : NULL;
 	if (!line || sscanf(line + strlen("Max open files"), "%lu", &soft) != 1)
 		return err_set(say, 0, "its limits cannot be read");
-	if (count < 0 || (unsigned long)count + SPARE_FDS > soft)
+	if (count < 0)
+		return err_set(say, EACCES, "the descriptors of process %d cannot be counted",
+			       a->pid);
+	if ((unsigned long)count + SPARE_FDS > soft)
 		return err_set(say, EMFILE,
 			       "process %d has no descriptor to spare for a moment (%d of %lu are "
 			       "open)",

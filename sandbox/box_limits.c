@@ -154,9 +154,12 @@ int box_limits_create(const struct box_plan *plan, struct box *b, struct err *er
 
 	int rc = 0;
 	const char *missing = "memory, pids, cpu";
+	const char *advice = "systemd-run --user --scope -p Delegate=yes vsandbox ... gives an "
+			     "ordinary user a subtree of its own";
 	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0) {
 		rc = apply_v2(plan, b, knobs, KNOBS);
 	} else {
+		advice = "control groups of version 1 are for root to make";
 		for (unsigned i = 0; rc == 0 && i < KNOBS; i++) {
 			if (knobs[i].asked)
 				rc = apply_v1(plan, b, &knobs[i]);
@@ -170,11 +173,10 @@ int box_limits_create(const struct box_plan *plan, struct box *b, struct err *er
 	/* a limit of processes alone is kept by RLIMIT_NPROC, which counts per user namespace; not for root */
 	if (geteuid() != 0 && !knobs[0].asked && !knobs[2].asked)
 		return 0;
-	return box_degrade(plan, LAYER_CGROUP, &b->degraded, -rc, err,
-			   "no control group of the kind %s can be made for the limits asked for "
-			   "(as an ordinary user a delegated subtree is needed: systemd-run --user "
-			   "--scope -p Delegate=yes vsandbox ...)",
-			   missing);
+	return box_degrade(
+		plan, LAYER_CGROUP, &b->degraded, -rc, err,
+		"no control group of the kind %s can be made for the limits asked for (%s)",
+		missing, advice);
 }
 
 int box_limits_join(const struct box *b, pid_t pid, struct err *err)

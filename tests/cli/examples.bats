@@ -151,7 +151,7 @@ block() {
 
 @test "mcp answers over standard input and output" {
 	export VSANDBOX_API_KEY=vtk_none
-	run bash -c '"$VSANDBOX" mcp <<<"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"'
+	run "$VSANDBOX" mcp <<<'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 	[[ $output == *get_agents* ]]
 }
 

@@ -307,3 +307,25 @@ print([(e.name, e.inode() == os.lstat(e.path).st_ino) for e in os.scandir(sys.ar
 	done
 	[ ! -e ran ]
 }
+
+@test "standard descriptors that are closed stay of no use, inside and outside" {
+	for closed in '<&-' '>&-' '<&- >&-'; do
+		run bash -c "'$VSANDBOX' run -q -p '$POLICY' -- sh -c 'exit 7' $closed"
+		[ "$status" -eq 7 ] || { echo "$closed: $status $output"; return 1; }
+	done
+	run bash -c "'$VSANDBOX' run -q -p '$POLICY' -- /bin/echo hi >&-"
+	[ "$status" -eq 1 ]
+	[[ $output == *"Bad file descriptor"* ]]
+	run bash -c "'$VSANDBOX' run -q -p '$POLICY' -- cat <&-"
+	[ "$status" -eq 1 ]
+	[[ $output == *"Bad file descriptor"* ]]
+	run bash -c "'$VSANDBOX' ps >&-"
+	[ "$status" -eq 125 ]
+	[[ $output == *"could not write the output: Bad file descriptor"* ]]
+}
+
+@test "help that cannot be written is a failure" {
+	run bash -c "'$VSANDBOX' run --help >/dev/full"
+	[ "$status" -eq 125 ]
+	[[ $output == *"could not write the output"* ]]
+}

@@ -194,3 +194,17 @@ d = json.load(sys.stdin)
 assert d["ok"] == all(l["level"] != "fail" for l in d["layers"])'
 	[ -z "$(ls -A "$XDG_STATE_HOME/vsandbox" | grep probe)" ]
 }
+
+@test "ps: columns are as wide as the names in them, the head's too" {
+	box -- true
+	run "$VSANDBOX" ps
+	[[ ${lines[0]} == *" AGENT  POLICY  COMMAND" ]]
+	box --name an-agent-of-some-length -- true
+	run "$VSANDBOX" ps
+	head=${lines[0]%%COMMAND*}
+	[[ ${lines[0]} == *" AGENT                    POLICY  COMMAND" ]]
+	for row in 1 2; do
+		[ "${lines[$row]:${#head}}" = true ]
+	done
+	[[ ${lines[1]} == *" an-agent-of-some-length  open    true" ]]
+}

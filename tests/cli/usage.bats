@@ -192,3 +192,35 @@ flags_of() {
 	done
 	mandoc -T lint -W warning "$page" "${page%.1}-events.5" "${page%.1}"-*.8
 }
+
+@test "a refusal says where more is said" {
+	refused() { # refused TEXT ARGUMENT...
+		run "$VSANDBOX" "${@:2}" </dev/null
+		[ "$status" -eq 125 ] && [[ $output == *"$1"* ]] || { echo "${*:2}: $status $output"; return 1; }
+	}
+	refused 'no policy "nosuch"; vsandbox policy list names them' run -p nosuch -- true
+	refused 'no policy file "./nosuch.json"' run -p ./nosuch.json -- true
+	refused 'an argument is missing; vsandbox help attach' attach
+	refused 'an argument is missing; vsandbox help policy' policy create
+	refused "unexpected argument 'more'; vsandbox help ps" ps more
+	refused "policy has no 'frobnicate'; vsandbox help policy" policy frobnicate
+	refused "policy has no 'lisst'; did you mean list?" policy lisst
+	refused "there is no verb 'frobnicate'; vsandbox help lists them" help frobnicate
+	refused 'no key came from standard input' login http://127.0.0.1:1
+}
+
+@test "from inside a sandbox its own state is out of reach, and that is what is said" {
+	run "$VSANDBOX" run -- "$VSANDBOX" ps
+	[ "$status" -eq 125 ]
+	[[ $output != *chmod* ]]
+	[[ $output == *"is out of reach inside a sandbox: run vsandbox outside of it"* ]]
+}
+
+@test "one is not called many" {
+	run "$VSANDBOX" run -- sh -c 'echo inside >made'
+	[[ $output == *"vsandbox: 1 action: 1 allowed"* ]]
+	echo outside >made
+	run "$VSANDBOX" commit --yes
+	[ "$status" -eq 122 ]
+	[[ $output == *"vsandbox: 1 conflict; nothing was committed"* ]]
+}
