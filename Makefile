@@ -168,6 +168,7 @@ floor_of = $(firstword $(subst _, ,$(notdir $(1))))
 # … and with what it names here, of programs that are no floor.
 UNIT_WITH_net_pg_tree := $(B)/net/inspect/pg_tree.o
 UNIT_WITH_scoring_server_confine := $(addprefix $(B)/control/,confine.o db.o db_sqlite.o db_postgres.o)
+UNIT_WITH_scoring_server_upkeep := $(patsubst %.c,$(B)/%.o,$(wildcard control/*.c)) $(B)/control/dashboard.o
 define unit_rule
 $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(UNIT_WITH_$(1)) $(call upto,$(call floor_of,$(1)))
 	$$(call say,ld,$$@)

@@ -187,19 +187,37 @@ int schema_migrate(struct db *db, struct err *err)
 
 static const int64_t day_us = 86400LL * 1000000;
 
+/* Any numbers that are nobody else's in this database. */
+static const int64_t upkeep_lock = 0x7673616e64, partition_lock = 0x7673616e65;
+
+static int has_table(struct db *db, const char *name, struct err *err)
+{
+	int64_t there = 0;
+	int64_t n =
+		db_each(db, err, take_int, &there,
+			"SELECT CASE WHEN to_regclass($1) IS NULL THEN 0 ELSE 1 END", db_t(name));
+	return n < 0 ? (int)n : there != 0;
+}
+
 int schema_partitions(struct db *db, int64_t now_us, struct err *err)
 {
 	if (db_kind(db) != DB_POSTGRES)
 		return 0;
 	for (int64_t day = now_us / day_us - 1; day <= now_us / day_us + 2; day++) {
-		char sql[256];
+		char sql[320], name[32];
+		snprintf(name, sizeof(name), "actions_%" PRId64, day);
+		int r = has_table(db, name, err);
+		/*
+		 * IF NOT EXISTS looks before it waits for actions, and fails when another made it meanwhile, which would end
+		 * our caller's transaction: so by turns. Both statements are one transaction also where there is none.
+		 */
 		snprintf(sql, sizeof(sql),
-			 "CREATE TABLE IF NOT EXISTS actions_%" PRId64
+			 "SELECT pg_advisory_xact_lock(%" PRId64 ");"
+			 "CREATE TABLE IF NOT EXISTS %s"
 			 " PARTITION OF actions FOR VALUES FROM (%" PRId64 ") TO (%" PRId64 ")",
-			 day, ids_at(day * day_us), ids_at((day + 1) * day_us));
-		int r = db_script(db, sql, err);
-		if (r == -EEXIST) /* another server made it in the same moment */
-			continue;
+			 partition_lock, name, ids_at(day * day_us), ids_at((day + 1) * day_us));
+		if (r == 0)
+			r = db_script(db, sql, err);
 		if (r < 0)
 			return r;
 	}
@@ -208,14 +226,13 @@ int schema_partitions(struct db *db, int64_t now_us, struct err *err)
 
 int64_t schema_alone(struct db *db, struct err *err)
 {
-	/* any number that is nobody else's in this database; one that waits would make deadlocks with others' writes */
-	static const int64_t upkeep = 0x7673616e64;
 	int64_t got = 0;
 	if (db_kind(db) != DB_POSTGRES)
 		return 1;
+	/* one that waits would make deadlocks with others' writes */
 	int64_t n = db_each(db, err, take_int, &got,
 			    "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN 1 ELSE 0 END",
-			    db_i(upkeep));
+			    db_i(upkeep_lock));
 	return n < 0 ? n : got;
 }
 

@@ -7,7 +7,10 @@
  * -EPROTO: the store was written by a newer program. */
 int schema_migrate(struct db *db, struct err *err);
 
-/* Makes sure that the actions of today and tomorrow have a partition (PostgreSQL; nothing for SQLite). */
+/*
+ * Makes sure that the actions of today and tomorrow have a partition (PostgreSQL; nothing for SQLite), whoever else does
+ * at the same time. Within a transaction or without. -ESTALE: another's was in the way, as db_query; -errno.
+ */
 int schema_partitions(struct db *db, int64_t now_us, struct err *err);
 
 /* So many days of counts (the table daily) are shown, and outlive their actions. */

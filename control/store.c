@@ -71,6 +71,12 @@ static int64_t claim(struct db *db, void *arg, struct err *err)
 	return err_set(err, EUSERS, "database: %d servers write to it already", IDS_NODES);
 }
 
+static int64_t add_days(struct db *db, void *arg, struct err *err)
+{
+	(void)arg;
+	return schema_partitions(db, ids_now_us(), err);
+}
+
 static int64_t renew(struct db *db, void *arg, struct err *err)
 {
 	struct store *s = arg;
@@ -306,7 +312,9 @@ int store_open(const char *url, struct store **ret, struct err *err)
 	}
 	if (r == 0) {
 		ids_set_node(s->node);
-		r = schema_partitions(s->write_db, ids_now_us(), err);
+		struct job j = { .fn = add_days, .err = err };
+		run_alone(s, &j);
+		r = (int)j.result;
 	}
 	if (r == 0 && pthread_create(&s->writer, NULL, writer_main, s) != 0)
 		r = err_set(err, EAGAIN, "store: no thread for the writer");

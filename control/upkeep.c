@@ -8,7 +8,6 @@
 #include "control/worker.h"
 
 enum {
-	ROUND_MS = 3600 * 1000,
 	AGAIN_MS = 60 * 1000, /* when the store was away, or another server held what was to go */
 	REST_MS = 20,
 	ROWS = 1000, /* at a time: with SQLite a few milliseconds of the one who writes */
@@ -18,6 +17,7 @@ static const int64_t day_us = 86400LL * 1000000;
 
 struct upkeep {
 	unsigned keep_days;
+	int64_t round_ms;
 	struct store *store;
 	struct metrics *metrics;
 	struct worker worker;
@@ -151,16 +151,19 @@ static bool tidy(struct upkeep *u)
 static void run(void *arg)
 {
 	struct upkeep *u = arg;
-	while (worker_pause(&u->worker, tidy(u) ? ROUND_MS : AGAIN_MS))
+	while (worker_pause(&u->worker, tidy(u) ? u->round_ms : AGAIN_MS))
 		;
 }
 
-struct upkeep *upkeep_new(unsigned keep_days, struct store *store, struct metrics *metrics)
+struct upkeep *upkeep_new(unsigned keep_days, int64_t round_ms, struct store *store,
+			  struct metrics *metrics)
 {
 	struct upkeep *u = calloc(1, sizeof(*u));
 	if (!u)
 		return NULL;
-	*u = (struct upkeep){ .keep_days = keep_days, .store = store, .metrics = metrics };
+	*u = (struct upkeep){
+		.keep_days = keep_days, .round_ms = round_ms, .store = store, .metrics = metrics
+	};
 	if (worker_start(&u->worker, run, u) < 0) {
 		free(u);
 		return NULL;

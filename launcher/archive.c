@@ -10,6 +10,7 @@
 
 #include "launcher/log.h"
 #include "launcher/sibling.h"
+#include "launcher/term.h"
 
 struct reading {
 	const struct archive_job *job;
@@ -20,11 +21,15 @@ struct reading {
 
 static void draw(struct reading *r, const char *numbers)
 {
+	char text[128];
 	unsigned long long entries, bytes;
+	unsigned width = term_width(STDERR_FILENO);
 	if (!r->on_terminal || sscanf(numbers, "%llu %llu", &entries, &bytes) != 2)
 		return;
-	fprintf(stderr, "\rvsandbox: %s: %llu entries, %llu MB \033[K", r->job->doing, entries,
-		bytes >> 20);
+	snprintf(text, sizeof(text), "vsandbox: %s: %llu entries, %.1f MiB", r->job->doing, entries,
+		 (double)bytes / (1 << 20));
+	/* one that wrapped could not be drawn over; nor may the cursor stand behind the last column */
+	fprintf(stderr, "\r%.*s\033[K", width > 1 ? (int)width - 1 : (int)sizeof(text), text);
 	r->drawn = true;
 }
 

@@ -144,6 +144,8 @@ int gateway_start(struct gateway *g, char *const *envp, sigset_t *mask, struct e
 	else if (run->after)
 		log_warn("%s; what changed before cannot be rolled back, continuing", err->text);
 	r = ours_fence(&g->fence, err);
+	if (r == 0)
+		r = ours_keep_programs(&g->fence, run->policy, run->cwd, err);
 	if (r < 0)
 		return r;
 	struct box_plan box = {

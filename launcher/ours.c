@@ -1,8 +1,13 @@
 #include "launcher/ours.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/path.h"
 #include "base/scope.h"
 #include "launcher/log.h"
 #include "launcher/state.h"
@@ -36,5 +41,41 @@ int ours_fence(struct fence *ret, struct err *err)
 	}
 	if (r < 0)
 		fence_finish(ret);
+	return r;
+}
+
+static bool is_direct(const struct policy *p, const char *workspace, const char *path)
+{
+	char dir[PATH_MAX];
+	if (p->workspace == WORKSPACE_DIRECT && path_is_within(path, workspace))
+		return true;
+	for (unsigned i = 0; i < p->direct.count; i++) {
+		if (!pattern_as_mount(&p->direct.items[i].pattern, dir, sizeof(dir)))
+			continue; /* the box refuses it */
+		cleanup_free char *real = realpath(dir, NULL);
+		if (real && path_is_within(path, real))
+			return true;
+	}
+	return false;
+}
+
+int ours_keep_programs(struct fence *f, const struct policy *policy, const char *workspace,
+		       struct err *err)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n <= 0)
+		return err_sys(err, errno, "cannot find this program");
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	const char *const programs[] = { self, VSANDBOX_LIBEXEC, NULL };
+	const char *const *const lists[] = { programs, state_policy_dirs() };
+	int r = 0;
+	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
+		for (const char *const *dir = lists[k]; r == 0 && *dir; dir++) {
+			cleanup_free char *real = realpath(*dir, NULL);
+			if (is_direct(policy, workspace, real ? real : *dir))
+				r = fence_keep(f, *dir, err);
+		}
 	return r;
 }

@@ -169,10 +169,12 @@ static bool find_in_dirs(const struct loader *l, const char *name, const char *s
 	return false;
 }
 
-/* The policy whose name is closest to a mistyped one, else where the names are listed. */
+enum { HINT_SIZE = 160 };
+
+/* Where to look, and the policy whose name is closest to a mistyped one. */
 static void suggest(const struct loader *l, const char *name, char *out, size_t size)
 {
-	snprintf(out, size, "%s", l->dirs ? "; vsandbox policy list names them" : "");
+	snprintf(out, size, "; see \"vsandbox policy list\"");
 	for (const char *const *dir = l->dirs; dir && *dir; dir++) {
 		cleanup_dir DIR *d = opendir(*dir);
 		const struct dirent *e;
@@ -188,7 +190,9 @@ static void suggest(const struct loader *l, const char *name, char *out, size_t 
 				continue;
 			const char *const known[] = { stem, NULL };
 			if (nearest_word(name, known, sizeof(*known))) {
-				snprintf(out, size, "; did you mean \"%s\"?", stem);
+				snprintf(out, size,
+					 "; did you mean \"%s\"? See \"vsandbox policy list\"",
+					 stem);
 				return;
 			}
 		}
@@ -197,14 +201,14 @@ static void suggest(const struct loader *l, const char *name, char *out, size_t 
 
 /* Resolves a name or path as @from (a file, NULL: the command line) gives it. */
 static int find(const struct loader *l, const char *name, const char *from,
-		char path[static PATH_MAX], char hint[static 96])
+		char path[static PATH_MAX], char hint[static HINT_SIZE])
 {
 	hint[0] = '\0';
 	if (!policy_is_path(name)) {
 		/* A name with a dot is a file, not a policy. */
 		if (*name && !strchr(name, '.') && find_in_dirs(l, name, ".json", path))
 			return 0;
-		suggest(l, name, hint, 96);
+		suggest(l, name, hint, HINT_SIZE);
 		return -ENOENT;
 	}
 	const char *slash = from && name[0] != '/' ? strrchr(from, '/') : NULL;
@@ -220,7 +224,7 @@ static int extend(struct loader *l, struct value v)
 	int rc = value_expect(l, &v, json_type_array, "a list of names or paths");
 	const char *file = l->file;
 	for (const struct json_line *c = v.at->first; rc == 0 && c; c = c->next) {
-		char path[PATH_MAX], hint[96];
+		char path[PATH_MAX], hint[HINT_SIZE];
 		struct value item = { json_object_array_get_idx(v.json, c->index), c };
 		rc = value_expect(l, &item, json_type_string, "a name or a path");
 		if (rc)
@@ -379,7 +383,7 @@ int policy_load(const char *name_or_path, const struct policy_env *env, struct p
 		struct err *err)
 {
 	struct loader l = { .file = name_or_path };
-	char path[PATH_MAX], hint[96];
+	char path[PATH_MAX], hint[HINT_SIZE];
 	int rc = start(&l, env, err);
 	if (rc)
 		return rc;

@@ -447,6 +447,20 @@ static int cover_all(struct builder *b, const struct policy_patterns *patterns)
 	return 0;
 }
 
+/* What this program and the next run of it would execute, or take its rules from, outside. */
+static int keep_programs(struct builder *b)
+{
+	const struct fence *f = b->s->plan->fence;
+	for (unsigned i = 0; i < f->kept_count; i++) {
+		cleanup_fd int fd = open_inside(b, f->kept[i], O_DIRECTORY);
+		int rc = fd < 0 ? fd : bind_fd(b, fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, f->kept[i]);
+		if (rc < 0 && rc != -ENOENT)
+			return err_sys(b->err, -rc, "mounts: cannot keep %s from being written to",
+				       f->kept[i]);
+	}
+	return 0;
+}
+
 static int cover_hidden(struct builder *b)
 {
 	const struct box_plan *plan = b->s->plan;
@@ -497,9 +511,9 @@ int box_mounts_build(struct box_setup *s, struct err *err)
 		if (b.root_fd < 0)
 			rc = err_sys(err, errno, "mounts: the new root");
 	}
-	int (*const steps[])(
-		struct builder *) = { mount_proc,        mount_sys,    mount_dev,     mount_run,
-				      mount_resolv_conf, cover_hidden, mount_sockets, pivot };
+	int (*const steps[])(struct builder *) = { mount_proc,   mount_sys,         mount_dev,
+						   mount_run,    mount_resolv_conf, keep_programs,
+						   cover_hidden, mount_sockets,     pivot };
 	for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
 		rc = steps[i](&b);
 	umask(mask);

@@ -60,25 +60,37 @@ static int walk(struct fence *f, char at[static PATH_MAX], const char *path, uns
 	return 0;
 }
 
-int fence_add(struct fence *f, const char *dir, struct err *err)
+static int add_dir(struct fence *f, char **list, unsigned *count, const char *dir, struct err *err)
 {
 	char at[PATH_MAX] = "";
 	unsigned links = 0;
-	if (f->dir_count == FENCE_DIRS)
+	if (*count == FENCE_DIRS)
 		return err_set(err, ENOSPC, "fence: more than %d directories", FENCE_DIRS);
 	int r = walk(f, at, dir, &links);
-	if (r == 0 && !(f->dirs[f->dir_count] = strdup(dir)))
+	if (r == 0 && !(list[*count] = strdup(dir)))
 		r = -ENOMEM;
 	if (r < 0)
 		return err_sys(err, -r, "fence: %s", dir);
-	f->dir_count++;
+	(*count)++;
 	return 0;
+}
+
+int fence_add(struct fence *f, const char *dir, struct err *err)
+{
+	return add_dir(f, f->dirs, &f->dir_count, dir, err);
+}
+
+int fence_keep(struct fence *f, const char *dir, struct err *err)
+{
+	return add_dir(f, f->kept, &f->kept_count, dir, err);
 }
 
 void fence_finish(struct fence *f)
 {
 	for (unsigned i = 0; i < f->dir_count; i++)
 		free(f->dirs[i]);
+	for (unsigned i = 0; i < f->kept_count; i++)
+		free(f->kept[i]);
 	for (unsigned i = 0; i < f->name_count; i++)
 		free(f->names[i]);
 	free(f->names);

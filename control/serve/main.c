@@ -253,7 +253,7 @@ static int start(struct parts *p, struct err *err)
 		return err_set(err, ENOMEM, "no thread for the webhook");
 	if (p->flags.syslog && !(p->syslog = syslog_new(&p->syslog_plan, s->store, s->metrics)))
 		return err_set(err, ENOMEM, "no thread for syslog");
-	if (!(p->upkeep = upkeep_new(p->flags.keep_days, s->store, s->metrics)))
+	if (!(p->upkeep = upkeep_new(p->flags.keep_days, UPKEEP_ROUND_MS, s->store, s->metrics)))
 		return err_set(err, ENOMEM, "no thread for removing what is old");
 	p->plan.server = s;
 	int r = http_start(&p->plan, &p->http, err);

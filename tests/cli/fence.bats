@@ -63,3 +63,40 @@ run_agent() {
 		rm -rf "$FENCED_HOME"
 	done
 }
+
+# The agent's own program under each of our names, in a tree that it writes to for real.
+@test "the programs that come with vsandbox, and their policies, cannot be replaced where writes are real" {
+	local tree=$BATS_TEST_TMPDIR/tree
+	mkdir -p "$tree/build/release" "$tree/sub"
+	cp -r "$(dirname "$VSANDBOX")"/vsandbox* "$tree/build/release/"
+	cp -r "$BATS_TEST_DIRNAME/../../policies" "$tree/policies"
+	rm "$tree/build/release/vsandbox-mcp"
+	cat >"$tree/agent.sh" <<-'SH'
+		try() { "$@" 2>/dev/null && echo "possible: $*"; }
+		evil() { printf '#!/bin/sh\ntouch %s/escaped\n' "$PWD" >"$1"; chmod +x "$1"; }
+		evil evil
+		for name in vsandbox vsandbox-archive vsandbox-net vsandbox-uplink vsandbox-patch vsandbox-mcp; do
+			try evil "build/release/$name"
+			try cp evil "build/release/$name"
+			try mv evil "build/release/$name"
+			try ln "build/release/$name" hard
+			try unlink "build/release/$name"
+		done
+		try mv build/release build/old
+		try mv build old
+		try sh -c 'echo "{}" >policies/strict.json'
+		try mv policies others
+		mkdir build/debug && touch build/debug/mine sub/mine && rm -r build/debug && cat build/release/vsandbox-archive >/dev/null && echo "the rest works"
+	SH
+	cd "$tree"
+	for how in "--workspace direct" "--direct $tree" "--direct $tree/build --direct $tree/policies"; do
+		run timeout 120 ./build/release/vsandbox run -q -p "$POLICY" $how -- sh agent.sh
+		[ "$output" = "the rest works" ] || { echo "$how: $output"; false; }
+	done
+	[ ! -e escaped ]
+	# in an overlay they are the agent's to change: it is not these that are run
+	run timeout 120 ./build/release/vsandbox run -q -p "$POLICY" -- sh -c 'for p in build/release/vsandbox-*; do cp /bin/false $p || exit; done; mv build old && echo moved'
+	[ "$output" = moved ] || { echo "$output"; false; }
+	run ./build/release/vsandbox diff -p
+	[ "$status" -le 1 ] && [[ $output == *"build/release/vsandbox-archive"* ]]
+}

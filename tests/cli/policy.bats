@@ -71,6 +71,7 @@ assert "mine" in [p["name"] for p in d["policies"]]'
 	[[ $output == *already* ]]
 	run "$VSANDBOX" policy create --template nosuch other
 	[ "$status" -eq 125 ]
+	[[ $output == *'no policy "nosuch"; see "vsandbox policy list"' ]]
 	run "$VSANDBOX" policy create ../evil
 	[ "$status" -eq 125 ]
 	run "$VSANDBOX" policy delete --yes strict
@@ -231,4 +232,15 @@ assert {c["old"] for c in d["changes"]} == {"allow", "block"}'
 	[[ $output == *"did you mean list"* ]]
 	run "$VSANDBOX" policy show --resolve dev
 	[[ $output == *"did you mean --resolved"* ]]
+}
+
+@test "a policy that is not there: how to see those that are, and the nearest" {
+	for verb in "run -p NAME -- true" "policy show NAME" "policy check NAME" "why -p NAME --path /etc/passwd"; do
+		run "$VSANDBOX" ${verb/NAME/nosuch}
+		[ "$status" -ne 0 ]
+		[[ $output == *'no policy "nosuch"; see "vsandbox policy list"'* ]] || { echo "$verb: $output"; false; }
+		run "$VSANDBOX" ${verb/NAME/stirct}
+		[ "$status" -ne 0 ]
+		[[ $output == *'no policy "stirct"; did you mean "strict"? See "vsandbox policy list"'* ]] || { echo "$verb: $output"; false; }
+	done
 }

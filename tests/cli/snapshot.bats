@@ -299,3 +299,19 @@ next_second() {
 	[ "$(as "$VSANDBOX" diff --name-status "$second")" = "$first" ]
 	[[ $first == *$'A\t/tmp/vs-t'* && $first == *"$home/.config/x/b"* && $first == *"$home/work/z"* ]]
 }
+
+@test "progress on a terminal stays on one line, however narrow, and goes away" {
+	box -q -- sh -c 'for i in $(seq 600); do : >f$i; done'
+	for width in 70 26; do
+		script -qec "stty cols $width; '$VSANDBOX' snapshot create" typescript >/dev/null
+		python3 - typescript "$width" <<-'PY'
+			import re, sys
+			text, width = open(sys.argv[1], encoding="utf-8", newline="").read(), int(sys.argv[2])
+			drawn = re.findall("\\r(vsandbox: [^\\r\\n\\x1b]*)\\x1b\\[K", text)
+			assert drawn, text
+			assert all(len(line) < width for line in drawn), drawn
+			assert drawn[0] == "vsandbox: snapshot: 256 entries, 0.0 MiB"[:width - 1], drawn
+			assert text.rindex("\r\x1b[K") > text.rindex(drawn[-1]), text
+		PY
+	done
+}

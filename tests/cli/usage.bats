@@ -198,7 +198,7 @@ flags_of() {
 		run "$VSANDBOX" "${@:2}" </dev/null
 		[ "$status" -eq 125 ] && [[ $output == *"$1"* ]] || { echo "${*:2}: $status $output"; return 1; }
 	}
-	refused 'no policy "nosuch"; vsandbox policy list names them' run -p nosuch -- true
+	refused 'no policy "nosuch"; see "vsandbox policy list"' run -p nosuch -- true
 	refused 'no policy file "./nosuch.json"' run -p ./nosuch.json -- true
 	refused 'an argument is missing; vsandbox help attach' attach
 	refused 'an argument is missing; vsandbox help policy' policy create

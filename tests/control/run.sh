@@ -129,7 +129,8 @@ start_postgres() {
 	"${as[@]}" "$pg/pg_ctl" -w -t 120 -D "$work/pg/data" -o "-k $work/pg -h '' -F" -l "$work/pg/log" start >/dev/null &&
 		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs limits &&
 		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs alerts &&
-		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs retention
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs retention &&
+		"${as[@]}" "$pg/createdb" -h "$work/pg" -U vs partitions
 }
 if [ -z "$pg" ]; then
 	tap_not_ok "postgresql is installed"
@@ -147,6 +148,8 @@ for part in limits alerts retention; do
 	begin $part sqlite "$SERVE" "$work/$part.db" "$work/$part-sqlite"
 	[ -z "$postgres" ] || begin $part postgresql "$SERVE" "postgresql:///$part?host=$work/pg&user=vs" "$work/$part-postgresql"
 done
+mkdir "$work/partitions"
+[ -z "$postgres" ] || begin partitions postgresql "$SERVE" "postgresql:///partitions?host=$work/pg&user=vs" "$work/partitions"
 suite sqlite "$work/store.db"
 tap_is "sqlite: nobody else can read the file" "$(stat -c %a "$work/store.db")" 600
 if start_server "$work/loris.db" --request-timeout 5; then
@@ -161,6 +164,7 @@ for part in limits alerts retention; do
 	relay $part sqlite
 	[ -z "$postgres" ] || relay $part postgresql
 done
+[ -z "$postgres" ] || relay partitions postgresql
 
 # Two servers on one store see the same agents, policies and rates.
 if [ -n "$postgres" ]; then

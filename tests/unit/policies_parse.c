@@ -133,7 +133,8 @@ static const struct {
 	  "\"days_allowed\": [ \"mo\" ] } ] }",
 	  "f.json:1: /rules/0/days_allowed/0: \"mo\" is no day (monday … sunday, or mon … "
 	  "sun)" },
-	{ "{ \"extends\": [ \"nowhere\" ] }", "f.json:1: /extends/0: no policy \"nowhere\"" },
+	{ "{ \"extends\": [ \"nowhere\" ] }",
+	  "f.json:1: /extends/0: no policy \"nowhere\"; see \"vsandbox policy list\"" },
 	{ "[[[[[[[[[[[[[[1]]]]]]]]]]]]]]", "f.json:1: nested deeper than 12 levels" },
 };
 
@@ -338,7 +339,9 @@ static void an_unknown_policy_is_named_with_its_nearest(void **state)
 	struct err err = { "" };
 	write_file("strict.json", "{}");
 	assert_int_equal(load("stirct", &p, &err), -ENOENT);
-	assert_string_equal(err.text, "no policy \"stirct\"; did you mean \"strict\"?");
+	assert_string_equal(
+		err.text,
+		"no policy \"stirct\"; did you mean \"strict\"? See \"vsandbox policy list\"");
 	assert_int_equal(load("/nowhere/x.json", &p, &err), -ENOENT);
 	assert_int_equal(load("", &p, &err), -ENOENT);
 	char fifo[128];
