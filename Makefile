@@ -396,10 +396,10 @@ lint-tap:
 		tests/lint/run.sh $(FLOORS)
 format: ## let clang-format write every C file
 	git ls-files '*.c' '*.h' | xargs clang-format -i
-analyze: ## gcc -fanalyzer, proved first on a seeded defect
-	CC=gcc CPPFLAGS='$(UNQUOTED_CPPFLAGS)' CFLAGS='$(CFLAGS)' \
-		tests/lint/analyze.sh $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
-		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s)))
+analyze: ## gcc -fanalyzer, proved first on seeded defects
+	CC=gcc CPPFLAGS='$(UNQUOTED_CPPFLAGS) -I/usr/include/postgresql' CFLAGS='$(CFLAGS)' \
+		tests/lint/analyze.sh $(sort $(foreach f,$(FLOORS),$(call floor_src,$(f))) \
+		$(foreach s,$(SIBLINGS),$(call sibling_src,$(s))))
 
 .PHONY: bench bench-undo bench-oci demo
 bench: ## ratios to native and to other launchers; BENCH=start picks rows
