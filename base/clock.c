@@ -16,5 +16,7 @@ int16_t clock_utc_offset_min(void)
 {
 	time_t now = time(NULL);
 	struct tm local;
-	return localtime_r(&now, &local) ? (int16_t)(local.tm_gmtoff / 60) : 0;
+	if (!localtime_r(&now, &local))
+		return 0;
+	return (int16_t)(local.tm_gmtoff / 60);
 }

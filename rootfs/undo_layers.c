@@ -98,8 +98,9 @@ static int add_real(struct undo_layers *ret, unsigned long long id, const char *
 	/* one that another covers, or a mounted file: nothing is reached through it */
 	if (l.upper_fd < 0 || statx(l.upper_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 ||
 	    sx.stx_mnt_id != id || !l.mount) {
+		int r = l.mount ? 0 : -ENOMEM;
 		finish_layer(&l);
-		return l.mount ? 0 : -ENOMEM;
+		return r;
 	}
 	ret->items[ret->count++] = l;
 	return 0;

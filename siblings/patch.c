@@ -431,6 +431,13 @@ static int by_size(const void *a, const void *b)
 	return x->kind != y->kind ? (x->kind == CHANGE_DELETED ? -1 : 1) : strcmp(x->path, y->path);
 }
 
+/* A file may have shrunk since it was listed with the size of the other. */
+static bool same_bytes(const struct bytes *a, const struct bytes *b)
+{
+	return a->data && b->data && !a->missing && !b->missing && a->len == b->len &&
+	       memcmp(a->data, b->data, a->len) == 0;
+}
+
 /* What went under one name and came under another with the same content. Only equal sizes are read. */
 static int find_renames(struct list *l)
 {
@@ -458,7 +465,7 @@ static int find_renames(struct list *l)
 				break;
 			cleanup_bytes struct bytes x = read_side(l, gone, false);
 			cleanup_bytes struct bytes y = read_side(l, come, true);
-			if (!x.missing && !y.missing && memcmp(x.data, y.data, x.len) == 0) {
+			if (same_bytes(&x, &y)) {
 				gone->renamed = come;
 				come->renamed = gone;
 			}

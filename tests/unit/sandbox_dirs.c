@@ -187,7 +187,7 @@ static void what_is_lent_outlives_the_forgetting_of_all(void **state)
 static void the_last_two_are_valid(void **state)
 {
 	struct fixture *f = *state;
-	struct dir before, dir;
+	struct dir before = { 0 }, dir;
 	int fds[3 * DIRS_MAX];
 	for (unsigned i = 0; i < 3 * DIRS_MAX; i++) {
 		char name[16];
