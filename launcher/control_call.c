@@ -41,6 +41,18 @@ static int dial(const struct session *s, int timeout_ms)
 	return take_fd(&fd);
 }
 
+/* @text and a newline; few enough bytes for the socket to take them whole. 0, -errno. */
+static int send_line(int fd, const char *text)
+{
+	struct iovec line[] = {
+		{ .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) },
+		{ .iov_base = "\n", .iov_len = 1 },
+	};
+	struct msghdr m = { .msg_iov = line, .msg_iovlen = 2 };
+	ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+	return n < 0 ? -errno : (size_t)n == line[0].iov_len + 1 ? 0 : -EIO;
+}
+
 /* One line, without its newline, in @text. 0, -errno. */
 static int read_line(int fd, int timeout_ms, char *text, size_t size)
 {
@@ -105,8 +117,8 @@ int control_call(const struct session *s, const char *request, struct json_objec
 	if (fd < 0)
 		return err_sys(err, -fd, "session %s cannot be reached", s->id);
 	enum nudge nudge = nudge_of(request);
-	if (nudge != NUDGE_NONE)
-		session_nudge(s, nudge); /* whether it came or not, the reply tells */
+	/* whether it came or not, the reply tells */
+	bool nudged = nudge != NUDGE_NONE && session_nudge(s, nudge) == 0;
 	struct json_object *line = json_object_new_object();
 	json_object_object_add(line, "schema_version", json_object_new_int(CONTROL_SCHEMA_VERSION));
 	json_object_object_add(line, "request", json_object_new_string(request));
@@ -117,15 +129,17 @@ int control_call(const struct session *s, const char *request, struct json_objec
 		}
 	}
 	const char *text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
-	size_t len = strlen(text);
 	cleanup_free char *reply = malloc(REPLY_MAX);
-	int r = !reply                                              ? -ENOMEM
-		: send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ? -EIO
-		: send(fd, "\n", 1, MSG_NOSIGNAL) != 1              ? -EIO
-								    : 0;
+	int r = !reply ? -ENOMEM : send_line(fd, text);
 	json_object_put(line);
 	if (r == 0)
 		r = read_line(fd, timeout_ms, reply, REPLY_MAX);
+	/* The nudge was faster: the tree was gone, and its gateway, before it came to read what was asked. */
+	if (nudge == NUDGE_END && nudged && (r == -ECONNRESET || r == -EPIPE)) {
+		if (ret_result)
+			*ret_result = NULL;
+		return 0;
+	}
 	if (r == -ETIMEDOUT)
 		return err_set(err, ETIMEDOUT, "session %s does not answer (is it stopped?)",
 			       s->id);
