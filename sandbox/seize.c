@@ -106,12 +106,16 @@ static int seize_thread(struct seized *s, pid_t pid, pid_t tid, struct err *err)
 static int seize_threads(struct seized *s, struct seized_process *p, struct err *err)
 {
 	cleanup_fd int fd = open_task(p->pid, 0);
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int found = 0;
-	if (!dir) {
+	if (fd == -ENOENT || fd == -ESRCH) {
 		p->gone = true;
 		return 0;
 	}
+	/* Anything else is no sign that it ended: its threads would go on unwatched. */
+	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int found = 0;
+	if (!dir)
+		return err_sys(err, fd < 0 ? -fd : errno,
+			       "the threads of process %d cannot be listed", p->pid);
 	take_fd(&fd); /* the stream owns it */
 	for (const struct dirent *e; (e = readdir(dir));) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
