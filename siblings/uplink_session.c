@@ -321,7 +321,7 @@ static void on_refused(struct uplink *u)
 	} else if (u->telling == TELL_OUTCOME) {
 		json_object_array_del_idx(u->outcomes, 0, 1);
 	} else if (u->telling == TELL_OVERFLOW) {
-		u->spool.untold = 0;
+		u->spool.untold -= u->overflow; /* others may have gone meanwhile */
 	} else if (u->telling == TELL_QUESTION) {
 		u->asked->told = u->asked->state;
 	} else if (u->telling == TELL_ACTIONS && spool_refused(&u->spool, u->session, &err) < 0) {
