@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/scope.h"
 #include "sandbox/inject.h"
 #include "sandbox/proc.h"
@@ -36,10 +37,7 @@ enum {
 static int open_task(pid_t pid, pid_t tid)
 {
 	char path[48];
-	if (tid)
-		snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
-	else
-		snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -105,18 +103,17 @@ static int seize_thread(struct seized *s, pid_t pid, pid_t tid, struct err *err)
 
 static int seize_threads(struct seized *s, struct seized_process *p, struct err *err)
 {
-	cleanup_fd int fd = open_task(p->pid, 0);
-	if (fd == -ENOENT || fd == -ESRCH) {
+	char path[48];
+	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
+	int found = 0;
+	cleanup_dir DIR *dir = fd_opendir(AT_FDCWD, path, 0);
+	if (!dir && (errno == ENOENT || errno == ESRCH)) {
 		p->gone = true;
 		return 0;
 	}
 	/* Anything else is no sign that it ended: its threads would go on unwatched. */
-	cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int found = 0;
 	if (!dir)
-		return err_sys(err, fd < 0 ? -fd : errno,
-			       "the threads of process %d cannot be listed", p->pid);
-	take_fd(&fd); /* the stream owns it */
+		return err_sys(err, errno, "the threads of process %d cannot be listed", p->pid);
 	for (const struct dirent *e; (e = readdir(dir));) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 		int r = tid > 0 ? seize_thread(s, p->pid, tid, err) : 0;
