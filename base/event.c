@@ -1,7 +1,6 @@
 #include "base/event.h"
 
 #include "base/clock.h"
-#include "base/digest.h"
 
 static const char *const kind_names[] = {
 	[EVENT_SESSION_START] = "session_start",
@@ -23,9 +22,4 @@ void event_stamp(struct event *e)
 {
 	e->mono_ns = clock_ns(CLOCK_MONOTONIC);
 	e->wall_ns = clock_ns(CLOCK_REALTIME);
-}
-
-void event_hash(const char *bytes, size_t len, char ret_hash[static EVENT_HASH_HEX])
-{
-	digest_hex(bytes, len, ret_hash);
 }

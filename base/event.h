@@ -11,6 +11,7 @@
 #include "base/action.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/verdict.h"
 
 /* Protocol of a connection_end whose socket was the host's own: it was only begun, and nobody counts its bytes. */
@@ -32,7 +33,6 @@ enum {
 	EVENT_PACKED_MAX =
 		32768, /* a packed event never exceeds this; strings are cut, and say so */
 	EVENT_JSON_MAX = 262144,
-	EVENT_HASH_HEX = 65, /* SHA-256 in hex with its NUL */
 };
 
 /* result of an action: 0 or a positive value succeeded, -errno failed */
@@ -82,7 +82,4 @@ void event_set_result(unsigned char *packed, int32_t result);
  * small; EVENT_JSON_MAX is enough for any event that was packed.
  */
 int event_json(const struct event *e, const char *session, const char *prev, struct buf *out,
-	       char ret_hash[static EVENT_HASH_HEX]);
-
-/* The hash of a chain: SHA-256 of the bytes, in hex. */
-void event_hash(const char *bytes, size_t len, char ret_hash[static EVENT_HASH_HEX]);
+	       char ret_hash[static HASH_HEX]);

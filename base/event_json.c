@@ -272,7 +272,7 @@ static void json_status(struct buf *b, int status)
 }
 
 int event_json(const struct event *e, const char *session, const char *prev, struct buf *out,
-	       char ret_hash[static EVENT_HASH_HEX])
+	       char ret_hash[static HASH_HEX])
 {
 	size_t start = out->len;
 
@@ -310,8 +310,8 @@ int event_json(const struct event *e, const char *session, const char *prev, str
 	if (out->overflow)
 		return -EMSGSIZE;
 
-	char hash[EVENT_HASH_HEX];
-	event_hash(out->data + start, out->len - start, hash);
+	char hash[HASH_HEX];
+	hash_hex(out->data + start, out->len - start, hash);
 	json_text(out, "hash", hash);
 	buf_putc(out, '}');
 	if (out->overflow)

@@ -93,6 +93,6 @@ void eventlog_reader_close(struct eventlog_reader *r);
 int eventlog_verify(int dirfd, uint64_t *ret_events, struct err *err);
 
 /* The hash of the last line: with it the whole chain before is fixed. -ENODATA: no event yet. */
-int eventlog_tip(int dirfd, char ret[static EVENT_HASH_HEX], struct err *err);
+int eventlog_tip(int dirfd, char ret[static HASH_HEX], struct err *err);
 /* 1 when a line has that hash, 0 when none has. It says nothing of the chain: eventlog_verify does. */
 int eventlog_holds(int dirfd, const char *hash, struct err *err);

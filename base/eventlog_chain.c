@@ -10,9 +10,9 @@
 #include "base/scope.h"
 
 static const char hash_member[] = ",\"hash\":\"";
-enum { TAIL_SIZE = sizeof(hash_member) - 1 + EVENT_HASH_HEX - 1 + 2 };
+enum { TAIL_SIZE = sizeof(hash_member) - 1 + HASH_HEX - 1 + 2 };
 
-const char *eventlog_line_hash(const char *line, size_t len, char ret[static EVENT_HASH_HEX])
+const char *eventlog_line_hash(const char *line, size_t len, char ret[static HASH_HEX])
 {
 	if (len < TAIL_SIZE)
 		return NULL;
@@ -20,9 +20,9 @@ const char *eventlog_line_hash(const char *line, size_t len, char ret[static EVE
 	if (memcmp(at, hash_member, sizeof(hash_member) - 1) != 0 ||
 	    memcmp(line + len - 2, "\"}", 2) != 0)
 		return NULL;
-	memcpy(ret, at + sizeof(hash_member) - 1, EVENT_HASH_HEX - 1);
-	ret[EVENT_HASH_HEX - 1] = '\0';
-	return strspn(ret, "0123456789abcdef") == EVENT_HASH_HEX - 1 ? at : NULL;
+	memcpy(ret, at + sizeof(hash_member) - 1, HASH_HEX - 1);
+	ret[HASH_HEX - 1] = '\0';
+	return strspn(ret, "0123456789abcdef") == HASH_HEX - 1 ? at : NULL;
 }
 
 static int open_log(int dirfd)
@@ -32,10 +32,10 @@ static int open_log(int dirfd)
 }
 
 /* One line without its newline; @prev is the hash before and becomes this one's. */
-static bool verify_line(const char *line, size_t len, char prev[static EVENT_HASH_HEX])
+static bool verify_line(const char *line, size_t len, char prev[static HASH_HEX])
 {
-	char hash[EVENT_HASH_HEX], said[EVENT_HASH_HEX];
-	char expected[sizeof(",\"prev\":\"\"") + EVENT_HASH_HEX];
+	char hash[HASH_HEX], said[HASH_HEX];
+	char expected[sizeof(",\"prev\":\"\"") + HASH_HEX];
 	struct buf b;
 
 	const char *member = eventlog_line_hash(line, len, said);
@@ -46,7 +46,7 @@ static bool verify_line(const char *line, size_t len, char prev[static EVENT_HAS
 	buf_printf(&b, ",\"prev\":\"%s\"", prev);
 	if (hashed < b.len || memcmp(member - b.len, expected, b.len) != 0)
 		return false;
-	event_hash(line, hashed, hash);
+	hash_hex(line, hashed, hash);
 	if (strcmp(hash, said) != 0)
 		return false;
 	memcpy(prev, hash, sizeof(hash));
@@ -66,7 +66,7 @@ int eventlog_verify(int dirfd, uint64_t *ret_events, struct err *err)
 	if (!line)
 		return err_sys(err, ENOMEM, "cannot read %s", EVENTLOG_FILE);
 
-	char prev[EVENT_HASH_HEX] = "";
+	char prev[HASH_HEX] = "";
 	uint64_t count = 0;
 	size_t len = 0;
 	for (int c = getc_unlocked(f); c != EOF; c = getc_unlocked(f)) {
@@ -90,7 +90,7 @@ int eventlog_verify(int dirfd, uint64_t *ret_events, struct err *err)
 	return 0;
 }
 
-int eventlog_tip(int dirfd, char ret[static EVENT_HASH_HEX], struct err *err)
+int eventlog_tip(int dirfd, char ret[static HASH_HEX], struct err *err)
 {
 	char tail[TAIL_SIZE + 1];
 	struct stat st;
@@ -120,7 +120,7 @@ int eventlog_holds(int dirfd, const char *hash, struct err *err)
 	cleanup_free char *line = NULL;
 	size_t size = 0;
 	ssize_t n;
-	char found[EVENT_HASH_HEX];
+	char found[HASH_HEX];
 	while ((n = getline(&line, &size, f)) > 0)
 		if (line[n - 1] == '\n' && eventlog_line_hash(line, (size_t)n - 1, found) &&
 		    strcmp(found, hash) == 0)

@@ -11,4 +11,4 @@
  * A line (without its newline) ends in ,"hash":"<64 digits>"}: the digits, and where that member begins. NULL
  * when it does not.
  */
-const char *eventlog_line_hash(const char *line, size_t len, char ret[static EVENT_HASH_HEX]);
+const char *eventlog_line_hash(const char *line, size_t len, char ret[static HASH_HEX]);

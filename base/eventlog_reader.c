@@ -22,8 +22,8 @@ struct eventlog_reader {
 	off_t size;                 /* of its whole lines */
 	uint64_t tail;              /* what ring->tail says, and nobody else can change */
 	char session[SESSION_MAX];
-	char prev[EVENT_HASH_HEX]; /* hash of the last line, "" before the first */
-	uint64_t last_seq;         /* of the last line; 0 none */
+	char prev[HASH_HEX]; /* hash of the last line, "" before the first */
+	uint64_t last_seq;   /* of the last line; 0 none */
 	_Alignas(8) unsigned char record[EVENT_PACKED_MAX];
 	char line[EVENT_JSON_MAX + 2];
 };
@@ -102,7 +102,7 @@ static int chain_resume(struct eventlog_reader *r, struct err *err)
 static int write_line(struct eventlog_reader *r, const struct event *e)
 {
 	struct buf line;
-	char hash[EVENT_HASH_HEX];
+	char hash[HASH_HEX];
 
 	buf_init(&line, r->line, sizeof(r->line));
 	int res = event_json(e, r->session, r->prev, &line, hash);

@@ -1,36 +1,36 @@
-#include "base/digest.h"
+#include "base/hash.h"
 
-void digest_begin(struct digest *d)
+void hash_begin(struct hash *h)
 {
-	sha256_init(&d->ctx);
+	sha256_init(&h->ctx);
 }
 
-void digest_add(struct digest *d, const void *bytes, size_t len)
+void hash_add(struct hash *h, const void *bytes, size_t len)
 {
-	sha256_update(&d->ctx, len, bytes);
+	sha256_update(&h->ctx, len, bytes);
 }
 
-void digest_end(struct digest *d, uint8_t ret[static DIGEST_SIZE])
+void hash_end(struct hash *h, uint8_t ret[static HASH_SIZE])
 {
-	sha256_digest(&d->ctx, DIGEST_SIZE, ret);
+	sha256_digest(&h->ctx, HASH_SIZE, ret);
 }
 
-void digest_end_hex(struct digest *d, char ret[static DIGEST_HEX])
+void hash_end_hex(struct hash *h, char ret[static HASH_HEX])
 {
 	static const char digits[] = "0123456789abcdef";
-	uint8_t bytes[DIGEST_SIZE];
-	digest_end(d, bytes);
+	uint8_t bytes[HASH_SIZE];
+	hash_end(h, bytes);
 	for (size_t i = 0; i < sizeof(bytes); i++) {
 		ret[2 * i] = digits[bytes[i] >> 4];
 		ret[2 * i + 1] = digits[bytes[i] & 15];
 	}
-	ret[DIGEST_HEX - 1] = '\0';
+	ret[HASH_HEX - 1] = '\0';
 }
 
-void digest_hex(const void *bytes, size_t len, char ret[static DIGEST_HEX])
+void hash_hex(const void *bytes, size_t len, char ret[static HASH_HEX])
 {
-	struct digest d;
-	digest_begin(&d);
-	digest_add(&d, bytes, len);
-	digest_end_hex(&d, ret);
+	struct hash h;
+	hash_begin(&h);
+	hash_add(&h, bytes, len);
+	hash_end_hex(&h, ret);
 }

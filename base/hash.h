@@ -5,16 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DIGEST_SIZE = SHA256_DIGEST_SIZE, DIGEST_HEX = 2 * DIGEST_SIZE + 1 /* with its NUL */ };
+enum { HASH_SIZE = SHA256_DIGEST_SIZE, HASH_HEX = 2 * HASH_SIZE + 1 /* with its NUL */ };
 
-struct digest {
+struct hash {
 	struct sha256_ctx ctx;
 };
 
-void digest_begin(struct digest *d);
-void digest_add(struct digest *d, const void *bytes, size_t len);
-void digest_end(struct digest *d, uint8_t ret[static DIGEST_SIZE]);
+void hash_begin(struct hash *h);
+void hash_add(struct hash *h, const void *bytes, size_t len);
+void hash_end(struct hash *h, uint8_t ret[static HASH_SIZE]);
 /* The same in lower-case hexadecimal digits. */
-void digest_end_hex(struct digest *d, char ret[static DIGEST_HEX]);
+void hash_end_hex(struct hash *h, char ret[static HASH_HEX]);
 /* All of it at once. */
-void digest_hex(const void *bytes, size_t len, char ret[static DIGEST_HEX]);
+void hash_hex(const void *bytes, size_t len, char ret[static HASH_HEX]);

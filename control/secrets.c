@@ -5,25 +5,25 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/digest.h"
+#include "base/hash.h"
 
 enum { SECRET_BYTES = 32 };
 
 void secret_hash(const char *text, uint8_t ret[static SECRET_HASH_SIZE])
 {
-	struct digest d;
-	digest_begin(&d);
-	digest_add(&d, text, strlen(text));
-	digest_end(&d, ret);
+	struct hash d;
+	hash_begin(&d);
+	hash_add(&d, text, strlen(text));
+	hash_end(&d, ret);
 }
 
 void secret_derive(const char *label, const char *text, char ret[static SECRET_HEX_SIZE])
 {
-	struct digest d;
-	digest_begin(&d);
-	digest_add(&d, label, strlen(label) + 1); /* the NUL ends the label */
-	digest_add(&d, text, strlen(text));
-	digest_end_hex(&d, ret);
+	struct hash d;
+	hash_begin(&d);
+	hash_add(&d, label, strlen(label) + 1); /* the NUL ends the label */
+	hash_add(&d, text, strlen(text));
+	hash_end_hex(&d, ret);
 }
 
 /* base64url without padding: 32 bytes are 43 characters. */

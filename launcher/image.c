@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/scope.h"
 #include "launcher/archive.h"
 #include "launcher/log.h"
@@ -27,7 +27,7 @@ struct source {
 	const char *tag; /* NULL none; into what was given */
 	int fd;          /* owned */
 	struct stat st;  /* of what decides: the file, or the layout's index.json */
-	char key[DIGEST_HEX];
+	char key[HASH_HEX];
 };
 
 static int open_source(const char *given, struct source *s, struct err *err)
@@ -63,7 +63,7 @@ static void make_key(struct source *s)
 			 (int64_t)s->st.st_mtim.tv_sec, s->st.st_mtim.tv_nsec,
 			 (int64_t)s->st.st_ctim.tv_sec, s->st.st_ctim.tv_nsec,
 			 s->tag ? s->tag : "");
-	digest_hex(text, (size_t)n, s->key);
+	hash_hex(text, (size_t)n, s->key);
 }
 
 /* The chain id that was noted for this state of the source; "" none, or no longer there. */

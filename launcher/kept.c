@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/event.h"
+#include "base/hash.h"
 #include "base/scope.h"
 #include "launcher/eventfile.h"
 #include "launcher/state.h"
@@ -22,10 +22,10 @@ enum { RECORD_MAX = 1 << 20, NAME_PART = 24, DIGEST_PART = 16, NAME_SIZE = 64 };
 /* The name of the file for @p. -ENOENT: it was not read from a file. */
 static int name_of(const struct policy *p, char name[static NAME_SIZE], char real[static PATH_MAX])
 {
-	char hash[EVENT_HASH_HEX], part[NAME_PART + 1];
+	char hash[HASH_HEX], part[NAME_PART + 1];
 	if (!p->origin.file || !realpath(p->origin.file, real))
 		return -ENOENT;
-	event_hash(real, strlen(real), hash);
+	hash_hex(real, strlen(real), hash);
 	snprintf(part, sizeof(part), "%s", p->name ? p->name : "");
 	for (char *c = part; *c; c++)
 		*c = isalnum((unsigned char)*c) || *c == '_' ? *c : '-';

@@ -107,7 +107,7 @@ static int lock_store(int dirfd, struct err *err)
 static int write_one(const struct session *s, int dirfd, const char *name, const char *reason,
 		     struct err *err)
 {
-	char notes[5][512], created[32], hash[EVENT_HASH_HEX];
+	char notes[5][512], created[32], hash[HASH_HEX];
 	const char *args[8] = { "write", name };
 	struct json_object *result = NULL;
 	struct tm tm;

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/event.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/nearest.h"
 #include "base/scope.h"
 #include "policies/policy_index.h"
@@ -124,10 +124,10 @@ static bool in_dirs(const struct loader *l, const char *id)
 /* The text as it was read: what is trusted is what is parsed. */
 static int add_digest(struct loader *l, const char *text, size_t len)
 {
-	char pair[2 * EVENT_HASH_HEX], hash[EVENT_HASH_HEX];
-	event_hash(text, len, hash);
+	char pair[2 * HASH_HEX], hash[HASH_HEX];
+	hash_hex(text, len, hash);
 	int n = snprintf(pair, sizeof(pair), "%s%s", l->p->digest ? l->p->digest : "", hash);
-	event_hash(pair, (size_t)n, hash);
+	hash_hex(pair, (size_t)n, hash);
 	l->p->digest = arena_strndup(&l->store->arena, hash, sizeof(hash) - 1);
 	return l->p->digest ? 0 : loader_no_memory(l);
 }

@@ -15,42 +15,42 @@ struct oci_blob_writer {
 	struct archive *archive; /* owned */
 	ZSTD_CCtx *zstd;         /* owned */
 	char *out;               /* owned, ZSTD_CStreamOutSize() */
-	struct digest raw, stored;
+	struct hash raw, stored;
 	uint64_t raw_bytes, stored_bytes;
 	int rc; /* -errno of our own writing */
 };
 
 static const char algorithm[] = "sha256:";
 
-void oci_digest_end(struct digest *d, char ret[static OCI_DIGEST_SIZE])
+void oci_digest_end(struct hash *d, char ret[static OCI_DIGEST_SIZE])
 {
 	memcpy(ret, algorithm, sizeof(algorithm) - 1);
-	digest_end_hex(d, ret + sizeof(algorithm) - 1);
+	hash_end_hex(d, ret + sizeof(algorithm) - 1);
 }
 
 void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZE])
 {
-	struct digest d;
-	digest_begin(&d);
-	digest_add(&d, bytes, len);
+	struct hash d;
+	hash_begin(&d);
+	hash_add(&d, bytes, len);
 	oci_digest_end(&d, ret);
 }
 
 int oci_blob_copy(int in, int out, struct oci_descriptor *ret)
 {
-	struct digest sum;
+	struct hash sum;
 	cleanup_free char *bytes = malloc(CHUNK);
 	struct oci_descriptor d = { .size = 0 };
 	ssize_t n = bytes ? 1 : -1;
 	int rc = bytes ? 0 : -ENOMEM;
-	digest_begin(&sum);
+	hash_begin(&sum);
 	while (rc == 0 && n != 0) {
 		n = read(in, bytes, CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;
 		rc = n < 0 ? -errno : out < 0 ? 0 : fd_write_all(out, bytes, (size_t)n);
 		if (rc == 0) {
-			digest_add(&sum, bytes, (size_t)n);
+			hash_add(&sum, bytes, (size_t)n);
 			d.size += (uint64_t)n;
 		}
 	}
@@ -69,7 +69,7 @@ static int compress(struct oci_blob_writer *w, const void *bytes, size_t len,
 		left = ZSTD_compressStream2(w->zstd, &out, &in, mode);
 		if (ZSTD_isError(left))
 			return -EIO;
-		digest_add(&w->stored, w->out, out.pos);
+		hash_add(&w->stored, w->out, out.pos);
 		w->stored_bytes += out.pos;
 		int rc = fd_write_all(w->fd, w->out, out.pos);
 		if (rc < 0)
@@ -81,7 +81,7 @@ static int compress(struct oci_blob_writer *w, const void *bytes, size_t len,
 static la_ssize_t on_write(struct archive *a, void *arg, const void *bytes, size_t len)
 {
 	struct oci_blob_writer *w = arg;
-	digest_add(&w->raw, bytes, len);
+	hash_add(&w->raw, bytes, len);
 	w->raw_bytes += len;
 	w->rc = compress(w, bytes, len, ZSTD_e_continue);
 	if (w->rc == 0)
@@ -109,8 +109,8 @@ int oci_blob_create(int fd, struct oci_blob_writer **ret, struct archive **ret_a
 	w->zstd = ZSTD_createCCtx();
 	w->out = malloc(ZSTD_CStreamOutSize());
 	w->archive = archive_write_new();
-	digest_begin(&w->raw);
-	digest_begin(&w->stored);
+	hash_begin(&w->raw);
+	hash_begin(&w->stored);
 	if (!w->zstd || !w->out || !w->archive ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_checksumFlag, 1)) ||
@@ -147,7 +147,7 @@ struct oci_blob_reader {
 	struct archive *inner; /* decompresses; owned */
 	struct archive *outer; /* the tar; owned */
 	struct oci_blob_limits limits;
-	struct digest raw, stored;
+	struct hash raw, stored;
 	uint64_t raw_bytes, stored_bytes;
 	bool ended;
 	struct err why; /* what we refused ourselves; "" nothing */
@@ -165,7 +165,7 @@ static la_ssize_t read_file(struct archive *a, void *arg, const void **ret)
 		archive_set_error(a, errno, "%s", strerrordesc_np(errno));
 		return -1;
 	}
-	digest_add(&r->stored, r->in, (size_t)n);
+	hash_add(&r->stored, r->in, (size_t)n);
 	r->stored_bytes += (uint64_t)n;
 	*ret = r->in;
 	return n;
@@ -184,7 +184,7 @@ static la_ssize_t read_inner(struct archive *a, void *arg, const void **ret)
 		return -1;
 	}
 	r->ended |= n == 0;
-	digest_add(&r->raw, r->out, (size_t)n);
+	hash_add(&r->raw, r->out, (size_t)n);
 	r->raw_bytes += (uint64_t)n;
 	if (r->raw_bytes > r->limits.bytes)
 		err_set(&r->why, EFBIG, "more than %" PRIu64 " bytes when decompressed",
@@ -211,8 +211,8 @@ int oci_blob_open(int fd, const struct oci_blob_limits *limits, struct oci_blob_
 		return err_sys(err, ENOMEM, "cannot read a layer");
 	r->fd = fd;
 	r->limits = *limits;
-	digest_begin(&r->raw);
-	digest_begin(&r->stored);
+	hash_begin(&r->raw);
+	hash_begin(&r->stored);
 	struct archive *in = r->inner = archive_read_new();
 	struct archive *out = r->outer = archive_read_new();
 	if (!in || !out || archive_read_support_filter_gzip(in) != ARCHIVE_OK ||

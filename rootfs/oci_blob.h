@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-#include "base/digest.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "rootfs/oci.h"
 
 struct archive;
@@ -47,6 +47,6 @@ void oci_blob_free(struct oci_blob_reader *r);
 int oci_blob_copy(int in, int out, struct oci_descriptor *ret);
 
 /* What @d has seen, in the form "sha256:…". */
-void oci_digest_end(struct digest *d, char ret[static OCI_DIGEST_SIZE]);
+void oci_digest_end(struct hash *d, char ret[static OCI_DIGEST_SIZE]);
 /* The same of some bytes. */
 void oci_digest_of(const void *bytes, size_t len, char ret[static OCI_DIGEST_SIZE]);

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/digest.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/scope.h"
 #include "rootfs/oci_blob.h"
 #include "rootfs/overlay.h"
@@ -178,24 +178,24 @@ static int hash_data(struct archive *a, int64_t size, char ret[static OCI_DIGEST
 		     struct err *err)
 {
 	static const char zeros[65536];
-	struct digest sum;
+	struct hash sum;
 	const void *bytes;
 	size_t len;
 	la_int64_t offset, at = 0;
 	int r;
-	digest_begin(&sum);
+	hash_begin(&sum);
 	for (;;) {
 		r = archive_read_data_block(a, &bytes, &len, &offset);
 		la_int64_t until = r == ARCHIVE_OK ? offset : size;
 		while (at < until) { /* a hole reads as zeros */
 			size_t n = until - at < (la_int64_t)sizeof(zeros) ? (size_t)(until - at)
 									  : sizeof(zeros);
-			digest_add(&sum, zeros, n);
+			hash_add(&sum, zeros, n);
 			at += (la_int64_t)n;
 		}
 		if (r != ARCHIVE_OK)
 			break;
-		digest_add(&sum, bytes, len);
+		hash_add(&sum, bytes, len);
 		at += (la_int64_t)len;
 	}
 	oci_digest_end(&sum, ret);

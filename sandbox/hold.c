@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/scope.h"
 #include "sandbox/hold_private.h"
 
@@ -139,7 +140,7 @@ int hold_threshold(struct watch *watch, const char *name, const struct event *e)
 	char text[64];
 	int r = HOLD_PASSED;
 	snprintf(text, sizeof(text), "threshold %s", name);
-	event_hash(text, strlen(text), key.hash);
+	hash_hex(text, strlen(text), key.hash);
 	if (!watch->plan->approval_ms)
 		return -EACCES;
 	pthread_mutex_lock(&h->lock);

@@ -41,7 +41,7 @@ enum {
 
 /* What makes two actions the same: a digest of all that was shown, and of an executable's state. */
 struct hold_key {
-	char hash[EVENT_HASH_HEX];
+	char hash[HASH_HEX];
 };
 
 struct hold_pass {

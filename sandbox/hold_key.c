@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/scope.h"
 #include "sandbox/hold_private.h"
 
@@ -44,7 +45,7 @@ bool hold_key_of(const struct worker *w, struct hold_key *ret)
 	}
 	if (b.overflow)
 		return false;
-	event_hash(b.data, b.len, ret->hash);
+	hash_hex(b.data, b.len, ret->hash);
 	return true;
 }
 

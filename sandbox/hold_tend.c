@@ -49,7 +49,7 @@ static void look_after(struct watch *watch, struct hold_call *c, bool gate)
 static void tell(struct watch *watch, struct hold_question *q)
 {
 	cleanup_free char *text = malloc(TELL_TEXT);
-	char hash[EVENT_HASH_HEX];
+	char hash[HASH_HEX];
 	struct event e;
 	struct buf b;
 	if (!text || event_unpack(q->e, q->e_len, &e) < 0)

@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
-#include "base/digest.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "base/scope.h"
 #include "rootfs/beneath.h"
@@ -38,7 +38,7 @@ struct item {
 	unsigned layer;
 	struct stat upper, lower; /* mode 0: none */
 	struct item *renamed;     /* the other end */
-	char digest[DIGEST_HEX];
+	char digest[HASH_HEX];
 };
 
 struct list {
@@ -152,7 +152,7 @@ static const char *digest(const struct list *l, struct item *i, bool upper)
 	cleanup_bytes struct bytes b = read_side(l, i, upper);
 	if (b.missing)
 		return "unreadable";
-	digest_hex(b.data ? b.data : "", b.len, i->digest);
+	hash_hex(b.data ? b.data : "", b.len, i->digest);
 	return i->digest;
 }
 

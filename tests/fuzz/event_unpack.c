@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char line[EVENT_JSON_MAX];
 	static unsigned char packed[EVENT_PACKED_MAX];
-	char hash[EVENT_HASH_HEX];
+	char hash[HASH_HEX];
 	struct event e, again;
 	struct buf b;
 

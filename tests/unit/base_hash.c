@@ -7,16 +7,16 @@
 
 #include <cmocka.h>
 
-#include "base/digest.h"
+#include "base/hash.h"
 
 static void examples_of_the_standard(void **state)
 {
 	(void)state;
-	char hex[DIGEST_HEX];
-	digest_hex("", 0, hex);
+	char hex[HASH_HEX];
+	hash_hex("", 0, hex);
 	assert_string_equal(hex,
 			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-	digest_hex("abc", 3, hex);
+	hash_hex("abc", 3, hex);
 	assert_string_equal(hex,
 			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
@@ -27,17 +27,17 @@ static void pieces_are_one_text(void **state)
 	static const char text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
 	size_t len = sizeof(text) - 1;
 	for (size_t cut = 0; cut <= len; cut++) {
-		struct digest d;
-		uint8_t raw[DIGEST_SIZE];
-		digest_begin(&d);
-		digest_add(&d, text, cut);
-		digest_add(&d, text + cut, len - cut);
-		digest_end(&d, raw);
+		struct hash d;
+		uint8_t raw[HASH_SIZE];
+		hash_begin(&d);
+		hash_add(&d, text, cut);
+		hash_add(&d, text + cut, len - cut);
+		hash_end(&d, raw);
 		assert_int_equal(raw[0], 0x24);
-		assert_int_equal(raw[DIGEST_SIZE - 1], 0xc1);
+		assert_int_equal(raw[HASH_SIZE - 1], 0xc1);
 	}
-	char hex[DIGEST_HEX];
-	digest_hex(text, len, hex);
+	char hex[HASH_HEX];
+	hash_hex(text, len, hex);
 	assert_string_equal(hex,
 			    "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
