@@ -178,12 +178,13 @@ static int call_here(struct worker *w, enum action_op op, const union address *a
 	/* Looked at on the very duplicate that is used. */
 	if (own && !network_owns(own, fd))
 		return op == OP_BIND ? -EINVAL : handover_state(fd);
-	int r = creds_assume(w); /* ports below 1024, and what a UNIX server is told */
+	int r = creds_assume(&w->watch->env,
+			     w->task); /* ports below 1024, and what a UNIX server is told */
 	if (r == 0 && op == OP_BIND)
 		r = bind(fd, &a->sa, len) < 0 ? -errno : 0;
 	else if (r == 0)
 		r = connect_duplicate(w, fd, a, len);
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	return r;
 }
 
@@ -463,10 +464,10 @@ void carry_send(struct worker *w)
 	if (sent == 0)
 		sent = decide_unix(w, &shown, shown_len, OP_SEND);
 	if (sent == 0)
-		sent = creds_assume(w);
+		sent = creds_assume(&w->watch->env, w->task);
 	if (sent == 0)
 		sent = send_here(w, fd, type, &m);
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	watch_done(w, sent);
 	if (sent >= 0 && w->n.notif.data.nr == __NR_sendmmsg) {
 		/* msg_len of the first entry stands behind its msghdr */

@@ -47,8 +47,10 @@ static int assume_groups(const struct tracee_creds *c)
 	return syscall(SYS_setgroups, c->group_count, c->groups) < 0 ? -errno : 0;
 }
 
-int creds_become(const struct tracee *task)
+int creds_assume(const struct place_env *env, const struct tracee *task)
 {
+	if (!env->creds_vary)
+		return 0;
 	struct tracee_creds c;
 	int r = tracee_creds(task, &c);
 	if (r < 0)
@@ -66,22 +68,13 @@ int creds_become(const struct tracee *task)
 	return caps_effective(c.effective | PTRACE_BIT);
 }
 
-void creds_return(void)
+void creds_resume(const struct place_env *env)
 {
+	if (!env->creds_vary)
+		return;
 	syscall(SYS_setresuid, -1, getuid(), -1); /* the real ones are ours still */
 	caps_effective(~0ull);
 	syscall(SYS_setresgid, -1, getgid(), -1);
-}
-
-int creds_assume(struct worker *w)
-{
-	return w->watch->env.creds_vary ? creds_become(w->task) : 0;
-}
-
-void creds_resume(struct worker *w)
-{
-	if (w->watch->env.creds_vary)
-		creds_return();
 }
 
 void creds_drop_ptrace(void)

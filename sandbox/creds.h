@@ -1,16 +1,15 @@
 /* With whose powers the monitor acts. All of it concerns the calling thread alone. */
 #pragma once
 
+struct place_env;
 struct tracee;
-struct worker;
 
-/* Acts as the caller where its ids or capabilities may differ from ours; and back. */
-int creds_assume(struct worker *w);
-void creds_resume(struct worker *w);
-
-/* As @task has them just now; it must be waiting. 0, -errno: with less than before, and to be returned from as well. */
-int creds_become(const struct tracee *task);
-void creds_return(void);
+/*
+ * Acts as @task, which waits for its call, where its ids or capabilities may differ from ours; and back. 0, -errno: with
+ * less than before, and to be resumed from as well.
+ */
+int creds_assume(const struct place_env *env, const struct tracee *task);
+void creds_resume(const struct place_env *env);
 
 /*
  * Runs without CAP_SYS_PTRACE, by which /proc judges who may look into another process; and back.

@@ -104,13 +104,13 @@ static int emulate(struct worker *w, const struct responder *s)
 		watch_touch(w);
 	r = capture_before(w);
 	if (r == 0)
-		r = creds_assume(w);
+		r = creds_assume(&w->watch->env, w->task);
 	/* who may go through a directory was found out for what is remembered behind it */
 	if (op_closes(w->row->op) && S_ISDIR(w->place[FIRST].st.st_mode))
 		dirs_forget_below(&w->watch->dirs, w->place[FIRST].path);
 	if (r == 0)
 		r = s->perform(w, s->fixed);
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	struct stat st;
 	bool made = r == 0 && see_made(w, &st);
 	if (made)

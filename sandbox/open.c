@@ -366,11 +366,11 @@ static void open_waiting(struct worker *w, const struct place *p, const struct r
 		return;
 	}
 	uint64_t flags = q->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW);
-	r = creds_assume(w);
+	r = creds_assume(&w->watch->env, w->task);
 	cleanup_fd int fd = r < 0 ? -1 : open(name, (int)(flags | O_CLOEXEC));
 	if (r == 0 && fd < 0)
 		r = -errno;
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	pthread_mutex_lock(&m.lock);
 	m.opened = true;
 	pthread_cond_signal(&m.changed);
@@ -403,14 +403,14 @@ static int open_judged(struct worker *w, const struct request *q)
 		return open_tty(w, q->how.flags);
 	int r = makes(&q->how) ? worker_umask(w) : 0;
 	if (r == 0)
-		r = creds_assume(w);
+		r = creds_assume(&w->watch->env, w->task);
 	if (proc)
 		creds_drop_ptrace(); /* what /proc shows is up to the reader's powers: the agent's */
 	if (r == 0)
 		r = open_place(p, &q->how, extra);
 	if (proc)
 		creds_raise_ptrace();
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	return r;
 }
 
@@ -449,11 +449,11 @@ static void name_self(struct worker *w)
 /* One openat2(2), with the caller's powers. Descriptor or -errno. */
 static int open_limited(struct worker *w, int at, const char *path, const struct open_how *how)
 {
-	int r = creds_assume(w);
+	int r = creds_assume(&w->watch->env, w->task);
 	int fd = r < 0 ? -1 : (int)syscall(SYS_openat2, at, path, how, sizeof(*how));
 	if (r == 0 && fd < 0)
 		r = -errno;
-	creds_resume(w);
+	creds_resume(&w->watch->env);
 	return r < 0 ? r : fd;
 }
 

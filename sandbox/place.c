@@ -253,17 +253,6 @@ static int find_parent(const struct place_env *env, const struct dir *base, cons
 	return 0;
 }
 
-int place_assume(const struct place_env *env, const struct tracee *task)
-{
-	return env->creds_vary ? creds_become(task) : 0;
-}
-
-void place_resume(const struct place_env *env)
-{
-	if (env->creds_vary)
-		creds_return();
-}
-
 /* @dir is taken over. */
 static void set_parent(struct place *p, struct dir *dir)
 {
@@ -320,10 +309,10 @@ static int resolve_fast(const struct place_env *env, const struct tracee *task, 
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	r = place_assume(env, task);
+	r = creds_assume(env, task);
 	if (r == 0)
 		r = resolve_beneath(env, &base, path, flags, ret);
-	place_resume(env);
+	creds_resume(env);
 	place_begin_finish(&base);
 	return r;
 }
@@ -356,12 +345,12 @@ static int resolve_followed(const struct place_env *env, const struct tracee *ta
 	int r = place_begin(env, task, dirfd, path, &base);
 	if (r < 0)
 		return r;
-	r = place_assume(env, task);
+	r = creds_assume(env, task);
 	if (r == 0 && !place_join(base.path, path, ret->path, sizeof(ret->path)))
 		r = -ENAMETOOLONG;
 	if (r == 0)
 		r = place_follow(env, base.fd, path, flags & PLACE_FOLLOW ? 0 : O_NOFOLLOW, ret);
-	place_resume(env);
+	creds_resume(env);
 	place_begin_finish(&base);
 	return r;
 }

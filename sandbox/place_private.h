@@ -6,10 +6,6 @@
 /* Must a final link be followed? lookup(2) of removals and renames never does, slash or not. */
 bool place_follows_last(enum place_flags flags, bool slash);
 
-/* From where names begin, which is looked up with our powers, on with those of the caller; and back. 0, -errno. */
-int place_assume(const struct place_env *env, const struct tracee *task);
-void place_resume(const struct place_env *env);
-
 /*
  * place_walk.c: as place_resolve, of a @path that is not empty, whatever links are on it, but without pinning the
  * object. @ret is begun; it must be finished also on failure.

@@ -77,9 +77,9 @@ static int walk_open(const struct walk *w, const char *name, int flags)
 		errno = EACCES;
 		return -1;
 	}
-	creds_return();
+	creds_resume(w->env);
 	cleanup_fd int own = openat(w->cur, name, O_PATH | O_CLOEXEC | flags);
-	int error = errno, r = place_assume(w->env, w->task);
+	int error = errno, r = creds_assume(w->env, w->task);
 	errno = r < 0 ? -r : error;
 	return r < 0 ? -1 : take_fd(&own);
 }
@@ -252,10 +252,10 @@ int place_walk(const struct place_env *env, const struct tracee *task, int dirfd
 			     : tracee_dirfd(task, dirfd);
 	if (w.cur < 0)
 		return *path == '/' ? -errno : w.cur;
-	int r = place_assume(env, task);
+	int r = creds_assume(env, task);
 	if (r == 0)
 		r = walk_steps(&w, flags, ret);
-	place_resume(env);
+	creds_resume(env);
 	if (w.cur >= 0)
 		close(w.cur);
 	return r;
